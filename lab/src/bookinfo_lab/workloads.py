@@ -1,0 +1,391 @@
+"""What to run, read from Kubernetes' Deployments, Services and ServiceAccounts.
+
+Strict: every field of an object is used, or is one of those declared `NoEffect` below (a lab has no kubelet), or is an
+error. Field meanings: https://kubernetes.io/docs/reference/kubernetes-api/
+"""
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from bookinfo_lab import images, topology
+from bookinfo_lab.documents import Document, Path, dotted
+from bookinfo_lab.images import Image
+
+KINDS = {"v1": ("Service", "ServiceAccount"), "apps/v1": ("Deployment",)}
+"""The Kubernetes kinds that a lab takes, by apiVersion."""
+
+INJECT = "sidecar.istio.io/inject"
+"""A pod's label or annotation: "false" keeps it out of the mesh."""
+
+_MARK = "has no effect in a lab"
+NoEffect = Annotated[Any, _MARK]
+"""A field that is accepted and has no effect here."""
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_REFERENCE = re.compile(r"\$(\$|\(([^()]+)\))")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel)
+
+
+class _Metadata(_Model):
+    name: str
+    namespace: str = "default"
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    creation_timestamp: NoEffect = None
+    finalizers: NoEffect = None
+    generation: NoEffect = None
+    managed_fields: NoEffect = None
+    owner_references: NoEffect = None
+    resource_version: NoEffect = None
+    uid: NoEffect = None
+
+
+class _Object(_Model):
+    api_version: str
+    kind: str
+    metadata: _Metadata
+
+
+class _ServiceAccount(_Object):
+    automount_service_account_token: NoEffect = None
+    image_pull_secrets: NoEffect = None
+    secrets: NoEffect = None
+
+
+class _ServicePort(_Model):
+    port: int = Field(ge=1, le=65535)
+    name: str = ""
+    protocol: Literal["TCP"] = "TCP"
+    target_port: int | str | None = None
+    app_protocol: NoEffect = None
+    node_port: NoEffect = None
+
+
+class _ServiceSpec(_Model):
+    ports: list[_ServicePort] = Field(min_length=1)
+    selector: dict[str, str] = Field(min_length=1)
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
+    session_affinity: Literal["None"] = "None"
+    allocate_load_balancer_node_ports: NoEffect = None
+    cluster_ip: NoEffect = Field(None, alias="clusterIP")
+    cluster_ips: NoEffect = Field(None, alias="clusterIPs")
+    external_traffic_policy: NoEffect = None
+    internal_traffic_policy: NoEffect = None
+    ip_families: NoEffect = None
+    ip_family_policy: NoEffect = None
+    publish_not_ready_addresses: Literal[False] = False
+
+
+class _Service(_Object):
+    spec: _ServiceSpec
+    status: NoEffect = None
+
+
+class _KeyReference(_Model):
+    name: str
+    key: str
+    optional: bool = False
+
+
+class _FieldReference(_Model):
+    field_path: Literal["metadata.name", "metadata.namespace", "status.podIP", "spec.serviceAccountName"]
+    api_version: NoEffect = None
+
+
+class _EnvSource(_Model):
+    secret_key_ref: _KeyReference | None = None
+    config_map_key_ref: _KeyReference | None = None
+    field_ref: _FieldReference | None = None
+
+
+class _Env(_Model):
+    name: str = Field(min_length=1)
+    value: str | None = None
+    value_from: _EnvSource | None = None
+
+
+class _ContainerPort(_Model):
+    container_port: int = Field(ge=1, le=65535)
+    name: str = ""
+    protocol: Literal["TCP"] = "TCP"
+
+
+class _Container(_Model):
+    name: str
+    image: str
+    env: list[_Env] = []
+    ports: list[_ContainerPort] = []
+    image_pull_policy: NoEffect = None
+    lifecycle: NoEffect = None
+    liveness_probe: NoEffect = None
+    readiness_probe: NoEffect = None
+    resources: NoEffect = None
+    security_context: NoEffect = None
+    startup_probe: NoEffect = None
+    termination_message_path: NoEffect = None
+    termination_message_policy: NoEffect = None
+    volume_mounts: NoEffect = None
+    working_dir: NoEffect = None
+
+
+class _PodSpec(_Model):
+    containers: list[_Container] = Field(min_length=1, max_length=1)
+    service_account_name: str | None = None
+    service_account: str | None = None  # its older name
+    restart_policy: Literal["Always"] = "Always"
+    affinity: NoEffect = None
+    automount_service_account_token: NoEffect = None
+    dns_policy: NoEffect = None
+    enable_service_links: NoEffect = None
+    image_pull_secrets: NoEffect = None
+    node_selector: NoEffect = None
+    priority_class_name: NoEffect = None
+    scheduler_name: NoEffect = None
+    security_context: NoEffect = None
+    termination_grace_period_seconds: NoEffect = None
+    tolerations: NoEffect = None
+    topology_spread_constraints: NoEffect = None
+    volumes: NoEffect = None
+
+
+class _TemplateMetadata(_Model):
+    labels: dict[str, str] = Field(min_length=1)
+    annotations: dict[str, str] = {}
+    creation_timestamp: NoEffect = None
+
+
+class _Template(_Model):
+    metadata: _TemplateMetadata
+    spec: _PodSpec
+
+
+class _Selector(_Model):
+    match_labels: dict[str, str] = Field(min_length=1)
+
+
+class _DeploymentSpec(_Model):
+    selector: _Selector
+    template: _Template
+    replicas: int = Field(1, ge=0)
+    min_ready_seconds: NoEffect = None
+    progress_deadline_seconds: NoEffect = None
+    revision_history_limit: NoEffect = None
+    strategy: NoEffect = None
+
+
+class _Deployment(_Object):
+    spec: _DeploymentSpec
+    status: NoEffect = None
+
+
+_Read = TypeVar("_Read", bound=_Object)
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable: a value, or the pod's field at `field_path`."""
+
+    name: str
+    value: str = ""
+    field_path: str = ""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Pods of one kind, and how many of them."""
+
+    name: str
+    namespace: str
+    replicas: int
+    labels: Mapping[str, str]  # its pods'
+    annotations: Mapping[str, str]  # its pods'
+    service_account: str
+    image: Image
+    env: tuple[Variable, ...]
+    ports: Mapping[str, int]
+    sidecar: bool
+    template_hash: str  # ten hexadecimal digits; a pod of another hash is of an older template
+    without_effect: tuple[str, ...]  # paths of the fields that were given and have no effect in a lab
+
+
+@dataclass(frozen=True)
+class Workloads:
+    """All that is to run, and the Services by which it is called."""
+
+    deployments: tuple[Deployment, ...]
+    services: tuple[topology.Service, ...]
+
+
+def parse(documents: Sequence[Document], known_images: Mapping[str, Image]) -> Workloads:
+    """Read Kubernetes objects, which may refer to each other in any order.
+
+    Raises:
+        ManifestError: an unknown kind, field or image, or a value that Kubernetes would refuse.
+    """
+    deployments = []
+    services = []
+    accounts = {(document.namespace, document.name) for document in documents if document.kind == "ServiceAccount"}
+    for document in documents:
+        _check_identity(document)
+        if document.kind == "Deployment":
+            deployments.append(_deployment(document, known_images, accounts))
+        elif document.kind == "Service":
+            services.append(_service(document))
+        else:
+            _validated(document, _ServiceAccount)
+    return Workloads(tuple(deployments), tuple(services))
+
+
+def _check_identity(document: Document) -> None:
+    if document.kind not in KINDS.get(document.api_version, ()):
+        known = ", ".join(f"{version} {kind}" for version, kinds in KINDS.items() for kind in kinds)
+        raise document.error(
+            f"kind {document.kind} of {document.api_version} is unknown to the lab",
+            ("kind",),
+            f"it takes {known} and Istio's kinds",
+        )
+    # Names become folder names and host names.
+    for key, value in (("name", document.name), ("namespace", document.namespace)):
+        if not _NAME.fullmatch(value):
+            raise document.error(
+                f"{value!r} is not a {key}", ("metadata", key), "use up to 63 of a-z, 0-9 and -, not - at the ends"
+            )
+
+
+def _validated(document: Document, model: type[_Read]) -> _Read:
+    try:
+        return model.model_validate(dict(document.body))
+    except ValidationError as error:
+        first = error.errors()[0]
+        message, hint = first["msg"], ""
+        if first["type"] == "extra_forbidden":
+            message, hint = "unknown field", "correct its name, or remove it: the lab implements no such field"
+        elif first["type"] == "missing":
+            message, hint = "missing", "add it"
+        raise document.error(message, first["loc"], hint) from None
+
+
+def _service(document: Document) -> topology.Service:
+    spec = _validated(document, _Service).spec
+    if len(spec.ports) > 1 and len({port.name for port in spec.ports} - {""}) < len(spec.ports):
+        raise document.error("several ports need a name each", ("spec", "ports"), "name them")
+    ports = tuple(topology.ServicePort(port.port, port.name, port.target_port or port.port) for port in spec.ports)
+    return topology.Service(document.name, document.namespace, ports, spec.selector)
+
+
+def _deployment(document: Document, known_images: Mapping[str, Image], accounts: set[tuple[str, str]]) -> Deployment:
+    model = _validated(document, _Deployment)
+    spec, template = model.spec, model.spec.template
+    at_template: Path = ("spec", "template")
+    at_container: Path = (*at_template, "spec", "containers", 0)
+    if not spec.selector.match_labels.items() <= template.metadata.labels.items():
+        raise document.error(
+            "does not match the labels of the template", ("spec", "selector", "matchLabels"), "make them agree"
+        )
+    account = template.spec.service_account_name or template.spec.service_account or "default"
+    if account != "default" and (document.namespace, account) not in accounts:
+        raise document.error(
+            f"there is no ServiceAccount {account}", (*at_template, "spec", "serviceAccountName"), "apply it as well"
+        )
+    container = template.spec.containers[0]
+    image = known_images.get(images.repository_name(container.image))
+    if image is None:
+        raise document.error(
+            f"image {container.image!r} is unknown to the lab",
+            (*at_container, "image"),
+            f"it can run {', '.join(sorted(known_images))}",
+        )
+    digest = hashlib.sha256(json.dumps(document.body["spec"]["template"], sort_keys=True).encode()).hexdigest()[:10]
+    marks = (template.metadata.labels.get(INJECT), template.metadata.annotations.get(INJECT))
+    return Deployment(
+        name=document.name,
+        namespace=document.namespace,
+        replicas=spec.replicas,
+        labels=template.metadata.labels,
+        annotations=template.metadata.annotations,
+        service_account=account,
+        image=image,
+        env=tuple(_variables(document, container.env, (*at_container, "env"))),
+        ports={port.name or str(port.container_port): port.container_port for port in container.ports},
+        sidecar="false" not in marks,
+        template_hash=digest,
+        without_effect=tuple(_without_effect(model)),
+    )
+
+
+def _variables(document: Document, env: Sequence[_Env], path: Path) -> Iterator[Variable]:
+    for index, variable in enumerate(env):
+        source = variable.value_from
+        if source is None:
+            yield Variable(variable.name, value=variable.value or "")
+            continue
+        given = [reference for reference in (source.secret_key_ref, source.config_map_key_ref) if reference]
+        if variable.value is not None or len(given) + (source.field_ref is not None) != 1:
+            raise document.error("give exactly one of value and valueFrom's references", (*path, index))
+        if source.field_ref:
+            yield Variable(variable.name, field_path=source.field_ref.field_path)
+        elif not given[0].optional:
+            raise document.error(
+                f"the lab has no Secret or ConfigMap {given[0].name}",
+                (*path, index, "valueFrom"),
+                "write the value, or add `optional: true`",
+            )
+
+
+def _without_effect(model: BaseModel, path: Path = ()) -> Iterator[str]:
+    for name, field in type(model).model_fields.items():
+        if name not in model.model_fields_set:
+            continue
+        value = getattr(model, name)
+        at = (*path, field.alias or name)
+        if _MARK in field.metadata:
+            yield dotted(at)
+        for index, item in enumerate(value) if isinstance(value, list) else ((None, value),):
+            if isinstance(item, BaseModel):
+                yield from _without_effect(item, at if index is None else (*at, index))
+
+
+def pod(deployment: Deployment, address: str) -> topology.Workload:
+    """A new pod of the deployment, named as Kubernetes names them, not ready yet."""
+    suffix = "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
+    return topology.Workload(
+        name=f"{deployment.name}-{deployment.template_hash}-{suffix}",
+        deployment=deployment.name,
+        namespace=deployment.namespace,
+        labels=deployment.labels,
+        service_account=deployment.service_account,
+        address=address,
+        ports=deployment.ports,
+        sidecar=deployment.sidecar,
+        ready=False,
+        annotations=deployment.annotations,
+    )
+
+
+def environment(deployment: Deployment, workload: topology.Workload) -> dict[str, str]:
+    """A pod's environment as its image and its Deployment give it; `$(NAME)` refers to what stands before."""
+    fields = {
+        "metadata.name": workload.name,
+        "metadata.namespace": workload.namespace,
+        "status.podIP": workload.address,
+        "spec.serviceAccountName": workload.service_account,
+    }
+    env = dict(deployment.image.env)
+    for variable in deployment.env:
+        env[variable.name] = fields[variable.field_path] if variable.field_path else _expanded(variable.value, env)
+    return env
+
+
+def _expanded(value: str, env: Mapping[str, str]) -> str:
+    return _REFERENCE.sub(lambda match: "$" if match[1] == "$" else env.get(match[2], match[0]), value)
