@@ -1,7 +1,7 @@
-"""Compiles requirements/*.txt: one resolution of every third-party package, with hashes, a file per image and purpose.
+"""Compiles requirements/*.txt: one resolution of all third-party packages, with hashes, a file per image and purpose.
 
-`make lock` runs it. Ranges stand in each package's pyproject.toml and in the root's dependency groups; `--upgrade` takes
-the newest that fits. Index addresses are never written.
+`make lock` runs it. Ranges stand in each package's pyproject.toml and in the root's dependency groups; `--upgrade`
+takes the newest that fits. Index addresses are never written.
 """
 
 import re
@@ -39,7 +39,14 @@ def wanted() -> dict[str, list[str]]:
 def compile_lock(requirements: list[str], constraints: Path | None, current: Path | None, *, upgrade: bool) -> str:
     """What `uv pip compile` makes of `requirements`, for every platform and every supported Python."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
-    command += ["--python-version", "3.11", "--no-emit-index-url", "--no-emit-find-links", "--no-header", "--no-annotate"]
+    command += [
+        "--python-version",
+        "3.11",
+        "--no-emit-index-url",
+        "--no-emit-find-links",
+        "--no-header",
+        "--no-annotate",
+    ]
     if constraints:
         command += ["--constraint", str(constraints)]
     with tempfile.TemporaryDirectory() as folder:

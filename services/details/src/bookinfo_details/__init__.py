@@ -1,1 +1,1 @@
-"""Bookinfo: details."""
+"""details: the facts about a book."""

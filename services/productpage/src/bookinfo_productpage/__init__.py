@@ -1,1 +1,1 @@
-"""Bookinfo: productpage."""
+"""productpage: the page, the session and the public API."""

@@ -1,1 +1,1 @@
-"""Bookinfo: ratings."""
+"""ratings: the stars that each reviewer gave a book."""

@@ -1,1 +1,1 @@
-"""Bookinfo: reviews."""
+"""reviews: what readers say of a book, built three ways."""

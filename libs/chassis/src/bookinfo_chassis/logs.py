@@ -1,0 +1,91 @@
+"""Logs: one line an event on stdout, JSON for machines or plain for a terminal, each with its request and trace."""
+
+import json
+import logging
+import logging.config
+import sys
+import time
+from typing import Any
+
+from bookinfo_chassis.propagation import propagated_header
+from bookinfo_chassis.settings import ServiceSettings
+
+
+def trace_id() -> str | None:
+    """The current request's trace id, from W3C or B3 headers, as 16 or 32 hexadecimal digits."""
+    if traceparent := propagated_header(b"traceparent"):
+        parts = traceparent.split("-")
+        return parts[1] if len(parts) >= 4 else None
+    if single := propagated_header(b"b3"):
+        return single.split("-")[0] if "-" in single else None
+    return propagated_header(b"x-b3-traceid")
+
+
+class ContextFilter(logging.Filter):
+    """Adds the service, its version and the current request's ids to a record."""
+
+    def __init__(self, service: str, version: str) -> None:
+        super().__init__()
+        self._service = service
+        self._version = version
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.service = self._service
+        record.version = self._version
+        record.request_id = propagated_header(b"x-request-id")
+        record.trace_id = trace_id()
+        return True
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line: dict[str, Any] = {
+            "time": f"{seconds}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name in ("service", "version", "request_id", "trace_id"):
+            if value := getattr(record, name, None):
+                line[name] = value
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+class ConsoleFormatter(logging.Formatter):
+    """For a person: time, level, message, and the trace where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        trace = getattr(record, "trace_id", None)
+        return f"{text}  trace={trace}" if trace else text
+
+
+def configure_logging(service: str, settings: ServiceSettings) -> None:
+    """Send everything that is logged to stdout, as the settings say."""
+    plain = settings.log_format == "console" or (settings.log_format == "auto" and sys.stdout.isatty())
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "filters": {"context": {"()": ContextFilter, "service": service, "version": settings.version}},
+            "formatters": {
+                "json": {"()": JsonFormatter},
+                "console": {"()": ConsoleFormatter, "format": "%(asctime)s %(levelname)-7s %(message)s"},
+            },
+            "handlers": {
+                "stdout": {
+                    "class": "logging.StreamHandler",
+                    "stream": "ext://sys.stdout",
+                    "formatter": "console" if plain else "json",
+                    "filters": ["context"],
+                }
+            },
+            "root": {"level": settings.log_level.upper(), "handlers": ["stdout"]},
+            "loggers": {"uvicorn.error": {"level": "WARNING"}},
+        }
+    )

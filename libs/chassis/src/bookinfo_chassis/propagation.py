@@ -1,0 +1,75 @@
+"""Headers that travel on from each incoming request to the calls it causes: the one list of them."""
+
+from collections.abc import Sequence
+from contextvars import ContextVar
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+CORRELATION = (
+    b"x-request-id",  # Envoy's request id: access logs and traces are joined by it, and it decides about sampling
+)
+W3C = (
+    b"traceparent",  # W3C Trace Context: what OpenTelemetry reads and writes
+    b"tracestate",
+    b"baggage",  # W3C Baggage
+)
+B3 = (
+    b"x-b3-traceid",  # Zipkin's B3, many headers: Envoy's Zipkin tracer
+    b"x-b3-spanid",
+    b"x-b3-parentspanid",
+    b"x-b3-sampled",
+    b"x-b3-flags",
+    b"b3",  # B3, single header
+)
+VENDORS = (
+    b"x-ot-span-context",  # Lightstep
+    b"x-datadog-trace-id",
+    b"x-datadog-parent-id",
+    b"x-datadog-sampling-priority",
+    b"x-cloud-trace-context",  # Google Cloud Trace
+    b"grpc-trace-bin",  # OpenCensus
+    b"sw8",  # SkyWalking
+)
+ROUTING = (
+    b"end-user",  # the user by whom Istio's tasks route; productpage sets it from the session alone
+    b"user-agent",  # so that a rule deep in the graph can match the browser
+)
+CREDENTIALS = (
+    b"cookie",  # so that a policy deep in the graph can judge the end user; never sent outside the mesh
+    b"authorization",
+    b"jwt",
+)
+PROPAGATED = frozenset((*CORRELATION, *W3C, *B3, *VENDORS, *ROUTING, *CREDENTIALS))
+
+_current: ContextVar[RawHeaders] = ContextVar("propagated_headers", default=())
+
+
+def propagated_headers() -> RawHeaders:
+    """What of the current request's headers travels on, in the order and spelling in which it came."""
+    return _current.get()
+
+
+def propagated_header(name: bytes) -> str | None:
+    """One of them as text, or None."""
+    return next((value.decode("latin-1") for key, value in _current.get() if key == name), None)
+
+
+class PropagationMiddleware:
+    """Remembers the propagated headers of a request for as long as it is handled. `drop` names those to forget."""
+
+    def __init__(self, app: ASGIApp, drop: frozenset[bytes] = frozenset()) -> None:
+        self._app = app
+        self._names = PROPAGATED - drop
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        names = self._names
+        token = _current.set([header for header in scope["headers"] if header[0] in names])
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            _current.reset(token)

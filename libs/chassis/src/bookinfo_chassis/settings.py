@@ -1,0 +1,97 @@
+"""Settings of a service: read from the environment once, validated, then handed to whoever needs them."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AliasChoices, Field, StringConstraints, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Hostname = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$", max_length=253)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
+
+MAX_SOCKET_PATH = 107
+"""Bytes, on Linux: sun_path has 108 with the final zero (unix(7))."""
+
+
+class InvalidSettingsError(Exception):
+    """A setting has a value that cannot be used. The message is one line that names the variable."""
+
+
+class ServiceSettings(BaseSettings):
+    """What every service reads. A field is set by the environment variable of its name in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
+
+    version: str = Field(
+        default="v1",
+        validation_alias=AliasChoices("VERSION", "SERVICE_VERSION"),
+        description="Which build of the service this is; SERVICE_VERSION is its older name",
+    )
+    host: Hostname | None = Field(default=None, description="Address to listen on; default: every IPv4 and IPv6 one")
+    port: Port = Field(default=9080, description="Port to listen on")
+    uds: str | None = Field(default=None, description="Unix socket to listen on, instead of a port")
+    hostname: str = Field(default="null", description="The pod's name; Kubernetes sets it")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged")
+    log_format: Literal["json", "console", "auto"] = Field(
+        default="auto", description="auto: console on a terminal, JSON elsewhere"
+    )
+    access_log: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
+        default=0.0, description="Share of requests that are logged, 0 to 1"
+    )
+    drain_seconds: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = Field(
+        default=2.0, description="How long new connections are still served after SIGTERM, while unready"
+    )
+    upstream_idle_seconds: Seconds = Field(
+        default=4.0,
+        description="How long an idle connection to another service is kept for reuse; 0: a new one for each call. "
+        "Without a mesh a connection is bound to one instance, so reuse also decides how calls spread",
+    )
+
+    fault_abort_percent: Percent = Field(default=0.0, description="Share of requests answered with an error on purpose")
+    fault_abort_status: Annotated[int, Field(ge=200, le=599)] = Field(default=503, description="Status of that error")
+    fault_delay_percent: Percent = Field(default=100.0, description="Share of requests held up by FAULT_DELAY_MS")
+    fault_delay_ms: Annotated[int, Field(ge=0, le=600_000)] = Field(
+        default=0, description="Delay on purpose, in milliseconds"
+    )
+    fault_seed: int | None = Field(default=None, description="Seed of the draws, so that a run can be repeated")
+
+    @field_validator("uds")
+    @classmethod
+    def _usable_socket_path(cls, path: str | None) -> str | None:
+        if path is not None:
+            if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+                raise ValueError(f"a Unix socket's path has at most {MAX_SOCKET_PATH} bytes")
+            if not os.access(Path(path).parent, os.W_OK):
+                raise ValueError("its folder does not exist or is not writable")
+        return path
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read the environment; `overrides` win. Raises `InvalidSettingsError` with one line for the first bad value."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise InvalidSettingsError(_one_line(cls, error)) from None
+
+
+def service_url(host: str, port: int, domain: str | None) -> str:
+    """The base URL of a service: `domain` is appended to the host name when it is set (SERVICES_DOMAIN)."""
+    name = f"{host}.{domain}" if domain else host
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _one_line(settings: type[ServiceSettings], error: ValidationError) -> str:
+    """`VARIABLE: what is wrong (got 'value')` for the first error."""
+    first = error.errors(include_url=False)[0]
+    if not first["loc"]:
+        return str(first["msg"]).removeprefix("Value error, ")
+    name = str(first["loc"][0])
+    field = settings.model_fields.get(name)
+    alias = field.validation_alias if field else None
+    variable = str(alias.choices[0]) if isinstance(alias, AliasChoices) else name.upper()
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    return f"{variable}: {reason[:1].lower()}{reason[1:]} (got {first['input']!r:.80})"

@@ -1,0 +1,66 @@
+"""Who is signed in: a signed cookie, as the original's, that holds the user's name and nothing else.
+
+Starlette's SessionMiddleware decides once for all whether the cookie is Secure; here it depends on how the browser
+came.
+"""
+
+import logging
+import secrets
+from urllib.parse import quote
+
+from fastapi import Request, Response
+from itsdangerous import BadSignature, URLSafeSerializer
+
+from bookinfo_productpage.forwarded import TrustedPeers, came_by_https
+
+logger = logging.getLogger(__name__)
+
+COOKIE = "session"
+MAX_NAME = 200
+"""Characters; the cookie stays far below the 4096 bytes that browsers keep."""
+
+
+class Sessions:
+    """Reads and writes the session cookie."""
+
+    def __init__(self, secret: str | None, trusted: TrustedPeers) -> None:
+        if secret is None:
+            logger.warning(
+                "SESSION_SECRET is not set: a random key signs the sessions, other replicas cannot read them"
+            )
+        self._serializer = URLSafeSerializer(secret or secrets.token_urlsafe(32), salt="bookinfo-session")
+        self._trusted = trusted
+
+    def user(self, request: Request) -> str | None:
+        """The signed-in user's name."""
+        cookie = request.cookies.get(COOKIE)
+        if not cookie:
+            return None
+        try:
+            session = self._serializer.loads(cookie)
+        except BadSignature:
+            return None
+        user = session.get("user") if isinstance(session, dict) else None
+        return user if isinstance(user, str) else None
+
+    def sign_in(self, request: Request, response: Response, user: str) -> None:
+        """Set the cookie: for the browser's session, out of scripts' reach, Secure where the browser came by https."""
+        response.set_cookie(
+            COOKIE,
+            str(self._serializer.dumps({"user": user})),
+            httponly=True,
+            samesite="lax",
+            secure=came_by_https(request.scope, self._trusted),
+        )
+
+    def sign_out(self, response: Response) -> None:
+        """Take the cookie back."""
+        response.delete_cookie(COOKIE, httponly=True, samesite="lax")
+
+
+def end_user_header(user: str) -> bytes:
+    """A user's name as the `end-user` header: printable ASCII as it is, everything else percent-encoded (UTF-8).
+
+    A name can therefore neither break the header nor add another.
+    """
+    return quote(user, safe="".join(map(chr, range(0x20, 0x7F))).replace("%", "")).strip().encode()

@@ -1,0 +1,62 @@
+"""What productpage reads from its environment."""
+
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr, StringConstraints, field_validator
+
+from bookinfo_chassis.settings import Hostname, Port, ServiceSettings, service_url
+from bookinfo_productpage.forwarded import TrustedPeers
+
+
+class Settings(ServiceSettings):
+    """Where the other services are, and how sessions are kept."""
+
+    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")] = Field(
+        default="v1", validation_alias=AliasChoices("VERSION", "SERVICE_VERSION")
+    )
+    services_domain: Hostname | None = Field(default=None, description="Appended to the host names of services")
+    details_hostname: Hostname = Field(default="details", description="Host name of details")
+    details_service_port: Port = Field(default=9080, description="Port of details; Kubernetes sets it too")
+    reviews_hostname: Hostname = Field(default="reviews", description="Host name of reviews")
+    reviews_service_port: Port = Field(default=9080, description="Port of reviews; Kubernetes sets it too")
+    ratings_hostname: Hostname = Field(default="ratings", description="Host name of ratings")
+    ratings_service_port: Port = Field(default=9080, description="Port of ratings; Kubernetes sets it too")
+    flood_factor: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=0, description="Extra calls of reviews before each page, as a sick client makes them"
+    )
+    session_secret: SecretStr | None = Field(
+        default=None, description="Key that signs session cookies, 16 characters or more; replicas need the same one"
+    )
+    trusted_proxies: str = Field(
+        default="127.0.0.1,::1,127.0.0.6,unix",
+        description="Peers whose X-Forwarded-Proto is believed: addresses, networks, `unix` for the Unix socket. "
+        "127.0.0.6 is where Istio's sidecar comes from",
+    )
+
+    @field_validator("session_secret")
+    @classmethod
+    def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value()) < 16:
+            raise ValueError("at least 16 characters are needed")
+        return secret
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _known_peers(cls, text: str) -> str:
+        TrustedPeers.parse(text)
+        return text
+
+    @property
+    def details_url(self) -> str:
+        """The base URL of details."""
+        return service_url(self.details_hostname, self.details_service_port, self.services_domain)
+
+    @property
+    def reviews_url(self) -> str:
+        """The base URL of reviews."""
+        return service_url(self.reviews_hostname, self.reviews_service_port, self.services_domain)
+
+    @property
+    def ratings_url(self) -> str:
+        """The base URL of ratings."""
+        return service_url(self.ratings_hostname, self.ratings_service_port, self.services_domain)
