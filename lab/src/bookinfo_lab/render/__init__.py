@@ -1,0 +1,21 @@
+"""Istio's rules for a lab's workloads, rendered for each of its Envoys. Pure: values in, values out.
+
+Each rule of translation says where Istio decides it; paths are those of github.com/istio/istio.
+"""
+
+from bookinfo_lab.model import Rules
+from bookinfo_lab.render.mesh import Mesh
+from bookinfo_lab.render.proxies import gateway_config, sidecar_config
+from bookinfo_lab.topology import Topology
+from bookinfo_lab.xds import ProxyConfig
+
+
+def render(topology: Topology, rules: Rules) -> dict[str, ProxyConfig]:
+    """What each proxy runs, by the name of its workload or gateway.
+
+    Raises ManifestError for a rule that names what the topology does not have.
+    """
+    mesh = Mesh(topology, rules)
+    sidecars = {workload.name: sidecar_config(mesh, workload) for workload in topology.workloads if workload.sidecar}
+    gateways = {gateway.name: gateway_config(mesh, gateway) for gateway in topology.gateways}
+    return sidecars | gateways

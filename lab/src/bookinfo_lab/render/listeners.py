@@ -1,0 +1,124 @@
+"""Listeners: where a proxy takes requests in. They change only with ports and TLS modes: all else travels by routes,
+because a changed listener does not reach connections that are open.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bookinfo_lab import xds
+from bookinfo_lab.render import tls
+from bookinfo_lab.topology import Workload
+
+Json = dict[str, Any]
+
+OUTBOUND_PORT = 15080
+"""Where a workload's sidecar takes the application's own calls (its HTTP_PROXY)."""
+
+OUTBOUND_ROUTES = "http_proxy"
+
+_HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_TLS_INSPECTOR = "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
+_FILTERS = "type.googleapis.com/envoy.extensions.filters.http."
+_MESH_SERVER = "istio-envoy"
+
+# Envoy takes `x-envoy-*` headers off requests from outside and counts private and loopback addresses as inside,
+# which here is everybody. An empty list means its default again, so the list names an address that nobody has.
+_NOBODY = {"address_prefix": "192.0.2.1", "prefix_len": 32}
+
+
+def outbound(workload: Workload) -> Json:
+    """The forward proxy of one workload: Istio's `http_proxy` listener (MeshConfig.proxyHttpPort)."""
+    hcm = _connection_manager(
+        "outbound", OUTBOUND_ROUTES, [*_client_filters(), router()], upgrade_configs=[{"upgrade_type": "CONNECT"}]
+    )
+    return _listener("outbound", workload.address, OUTBOUND_PORT, [{"filters": [hcm]}])
+
+
+def inbound(workload: Workload, port: int, routes: str) -> Json:
+    """The front door of one workload: mutual TLS from other sidecars, plaintext from everybody else (PERMISSIVE)."""
+    hcm = _connection_manager(
+        f"inbound_{port}",
+        routes,
+        [router()],
+        server_name=_MESH_SERVER,
+        forward_client_cert_details="APPEND_FORWARD",
+        set_current_client_cert_details={"subject": True, "dns": True, "uri": True},
+    )
+    chains = [
+        {
+            "filter_chain_match": {"transport_protocol": "tls"},
+            "transport_socket": tls.mutual_downstream(),
+            "filters": [hcm],
+        },
+        {"filter_chain_match": {"transport_protocol": "raw_buffer"}, "filters": [hcm]},
+    ]
+    inspector = {"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": _TLS_INSPECTOR}}
+    return {**_listener(f"inbound_{port}", workload.address, port, chains), "listener_filters": [inspector]}
+
+
+def gateway(number: int, address: tuple[str, int], routes: str) -> Json:
+    """The edge: nothing that a request claims about itself or about where it comes from is believed."""
+    hcm = _connection_manager(
+        f"gateway_{number}",
+        routes,
+        [*_client_filters(), router()],
+        server_name=_MESH_SERVER,
+        use_remote_address=True,
+        internal_address_config={"cidr_ranges": [_NOBODY]},
+        # A client that gives its request an id finds it again in logs and traces.
+        preserve_external_request_id=True,
+        forward_client_cert_details="SANITIZE_SET",
+        set_current_client_cert_details={"subject": True, "uri": True},
+    )
+    return _listener(f"gateway_{number}", *address, [{"filters": [hcm]}])
+
+
+def route_configuration(name: str, virtual_hosts: Sequence[Json], *, any_port: bool) -> Json:
+    """Routes that requests choose among by their authority; with `any_port` the port in it does not count."""
+    return {
+        "name": name,
+        "virtual_hosts": list(virtual_hosts),
+        "validate_clusters": False,
+        "ignore_port_in_host_matching": any_port,
+    }
+
+
+def virtual_host(name: str, domains: Iterable[str], routes: Sequence[Json]) -> Json:
+    """One group of authorities and its routes."""
+    return {"name": name, "domains": list(domains), "routes": list(routes), "include_request_attempt_count": True}
+
+
+def router() -> Json:
+    """The last filter of every chain."""
+    return {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_FILTERS}router.v3.Router"}}
+
+
+def _client_filters() -> list[Json]:
+    """What acts on the caller's side. Each is inert until a route configures it; Istio's order."""
+    return [
+        {"name": "envoy.filters.http.fault", "typed_config": {"@type": f"{_FILTERS}fault.v3.HTTPFault"}},
+        {"name": "envoy.filters.http.cors", "typed_config": {"@type": f"{_FILTERS}cors.v3.Cors"}},
+    ]
+
+
+def _connection_manager(stat_prefix: str, routes: str, filters: Sequence[Json], **more: Any) -> Json:
+    return {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": _HCM,
+            "stat_prefix": stat_prefix,
+            "rds": {"route_config_name": routes, "config_source": xds.source(xds.route_file(routes))},
+            "http_filters": list(filters),
+            "normalize_path": True,
+            "stream_idle_timeout": "0s",
+            **more,
+        },
+    }
+
+
+def _listener(name: str, address: str, port: int, chains: Sequence[Json]) -> Json:
+    return {
+        "name": name,
+        "address": {"socket_address": {"address": address, "port_value": port}},
+        "filter_chains": list(chains),
+    }
