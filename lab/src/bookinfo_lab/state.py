@@ -33,9 +33,10 @@ class LabFolder:
         """What a detached supervisor prints."""
         return self.path / "supervisor.log"
 
-    def proxy(self, name: str) -> Path:
-        """The folder in which the workload or gateway `name` runs."""
-        return self.path / "proxies" / name
+    @property
+    def proxies(self) -> Path:
+        """Where each workload and gateway has a folder of its own."""
+        return self.path / "proxies"
 
 
 def lab_folder(name: str, environ: Mapping[str, str]) -> LabFolder:
@@ -106,13 +107,13 @@ def supervisor_pid(folder: LabFolder) -> int | None:
 
 def clean(folder: LabFolder) -> None:
     """Remove what an earlier run left. Only for the holder of the lock."""
-    shutil.rmtree(folder.path / "proxies", ignore_errors=True)
+    shutil.rmtree(folder.proxies, ignore_errors=True)
     (folder.path / folder.control_socket).unlink(missing_ok=True)
 
 
 def close(folder: LabFolder) -> None:
     """Remove all that only a running lab needs; the logs stay for whoever asks why it ended."""
     (folder.path / folder.control_socket).unlink(missing_ok=True)
-    for file in (folder.path / "proxies").glob("**/*"):
+    for file in (folder.proxies).glob("**/*"):
         if not file.is_dir() and not file.name.endswith((".log", ".log.1")):
             file.unlink(missing_ok=True)

@@ -1,0 +1,5 @@
+"""`python -m bookinfo_lab` is `bookinfo`."""
+
+from bookinfo_lab.cli import main
+
+main()

@@ -1,0 +1,278 @@
+"""The `bookinfo` command.
+
+What a command needs is imported when it runs: each must answer at once, and most need little.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from bookinfo_lab import remote, state
+from bookinfo_lab.errors import LabError
+from bookinfo_lab.state import LabFolder
+
+app = typer.Typer(
+    help="Bookinfo on this machine: Kubernetes and Istio manifests, run as processes and real Envoys.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+LabOption = Annotated[str, typer.Option("--lab", envvar="BOOKINFO_LAB", help="Which lab, if there are several.")]
+WorkloadArgument = Annotated[str, typer.Argument(help="A pod's name or its Deployment's, e.g. reviews-v1.")]
+FilesOption = Annotated[list[str], typer.Option("--filename", "-f", help="A file, a folder, or - for standard input.")]
+
+T = TypeVar("T")
+
+
+def main() -> None:
+    """Run the command; what is wrong is told in one line."""
+    from bookinfo_lab.documents import ManifestError
+
+    try:
+        app()
+    except (LabError, ManifestError) as error:
+        typer.echo(f"bookinfo: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:  # as with `bookinfo logs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+@app.command()
+def up(
+    gateway_port: Annotated[int, typer.Option(help="Where the gateway listens on 127.0.0.1; 0: any free port.")] = 8080,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return once it is ready, and leave it running.")
+    ] = False,
+    lab: LabOption = "default",
+) -> None:
+    """Start Bookinfo, and stop it with Ctrl-C."""
+    folder = _folder(lab)
+    if detach:
+        from bookinfo_lab import detached
+
+        status = detached.start(folder, gateway_port, os.environ, typer.echo)
+        typer.echo(f"Bookinfo is up: {status['url']} (stop it with `bookinfo down`)")
+        return
+    from bookinfo_lab import supervisor
+
+    asyncio.run(supervisor.run(supervisor.Settings(folder, gateway_port, dict(os.environ)), _report))
+
+
+@app.command()
+def down(lab: LabOption = "default") -> None:
+    """Stop a lab."""
+    from bookinfo_lab import detached
+
+    detached.stop(_folder(lab))
+    typer.echo(f"lab {lab!r} is down")
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False, lab: LabOption = "default"
+) -> None:
+    """Show what runs."""
+    answer = _ask(lab, "/status")
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2))
+        return
+    columns = ("name", "service", "version", "address", "pid", "sidecar_pid", "state", "restarts")
+    gateway = answer["gateway"] | {"sidecar_pid": answer["gateway"]["pid"], "pid": None}
+    typer.echo(f"lab {answer['lab']}: {answer['state']}, {answer['url']}")
+    _table(columns, [[row.get(column) for column in columns] for row in [*answer["workloads"], gateway]])
+
+
+@app.command()
+def logs(
+    workload: Annotated[str | None, typer.Argument(help="A pod's name or its Deployment's; all if left out.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
+    sidecar: Annotated[bool, typer.Option("--sidecar", help="Envoy's log instead of the application's.")] = False,
+    lab: LabOption = "default",
+) -> None:
+    """Print what workloads logged, also when the lab is down."""
+    from bookinfo_lab import logs as reading
+
+    files = reading.find(_folder(lab).proxies, workload, sidecar=sidecar)
+    try:
+        for line in reading.read(files, follow=follow):
+            typer.echo(line)
+    except KeyboardInterrupt:
+        pass
+
+
+@app.command()
+def proxy(
+    workload: WorkloadArgument,
+    path: Annotated[str, typer.Argument(help="A path of Envoy's admin interface, e.g. /clusters.")],
+    lab: LabOption = "default",
+) -> None:
+    """Read the admin interface of a workload's Envoy, or of the gateway's (istio-ingressgateway)."""
+    typer.echo(_admin(lab, workload, path), nl=False)
+
+
+@app.command()
+def config(workload: WorkloadArgument, lab: LabOption = "default") -> None:
+    """Print the configuration that a workload's Envoy runs."""
+    typer.echo(_admin(lab, workload, "/config_dump?include_eds"), nl=False)
+
+
+@app.command()
+def describe(workload: WorkloadArgument, lab: LabOption = "default") -> None:
+    """Tell what a workload is, and which of its fields have no effect here."""
+    answer = _ask(lab, f"/workloads/{workload}")
+    for key in ("name", "deployment", "namespace", "address", "state", "spiffe_id", "folder"):
+        if key in answer:
+            typer.echo(f"{key.replace('_', ' ')}: {answer[key]}")
+    for title, key in (("labels", "labels"), ("environment", "env")):
+        _section(title, [f"{name}={value}" for name, value in sorted(answer.get(key, {}).items())])
+    _section("fields that have no effect in a lab", answer.get("without_effect", []))
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def exec(  # noqa: A001 - kubectl's name
+    workload: WorkloadArgument,
+    command: Annotated[list[str], typer.Argument(help="What to run, after --.")],
+    lab: LabOption = "default",
+) -> None:
+    """Run a command with the environment of a workload: its requests go through that workload's sidecar."""
+    told = _ask(lab, f"/workloads/{workload}")
+    if "env" not in told:
+        raise LabError(f"{workload} has no application")
+    env = told["env"] | {"TERM": os.environ.get("TERM", "dumb")}
+    try:
+        os.execvpe(command[0], command, env)  # noqa: S606 - it is what the user asks for
+    except OSError as error:
+        raise LabError(f"{command[0]}: {error.strerror}") from error
+
+
+@app.command()
+def apply(filename: FilesOption, lab: LabOption = "default") -> None:
+    """Apply manifests: all of them or none. Returns when every Envoy runs them."""
+    _change(lab, "/apply", filename)
+
+
+@app.command()
+def delete(filename: FilesOption, lab: LabOption = "default") -> None:
+    """Delete what manifests name."""
+    if any(line.endswith("not found") for line in _change(lab, "/delete", filename)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def reset(lab: LabOption = "default") -> None:
+    """Go back to what the lab was started with."""
+    _ask(lab, "/reset", method="POST")
+    typer.echo("reset to the workloads and the gateway of the start")
+
+
+@app.command()
+def scale(
+    deployment: Annotated[str, typer.Argument(help="A Deployment, e.g. ratings-v1.")],
+    replicas: Annotated[int, typer.Option(min=0, help="How many pods it is to have.")],
+    lab: LabOption = "default",
+) -> None:
+    """Run more or fewer pods of a Deployment."""
+    body = json.dumps({"deployment": deployment, "replicas": replicas}).encode()
+    for line in _ask(lab, "/scale", method="POST", body=body):
+        typer.echo(line)
+
+
+@app.command()
+def get(
+    kind: Annotated[str | None, typer.Argument(help="E.g. virtualservice, or vs.")] = None,
+    name: Annotated[str | None, typer.Argument()] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="yaml or json.")] = None,
+    lab: LabOption = "default",
+) -> None:
+    """List the objects that are applied."""
+    from urllib.parse import urlencode
+
+    query = urlencode({key: value for key, value in (("kind", kind), ("name", name)) if value})
+    found = _ask(lab, f"/objects?{query}")
+    if output == "json":
+        typer.echo(json.dumps(found, indent=2))
+    elif output == "yaml":
+        import yaml
+
+        typer.echo(yaml.safe_dump_all(found, sort_keys=False), nl=False)
+    elif output is None:
+        rows = [
+            [item["kind"], item["metadata"].get("namespace", "default"), item["metadata"]["name"]] for item in found
+        ]
+        _table(("kind", "namespace", "name"), rows)
+    else:
+        raise LabError(f"-o {output}: use yaml or json")
+
+
+@app.command()
+def version() -> None:
+    """Print the versions of Bookinfo and of its Envoy."""
+    import subprocess
+    from importlib.metadata import version as installed
+
+    from bookinfo_lab import envoy
+
+    typer.echo(f"bookinfo {installed('bookinfo-lab')}")
+    binary = envoy.find(os.environ)
+    told = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - Envoy
+    typer.echo(told.stdout.strip())
+
+
+def _folder(lab: str) -> LabFolder:
+    return state.lab_folder(lab, os.environ)
+
+
+def _report(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(coroutine)
+
+
+def _ask(lab: str, path: str, method: str = "GET", body: bytes = b"") -> Any:
+    return _run(remote.ask(_folder(lab), path, method=method, body=body))
+
+
+def _admin(lab: str, workload: str, path: str) -> str:
+    return _run(remote.admin(_folder(lab), workload, path))
+
+
+def _change(lab: str, path: str, filenames: list[str]) -> list[str]:
+    sources = [source for name in filenames for source in remote.sources(name, sys.stdin)]
+    lines: list[str] = _ask(lab, path, method="POST", body=json.dumps(sources).encode())
+    for line in lines:
+        typer.echo(line)
+    return lines
+
+
+def _section(title: str, lines: list[str]) -> None:
+    typer.echo(f"{title}:")
+    for line in lines or ["none"]:
+        typer.echo(f"  {line}")
+
+
+def _table(columns: tuple[str, ...], rows: list[list[Any]]) -> None:
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*columns, box=None, header_style="bold")
+        for row in rows:
+            table.add_row(*("" if value is None else str(value) for value in row))
+        Console().print(table)
+        return
+    texts = [
+        [column.upper() for column in columns],
+        *(["-" if value in (None, "") else str(value) for value in row] for row in rows),
+    ]
+    widths = [max(len(row[index]) for row in texts) for index in range(len(columns))]
+    for row in texts:
+        typer.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,78 @@
+"""A small HTTP client for what the lab asks its own processes: probes, Envoy's admin interface, the supervisor."""
+
+import asyncio
+import http.client
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+Target = Path | tuple[str, int]
+"""A Unix socket, or a host and a port."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """A whole answer."""
+
+    status: int
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode(errors="replace")
+
+
+async def request(
+    target: Target, path: str, *, method: str = "GET", body: bytes = b"", within: float = 5.0
+) -> Response:
+    """One request on a connection of its own, answered `within` so many seconds.
+
+    Raises:
+        OSError: nobody listens there, or the answer was cut off.
+        TimeoutError: no complete answer in time.
+    """
+    async with asyncio.timeout(within):
+        reader, writer = await _connect(target)
+        try:
+            head = (
+                f"{method} {path} HTTP/1.1",
+                "Host: lab",
+                "Connection: close",
+                f"Content-Length: {len(body)}",
+                "",
+                "",
+            )
+            writer.write("\r\n".join(head).encode() + body)
+            received = await reader.read()
+        finally:
+            writer.close()
+    try:
+        response = http.client.HTTPResponse(cast("Any", _Received(received)))
+        response.begin()
+        return Response(response.status, response.read())
+    except http.client.HTTPException as error:
+        raise ConnectionResetError(f"{target}: answer cut off") from error
+
+
+async def _connect(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if isinstance(target, tuple):
+        return await asyncio.open_connection(*target)
+    # The kernel takes at most 107 bytes for a socket's path; a state directory's may be longer.
+    folder = os.open(target.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return await asyncio.open_unix_connection(f"/proc/self/fd/{folder}/{target.name}")
+    finally:
+        os.close(folder)
+
+
+class _Received:
+    """What http.client wants of a socket, over bytes that have all arrived."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, *_: object) -> io.BytesIO:
+        return io.BytesIO(self._data)

@@ -1,0 +1,154 @@
+"""The lab's control interface: JSON over HTTP on a Unix socket that only its owner may open."""
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from bookinfo_lab import bootstrap, objects
+from bookinfo_lab.documents import Document, ManifestError, read_documents
+from bookinfo_lab.errors import LabError
+from bookinfo_lab.lab import Lab
+from bookinfo_lab.objects import Objects
+
+Status = Callable[[], dict[str, Any]]
+
+
+def serve(lab: Lab, status: Status, path: Path) -> "ControlServer":
+    """A server for `lab` on the Unix socket `path`; run its `serve()`."""
+    config = uvicorn.Config(application(lab, status), log_config=None, lifespan="off", ws="none")
+    return ControlServer(config, _listen(path))
+
+
+class ControlServer(uvicorn.Server):
+    """uvicorn without its signal handling: the supervisor has its own."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self._listener = listener
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+    async def run_until_cancelled(self) -> None:
+        """Answer until the task is cancelled."""
+        await self.serve(sockets=[self._listener])
+
+
+def application(lab: Lab, status: Status) -> Starlette:
+    """The interface. What the user did wrong is answered with 422 and `{"error": one line}`."""
+
+    async def get_status(_: Request) -> Response:
+        return JSONResponse(status())
+
+    async def get_objects(request: Request) -> Response:
+        found = lab.objects.select(request.query_params.get("kind"), request.query_params.get("name"))
+        return JSONResponse([dict(document.body) for document in found])
+
+    async def get_workload(request: Request) -> Response:
+        return JSONResponse(describe(lab, request.path_params["name"]))
+
+    async def apply(request: Request) -> Response:
+        return await _change(lab, await _documents(request), Objects.apply)
+
+    async def delete(request: Request) -> Response:
+        return await _change(lab, await _documents(request), Objects.delete)
+
+    async def reset(_: Request) -> Response:
+        await lab.reset()
+        return JSONResponse([])
+
+    async def scale(request: Request) -> Response:
+        body = await request.json()
+        return await _change(lab, [_scaled(lab, body["deployment"], body["replicas"])], Objects.apply)
+
+    routes = [
+        Route("/status", get_status),
+        Route("/objects", get_objects),
+        Route("/workloads/{name}", get_workload),
+        Route("/apply", apply, methods=["POST"]),
+        Route("/delete", delete, methods=["POST"]),
+        Route("/reset", reset, methods=["POST"]),
+        Route("/scale", scale, methods=["POST"]),
+    ]
+    return Starlette(routes=routes, exception_handlers={LabError: _refused, ManifestError: _refused})
+
+
+def describe(lab: Lab, name: str) -> dict[str, Any]:
+    """What `describe`, `exec`, `proxy` and `config` need to know of a workload or of the gateway."""
+    if name == lab.gateway.name:
+        gateway = lab.gateway
+        return {
+            "name": gateway.name,
+            "namespace": gateway.namespace,
+            "address": gateway.address,
+            "state": lab.gateway_envoy.state,
+            "spiffe_id": gateway.spiffe_id,
+            "labels": dict(gateway.labels),
+            "admin": str(lab.machine.folder / gateway.name / bootstrap.ADMIN_SOCKET),
+        }
+    pod = lab.find(name)
+    return {
+        "name": pod.workload.name,
+        "deployment": pod.workload.deployment,
+        "namespace": pod.workload.namespace,
+        "address": pod.workload.address,
+        "state": pod.state,
+        "spiffe_id": pod.workload.spiffe_id,
+        "labels": dict(pod.workload.labels),
+        "folder": str(pod.folder),
+        "admin": str(pod.folder / bootstrap.ADMIN_SOCKET) if pod.sidecar else None,
+        "env": dict(pod.env),
+        "without_effect": list(pod.deployment.without_effect),
+    }
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, status_code=422)
+
+
+async def _documents(request: Request) -> list[Document]:
+    sources: list[dict[str, str]] = await request.json()
+    return [document for source in sources for document in read_documents(source["text"], source["source"])]
+
+
+async def _change(
+    lab: Lab,
+    documents: list[Document],
+    change: Callable[[Objects, list[Document]], tuple[Objects, list[objects.Change]]],
+) -> Response:
+    changed, changes = change(lab.objects, documents)
+    await lab.change(changed)
+    return JSONResponse([str(item) for item in changes])
+
+
+def _scaled(lab: Lab, name: str, replicas: int) -> Document:
+    (document,) = lab.objects.select("deployment", name)
+    body = {**document.body, "spec": {**document.body["spec"], "replicas": replicas}}
+    text = json.dumps(body)
+    return read_documents(text, f"scale {name}")[0]
+
+
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    # The kernel takes at most 107 bytes for a socket's path; a state directory's may be longer.
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.umask(before)
+        os.close(folder)
+    listener.listen()
+    return listener

@@ -1,0 +1,108 @@
+"""Bringing rendered configuration to running Envoys, and knowing that it arrived."""
+
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from bookinfo_lab import bootstrap, client, pods, processes, validate, xds
+from bookinfo_lab.errors import LabError
+from bookinfo_lab.topology import Gateway, Topology, Workload
+from bookinfo_lab.xds import ProxyConfig
+
+Refusals = Mapping[str, Mapping[str, int]]
+"""How many updates each proxy's subscriptions have refused so far."""
+
+_LIVE_WITHIN = 10.0
+_POLL = 0.01
+_VALIDATORS = 2
+"""Envoys that judge at a time: each keeps a processor busy."""
+
+
+class Delivery:
+    """The configuration files of all proxies, each in the folder of its name below `folder`."""
+
+    def __init__(self, folder: Path, envoy: Path, running: Callable[[], Iterable[str]]) -> None:
+        """`running` names the proxies whose Envoy is ready."""
+        self._folder = folder
+        self._envoy = envoy
+        self._running = running
+        self._configs: Mapping[str, ProxyConfig] = {}
+        self._versions = itertools.count(1)
+
+    async def judge(self, configs: Mapping[str, ProxyConfig], topology: Topology) -> None:
+        """Let Envoy judge each configuration that differs from what was published, before a running Envoy sees it.
+
+        Raises:
+            LabError: it refuses one.
+        """
+        everyone: tuple[Workload | Gateway, ...] = (*topology.workloads, *topology.gateways)
+        proxies = {proxy.name: proxy for proxy in everyone}
+        distinct: dict[str, str] = {}
+        for name, config in configs.items():
+            if config != self._configs.get(name):
+                distinct.setdefault(_shape(config, proxies[name]), name)
+        slots = asyncio.Semaphore(_VALIDATORS)
+
+        async def judged(name: str) -> str | None:
+            async with slots:
+                return await asyncio.to_thread(
+                    validate.validate, self._envoy, proxies[name], configs[name], self._folder / name
+                )
+
+        for reason in await asyncio.gather(*map(judged, distinct.values())):
+            if reason:
+                raise LabError(f"Envoy refuses this: {reason}; nothing was changed")
+
+    def publish(self, configs: Mapping[str, ProxyConfig]) -> None:
+        """Write what every Envoy is to run; the running ones take it up by themselves."""
+        version = str(next(self._versions))
+        for name, config in configs.items():
+            xds.write(self._folder / name, config, version)
+        self._configs = configs
+
+    async def refusals(self) -> Refusals:
+        """What to compare with after a `publish`: Envoy counts refusals, and does not tell which version it refused."""
+        return {name: xds.rejections(await self._stats(name)) for name in self._running()}
+
+    async def settle(self, before: Refusals) -> None:
+        """Wait until each running Envoy runs what was published, then drop what went out of use.
+
+        Raises:
+            LabError: one has refused it since `before`, or does not get there.
+        """
+        deadline = time.monotonic() + _LIVE_WITHIN
+        waiting = set(self._running())
+        while waiting:
+            for name in sorted(waiting):
+                try:
+                    stats = await self._stats(name)
+                except (OSError, TimeoutError):  # it has ended; started again, it reads the files anew
+                    waiting &= set(self._running())
+                    continue
+                expected = xds.versions(self._folder / name, self._configs[name])
+                progress = xds.progress(stats, expected, before.get(name) or xds.rejections(stats))
+                if progress.rejected:
+                    raise LabError(f"{name}'s Envoy refuses {', '.join(progress.rejected)}: {self._complaint(name)}")
+                if progress.live:
+                    waiting.remove(name)
+            if waiting and time.monotonic() > deadline:
+                raise LabError(f"no news of the new configuration from the Envoys of {', '.join(sorted(waiting))}")
+            await asyncio.sleep(_POLL if waiting else 0)
+        for name in self._running():
+            xds.prune(self._folder / name, self._configs[name], str(next(self._versions)))
+
+    def _complaint(self, name: str) -> str:
+        return " ".join(processes.last_lines(self._folder / name / pods.ENVOY_LOG, 1)) or "see its log"
+
+    async def _stats(self, name: str) -> str:
+        target = self._folder / name / bootstrap.ADMIN_SOCKET
+        return (await client.request(target, f"/stats?filter={xds.STATS_FILTER}")).text
+
+
+def _shape(config: ProxyConfig, proxy: Workload | Gateway) -> str:
+    """A configuration without the proxy's own name and address: one for all pods of a Deployment."""
+    parts = [config.listeners, config.clusters, config.routes, config.endpoints, config.extensions]
+    return json.dumps(parts, sort_keys=True).replace(proxy.name, "NAME").replace(f'"{proxy.address}"', '"ADDRESS"')

@@ -1,0 +1,80 @@
+"""Starting a lab that outlives the command, and stopping one."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bookinfo_lab import processes, remote, state
+from bookinfo_lab.errors import LabError
+from bookinfo_lab.state import LabFolder
+
+_UP_WITHIN = 60.0
+_DOWN_WITHIN = 15.0
+_POLL = 0.05
+
+
+def start(
+    folder: LabFolder, gateway_port: int, environ: Mapping[str, str], report: Callable[[str], None]
+) -> dict[str, Any]:
+    """Start a lab in a session of its own; its status once it is ready.
+
+    Raises:
+        LabError: it did not start; what it said is in the error.
+    """
+    state.create(folder)
+    if pid := state.supervisor_pid(folder):
+        raise LabError(f"lab {folder.name!r} is running (process {pid}); stop it with `bookinfo down`")
+    command = [sys.executable, "-m", "bookinfo_lab", "up", f"--gateway-port={gateway_port}", f"--lab={folder.name}"]
+    folder.log.unlink(missing_ok=True)
+    descriptor = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "ab") as log:
+        supervisor = subprocess.Popen(  # noqa: S603 - this program itself
+            command, env=dict(environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    reported = 0
+    deadline = time.monotonic() + _UP_WITHIN
+    while time.monotonic() < deadline:
+        lines = folder.log.read_text(errors="replace").splitlines()
+        ended = supervisor.poll() is not None
+        if ended:
+            raise LabError((lines[-1] if lines else "it ended at once").removeprefix("bookinfo: "))
+        for line in lines[reported:]:
+            report(line)
+        reported = len(lines)
+        status = _status(folder)
+        if status and status["state"] == "ready":
+            supervisor.returncode = 0  # it is to be left alone
+            return status
+        time.sleep(_POLL)
+    raise LabError(f"lab {folder.name!r} is not ready after {_UP_WITHIN:g} s; see {folder.log} and `bookinfo status`")
+
+
+def stop(folder: LabFolder) -> None:
+    """Stop a running lab, and return when all of it has ended.
+
+    Raises:
+        LabError: it is not running, or does not end.
+    """
+    pid = state.supervisor_pid(folder)
+    if pid is None:
+        raise LabError(f"lab {folder.name!r} is not running")
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _DOWN_WITHIN
+    while state.supervisor_pid(folder) is not None:
+        if time.monotonic() > deadline:
+            last = " | ".join(processes.last_lines(folder.log, 3))
+            raise LabError(f"lab {folder.name!r} (process {pid}) does not end; its last lines: {last}")
+        time.sleep(_POLL)
+
+
+def _status(folder: LabFolder) -> dict[str, Any] | None:
+    try:
+        status: dict[str, Any] = asyncio.run(remote.ask(folder, "/status"))
+    except LabError:
+        return None
+    return status

@@ -1,0 +1,303 @@
+"""A running lab: the objects that are applied to it, and the pods that they ask for.
+
+A change is all or nothing: it is read, rendered and judged by Envoy before anything happens, and undone if a running
+Envoy refuses it or a new pod does not become ready.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bookinfo_lab import bootstrap, ca, pods, processes, workloads
+from bookinfo_lab.addresses import AddressRange
+from bookinfo_lab.delivery import Delivery
+from bookinfo_lab.errors import LabError
+from bookinfo_lab.images import Image
+from bookinfo_lab.model import Rules
+from bookinfo_lab.objects import Objects
+from bookinfo_lab.pods import Pod
+from bookinfo_lab.render import render
+from bookinfo_lab.supervised import Supervised
+from bookinfo_lab.topology import TRUST_DOMAIN, Gateway, Topology
+from bookinfo_lab.workloads import Deployment, Workloads
+
+GATEWAY_PORT = 8080
+"""The port that Gateway resources name; the host's port may be another one."""
+
+READY_WITHIN = 30.0
+"""Seconds that a new pod may take to become ready."""
+
+_POLL = 0.01
+_GATEWAY_GRACE = 1.0
+_STOP_GRACE = 4.0
+_RETIRE_GRACE = 15.0
+_LOG_CHECK_PERIOD = 2.0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a lab runs on."""
+
+    folder: Path  # in which each proxy has a folder of its own
+    envoy: Path
+    images: Mapping[str, Image]
+    addresses: AddressRange
+    environ: Mapping[str, str]
+    gateway: tuple[str, int]  # where browsers find it
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the applied objects say."""
+
+    objects: Objects
+    workloads: Workloads
+    rules: Rules
+
+
+class Lab:
+    """Everything of one lab but its control interface."""
+
+    def __init__(self, machine: Machine, report: Callable[[str], None]) -> None:
+        """`report` takes lines for the user."""
+        self.machine = machine
+        self.pods: dict[str, Pod] = {}
+        self.gateway = Gateway(
+            name="istio-ingressgateway",
+            namespace="istio-system",
+            labels={"app": "istio-ingressgateway", "istio": "ingressgateway"},
+            service_account="istio-ingressgateway-service-account",
+            address=machine.addresses.take(),
+            ports={GATEWAY_PORT: machine.gateway},
+        )
+        self.tasks: list[asyncio.Task[None]] = []
+        """What runs for as long as the lab; none of them ends by itself unless it fails."""
+        self._report = report
+        self._authority = ca.create_authority(TRUST_DOMAIN)
+        self._wanted = self._initial = _Wanted(Objects(), Workloads((), ()), Rules())
+        self._changing = asyncio.Lock()
+        self._readiness_changed = asyncio.Event()
+        self._delivery = Delivery(machine.folder, machine.envoy, self._running_proxies)
+        self.gateway_envoy = self._create_gateway()
+
+    @property
+    def objects(self) -> Objects:
+        """What is applied."""
+        return self._wanted.objects
+
+    @property
+    def rules(self) -> Rules:
+        """The Istio objects that are applied."""
+        return self._wanted.rules
+
+    def topology(self) -> Topology:
+        """What runs, and what of it is ready."""
+        return self._topology(self._wanted.workloads, self.pods.values())
+
+    async def start(self, objects: Objects) -> None:
+        """Start what `objects` ask for. The gateway lets nobody in before all of it is ready, or has had its time.
+
+        Raises:
+            LabError, ManifestError: the objects cannot be run.
+        """
+        self._wanted = self._initial = self._read(objects)
+        started = self._create_pods(self._wanted.workloads.deployments)
+        self._admit(started)
+        for pod in started:
+            pod.app.start()  # first, because an application takes longest
+        self._publish()
+        for pod in started:
+            if pod.sidecar:
+                pod.sidecar.start()
+        self.tasks += [asyncio.create_task(self._follow_readiness()), asyncio.create_task(self._rotate_logs())]
+        await self._watch_start(started)
+        self._publish()
+        self.gateway_envoy.start()
+        deadline = time.monotonic() + READY_WITHIN
+        while self.gateway_envoy.state != "ready":
+            if time.monotonic() > deadline:
+                raise LabError(f"the gateway's Envoy does not start: see {self.gateway_envoy.launch.log}")
+            await asyncio.sleep(_POLL)
+        await self._delivery.settle({})
+
+    async def change(self, objects: Objects) -> None:
+        """Make `objects` what is applied, and return when every Envoy runs it.
+
+        Raises:
+            LabError, ManifestError: they cannot be run; everything is as it was.
+        """
+        async with self._changing:
+            before = self._wanted
+            wanted = self._read(objects)
+            missing, retired = self._plan(wanted.workloads)
+            added = self._create_pods(missing)
+            try:
+                topology = self._topology(wanted.workloads, [*self.pods.values(), *added])
+                await self._delivery.judge(render(topology, wanted.rules), topology)
+                refusals = await self._delivery.refusals()
+                self._wanted = wanted
+                self._admit(added)
+                self._publish()
+                for process in [process for pod in added for process in pod.processes]:
+                    process.start()
+                await self._delivery.settle(refusals)
+                await self._until_ready(added)
+                await self._delivery.settle({})
+            except BaseException:
+                self._wanted = before
+                await self._retire(added)
+                raise
+            await self._retire(retired)
+
+    async def reset(self) -> None:
+        """Back to the objects with which the lab was started."""
+        await self.change(self._initial.objects)
+
+    async def stop(self) -> None:
+        """End everything: first what lets requests in, then what answers them."""
+        for task in self.tasks:
+            task.cancel()
+        await self.gateway_envoy.stop(_GATEWAY_GRACE)
+        await asyncio.gather(*(pod.stop(_STOP_GRACE) for pod in self.pods.values()))
+
+    def kill(self) -> None:
+        """End every process at once."""
+        for process in [self.gateway_envoy, *(process for pod in self.pods.values() for process in pod.processes)]:
+            process.kill()
+
+    def find(self, name: str) -> Pod:
+        """A pod by its name, or the first ready one by its Deployment's.
+
+        Raises:
+            LabError: there is none of that name.
+        """
+        found = [pod for pod in self.pods.values() if name in (pod.workload.name, pod.workload.deployment)]
+        if not found:
+            names = sorted({pod.workload.deployment for pod in self.pods.values()})
+            raise LabError(f"there is no workload {name!r}; there are {', '.join(names)}")
+        return min(found, key=lambda pod: not pod.ready)
+
+    def _read(self, objects: Objects) -> _Wanted:
+        read = workloads.parse(objects.kubernetes, self.machine.images)
+        return _Wanted(objects, read, Rules.parse(objects.istio))
+
+    def _plan(self, wanted: Workloads) -> tuple[list[Deployment], list[Pod]]:
+        """What to start (`replicas` is how many more) and what to retire."""
+        deployments = {(deployment.namespace, deployment.name): deployment for deployment in wanted.deployments}
+        kept = dict.fromkeys(deployments, 0)
+        retired = []
+        for pod in sorted(self.pods.values(), key=lambda pod: not pod.ready):
+            identity = (pod.workload.namespace, pod.workload.deployment)
+            deployment = deployments.get(identity)
+            if (
+                deployment
+                and deployment.template_hash == pod.deployment.template_hash
+                and kept[identity] < deployment.replicas
+            ):
+                kept[identity] += 1
+            else:
+                retired.append(pod)
+        missing = [replace(item, replicas=item.replicas - kept[identity]) for identity, item in deployments.items()]
+        return missing, retired
+
+    def _create_pods(self, deployments: Iterable[Deployment]) -> list[Pod]:
+        return [self._create_pod(deployment) for deployment in deployments for _ in range(deployment.replicas)]
+
+    def _create_pod(self, deployment: Deployment) -> Pod:
+        workload = workloads.pod(deployment, self.machine.addresses.take())
+        folder = self.machine.folder / workload.name
+        pod = pods.create(
+            deployment,
+            workload,
+            folder,
+            self.machine.envoy,
+            self.machine.environ,
+            self._readiness_changed.set,
+            self._report,
+        )
+        if workload.sidecar:
+            ca.issue(self._authority, workload.spiffe_id, folder / bootstrap.TLS_FOLDER)
+        return pod
+
+    def _create_gateway(self) -> Supervised:
+        folder = self.machine.folder / self.gateway.name
+        ca.issue(self._authority, self.gateway.spiffe_id, folder / bootstrap.TLS_FOLDER)
+        return pods.create_envoy(
+            self.gateway,
+            folder,
+            self.machine.envoy,
+            self.machine.environ,
+            self._readiness_changed.set,
+            self._report,
+        )
+
+    def _admit(self, added: Iterable[Pod]) -> None:
+        self.pods |= {pod.workload.name: pod for pod in added}
+
+    def _topology(self, wanted: Workloads, running: Iterable[Pod]) -> Topology:
+        return Topology(
+            services=wanted.services,
+            workloads=tuple(replace(pod.workload, ready=pod.ready) for pod in running),
+            gateways=(self.gateway,),
+        )
+
+    def _publish(self) -> None:
+        self._delivery.publish(render(self.topology(), self.rules))
+
+    def _running_proxies(self) -> list[str]:
+        envoys = {pod.workload.name: pod.sidecar for pod in self.pods.values() if pod.sidecar}
+        return [name for name, envoy in {**envoys, self.gateway.name: self.gateway_envoy}.items() if envoy.ready]
+
+    async def _watch_start(self, started: Iterable[Pod]) -> None:
+        deadline = time.monotonic() + READY_WITHIN
+        waiting = list(started)
+        while waiting:
+            for pod in [pod for pod in waiting if pod.ready]:
+                self._report(f"{pod.workload.name} is ready")
+                waiting.remove(pod)
+            if time.monotonic() > deadline:
+                self._report(f"not ready, and left to be: {', '.join(pod.workload.name for pod in waiting)}")
+                return
+            await asyncio.sleep(_POLL)
+
+    async def _until_ready(self, added: Iterable[Pod]) -> None:
+        deadline = time.monotonic() + READY_WITHIN
+        waiting = [process for pod in added for process in pod.processes]
+        while waiting := [process for process in waiting if not process.ready]:
+            for process in waiting:
+                if process.state == "backing off" or time.monotonic() > deadline:
+                    last = processes.last_lines(process.launch.log, 3)
+                    raise LabError(
+                        f"{process.launch.name} does not become ready ({process.state}); everything is as it was; "
+                        f"its last lines: {' | '.join(last) or 'none'}"
+                    )
+            await asyncio.sleep(_POLL)
+
+    async def _retire(self, retired: Iterable[Pod]) -> None:
+        """Take pods out of traffic, then end them."""
+        for pod in retired:
+            self.pods.pop(pod.workload.name, None)
+        self._publish()
+        with contextlib.suppress(LabError):  # the change itself has been made; these end in any case
+            await self._delivery.settle({})
+        await asyncio.gather(*(pod.stop(_RETIRE_GRACE) for pod in retired))
+        for pod in retired:
+            shutil.rmtree(pod.folder)
+            self.machine.addresses.give_back(pod.workload.address)
+
+    async def _follow_readiness(self) -> None:
+        """Give traffic to what becomes ready, and take it from what no longer is."""
+        while True:
+            await self._readiness_changed.wait()
+            self._readiness_changed.clear()
+            self._publish()
+
+    async def _rotate_logs(self) -> None:
+        while True:
+            await asyncio.sleep(_LOG_CHECK_PERIOD)
+            for log in self.machine.folder.glob("*/*.log"):
+                processes.rotate(log)

@@ -1,0 +1,119 @@
+"""The objects that are applied to a lab, as `kubectl apply` and `delete` would have them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bookinfo_lab import workloads
+from bookinfo_lab.documents import Document
+from bookinfo_lab.errors import LabError
+
+ALIASES = {
+    "ap": "authorizationpolicy",
+    "deploy": "deployment",
+    "dr": "destinationrule",
+    "gw": "gateway",
+    "pa": "peerauthentication",
+    "ra": "requestauthentication",
+    "sa": "serviceaccount",
+    "se": "serviceentry",
+    "svc": "service",
+    "vs": "virtualservice",
+}
+"""Short names of kinds, as kubectl has them."""
+
+Key = tuple[str, str, str, str]
+Verb = Literal["created", "configured", "unchanged", "deleted", "not found"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What applying or deleting did to one object."""
+
+    kind: str
+    name: str
+    verb: Verb
+
+    def __str__(self) -> str:
+        return f"{self.kind.lower()}/{self.name} {self.verb}"
+
+
+def key(document: Document) -> Key:
+    """What identifies an object; the version of its API does not."""
+    group = document.api_version.rpartition("/")[0]
+    return group, document.kind, document.namespace, document.name
+
+
+@dataclass(frozen=True)
+class Objects:
+    """All objects of a lab, in the order in which they were first applied."""
+
+    documents: Mapping[Key, Document] = field(default_factory=dict)
+
+    @property
+    def kubernetes(self) -> list[Document]:
+        """What says which workloads run; kinds that nobody knows are among it."""
+        return [document for document in self.documents.values() if not _is_istio(document)]
+
+    @property
+    def istio(self) -> list[Document]:
+        """What says how they are called."""
+        return [document for document in self.documents.values() if _is_istio(document)]
+
+    def apply(self, documents: Iterable[Document]) -> tuple["Objects", list[Change]]:
+        """These objects with `documents` added or put in place of their older selves.
+
+        Raises:
+            ManifestError: one object is given twice.
+        """
+        merged = dict(self.documents)
+        changes = []
+        seen: dict[Key, Document] = {}
+        for document in documents:
+            identity = key(document)
+            if identity in seen:
+                first = seen[identity]
+                raise document.error(
+                    f"is also in {first.source}, document {first.index + 1}", ("metadata", "name"), "remove one of them"
+                )
+            seen[identity] = document
+            older = merged.get(identity)
+            verb: Verb = "created" if older is None else "unchanged" if older.body == document.body else "configured"
+            changes.append(Change(document.kind, document.name, verb))
+            merged[identity] = document
+        return Objects(merged), changes
+
+    def delete(self, documents: Iterable[Document]) -> tuple["Objects", list[Change]]:
+        """These objects without those that `documents` names."""
+        left = dict(self.documents)
+        changes = [
+            Change(document.kind, document.name, "deleted" if left.pop(key(document), None) else "not found")
+            for document in documents
+        ]
+        return Objects(left), changes
+
+    def select(self, kind: str | None, name: str | None) -> list[Document]:
+        """The objects of a kind (full, short or plural name) and a name; None is any.
+
+        Raises:
+            LabError: there is none by that kind and name.
+        """
+        wanted = ALIASES.get(kind.lower(), kind.lower()) if kind else None
+        found = [
+            document
+            for document in self.documents.values()
+            if wanted in (None, document.kind.lower(), _plural(document.kind.lower())) and name in (None, document.name)
+        ]
+        if not found and name is not None:
+            raise LabError(f"{kind}/{name}: not found; `bookinfo get` lists what is applied")
+        return found
+
+
+def _plural(kind: str) -> str:
+    if kind.endswith("y"):
+        return f"{kind[:-1]}ies"
+    return f"{kind}es" if kind.endswith("s") else f"{kind}s"
+
+
+def _is_istio(document: Document) -> bool:
+    return document.api_version not in workloads.KINDS and document.api_version.partition("/")[0].endswith("istio.io")

@@ -1,0 +1,78 @@
+"""Asking a running lab, from the command's side."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from bookinfo_lab import client, state
+from bookinfo_lab.errors import LabError
+from bookinfo_lab.state import LabFolder
+
+_CHANGE_WITHIN = 90.0
+"""Seconds for an answer: an applied pod may take 30 to become ready, and a retired one 15 to end."""
+
+_MANIFESTS = (".yaml", ".yml", ".json")
+
+
+async def ask(folder: LabFolder, path: str, *, method: str = "GET", body: bytes = b"") -> Any:
+    """The JSON answer of the lab's supervisor.
+
+    Raises:
+        LabError: the lab is not running, or says what is wrong with the request.
+    """
+    try:
+        response = await client.request(
+            folder.path / folder.control_socket, path, method=method, body=body, within=_CHANGE_WITHIN
+        )
+    except TimeoutError:
+        raise LabError(f"lab {folder.name!r} does not answer; see {folder.log} or `bookinfo logs`") from None
+    except OSError:
+        pid = state.supervisor_pid(folder)
+        what = "is starting or stopping; try again" if pid else "is not running: start it with `bookinfo up`"
+        raise LabError(f"lab {folder.name!r} {what}") from None
+    if response.status == 422:
+        raise LabError(json.loads(response.body)["error"])
+    if response.status != 200:
+        raise LabError(f"lab {folder.name!r} answered {response.status} to {path}; see {folder.log}")
+    return json.loads(response.body)
+
+
+async def admin(folder: LabFolder, workload: str, path: str) -> str:
+    """What the admin interface of a workload's or the gateway's Envoy answers at `path`.
+
+    Raises:
+        LabError: there is no such workload, or no Envoy beside it, or it knows no such path.
+    """
+    told = await ask(folder, f"/workloads/{workload}")
+    if not told["admin"]:
+        raise LabError(f"{told['name']} has no sidecar")
+    try:
+        response = await client.request(Path(told["admin"]), "/" + path.removeprefix("/"))
+    except (OSError, TimeoutError):
+        raise LabError(f"{told['name']}'s Envoy does not answer; see `bookinfo logs --sidecar {workload}`") from None
+    if response.status != 200:
+        raise LabError(f"Envoy answered {response.status} to {path}: {response.text.strip()}")
+    return response.text
+
+
+def sources(name: str, standard_input: TextIO) -> Iterator[dict[str, str]]:
+    """The texts of a file, of a folder's manifests, or of standard input (`-`).
+
+    Raises:
+        LabError: it cannot be read, or is a folder without a manifest.
+    """
+    if name == "-":
+        yield {"source": "standard input", "text": standard_input.read()}
+        return
+    path = Path(name)
+    files = sorted(file for file in path.iterdir() if file.suffix in _MANIFESTS) if path.is_dir() else [path]
+    if not files:
+        raise LabError(f"{name}: no {', '.join(_MANIFESTS)} file in it")
+    for file in files:
+        try:
+            yield {"source": str(file), "text": file.read_text()}
+        except OSError as error:
+            raise LabError(f"{file}: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise LabError(f"{file}: not UTF-8 text") from None

@@ -1,0 +1,131 @@
+"""A process that is kept running, and whether it is ready."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bookinfo_lab import processes
+from bookinfo_lab.processes import Process
+
+State = Literal["starting", "ready", "unready", "backing off", "stopped"]
+Probe = Callable[[], Awaitable[bool]]
+
+_PROBE_PERIOD_STARTING = 0.05
+_PROBE_PERIOD = 1.0
+_FAILURES_UNTIL_UNREADY = 3
+"""Probes that may fail in a row, as a pod's readinessProbe has it by default (failureThreshold)."""
+
+_BACK_OFF_LONGEST = 30.0
+_STABLE_SECONDS = 30.0
+"""A process that ran for so long is restarted without delay when it ends."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start a process."""
+
+    name: str
+    command: tuple[str, ...]
+    folder: Path
+    env: Mapping[str, str]
+    log: Path
+    socket: str  # the Unix socket in `folder` that it makes; what an earlier run left of it is removed
+
+
+class Supervised:
+    """Starts a process, starts it again when it ends, and watches its readiness until `stop`."""
+
+    def __init__(
+        self, launch: Launch, probe: Probe, on_change: Callable[[], None], report: Callable[[str], None]
+    ) -> None:
+        """`on_change` is called whenever `state` changes, `report` with a line for the user when the process ends."""
+        self.launch = launch
+        self.state: State = "starting"
+        self.restarts = 0
+        self._probe = probe
+        self._on_change = on_change
+        self._report = report
+        self._process: Process | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The running process, if it runs."""
+        return self._process.pid if self._process else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it runs and says that it is ready."""
+        return self.state == "ready"
+
+    def start(self) -> None:
+        """Start the process now, and watch it in a task of its own."""
+        self._start_process()
+        self._task = asyncio.create_task(self._keep_running(), name=self.launch.name)
+
+    async def stop(self, grace: float) -> None:
+        """End the process (SIGTERM, after `grace` seconds SIGKILL) and restart it no more."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        if self._process:
+            await self._process.stop(grace)
+        self._process = None
+        self._become("stopped")
+
+    def kill(self) -> None:
+        """End the process at once."""
+        if self._process:
+            self._process.kill()
+
+    def _start_process(self) -> None:
+        (self.launch.folder / self.launch.socket).unlink(missing_ok=True)
+        self._process = Process(self.launch.command, self.launch.folder, self.launch.env, self.launch.log)
+        self._become("starting")
+
+    async def _keep_running(self) -> None:
+        back_off = 0.0
+        while self._process:
+            started = time.monotonic()
+            watching = asyncio.create_task(self._watch())
+            try:
+                status = await self._process.wait()
+            finally:
+                watching.cancel()
+            self._process = None
+            self._become("backing off")
+            back_off = (
+                0.0 if time.monotonic() - started > _STABLE_SECONDS else min(2 * back_off + 0.5, _BACK_OFF_LONGEST)
+            )
+            self._report(self._epitaph(status, back_off))
+            await asyncio.sleep(back_off)
+            self.restarts += 1
+            self._start_process()
+
+    async def _watch(self) -> None:
+        failures = 0
+        while True:
+            try:
+                ready = await self._probe()
+            except (OSError, TimeoutError):
+                ready = False
+            failures = 0 if ready else failures + 1
+            if ready:
+                self._become("ready")
+            elif self.state == "ready" and failures >= _FAILURES_UNTIL_UNREADY:
+                self._become("unready")
+            await asyncio.sleep(_PROBE_PERIOD_STARTING if self.state == "starting" else _PROBE_PERIOD)
+
+    def _become(self, state: State) -> None:
+        if state != self.state:
+            self.state = state
+            self._on_change()
+
+    def _epitaph(self, status: int, back_off: float) -> str:
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        lines = processes.last_lines(self.launch.log, 5)
+        last = "".join(f"\n    {line}" for line in lines)
+        return f"{self.launch.name} {how}; it is started again in {back_off:g} s. Its last lines:{last or ' none'}"

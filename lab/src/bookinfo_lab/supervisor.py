@@ -1,0 +1,153 @@
+"""`bookinfo up`: one lab from its start to its end, in one process that owns all the others."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bookinfo_lab import addresses, envoy, images, repository, state
+from bookinfo_lab.documents import read_documents
+from bookinfo_lab.errors import LabError
+from bookinfo_lab.lab import Lab, Machine
+from bookinfo_lab.objects import Objects
+from bookinfo_lab.pods import PROXY_PORT
+from bookinfo_lab.state import LabFolder
+from bookinfo_lab.topology import Service
+
+GATEWAY_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `bookinfo up` was asked for."""
+
+    folder: LabFolder
+    gateway_port: int  # 0: any free one
+    environ: Mapping[str, str]
+
+
+async def run(settings: Settings, report: Callable[[str], None]) -> None:
+    """Run a lab until SIGINT, SIGTERM or SIGHUP; a second such signal ends it without grace.
+
+    Raises:
+        LabError, ManifestError: it cannot be started; nothing is left behind.
+    """
+    folder, environ = settings.folder, settings.environ
+    home = repository.find(environ)
+    known_images = images.read(home / repository.IMAGES)
+    binary = envoy.find(environ)
+    wanted = initial_objects(home)
+    state.create(folder)
+    if state.lock(folder) is None:
+        raise LabError(
+            f"lab {folder.name!r} is running (process {state.supervisor_pid(folder)}): "
+            "see `bookinfo status`, stop it with `bookinfo down`, or start another with --lab NAME"
+        )
+    state.clean(folder)
+    with (
+        contextlib.closing(addresses.claim_port(GATEWAY_HOST, settings.gateway_port)) as gateway,
+        contextlib.closing(addresses.reserve(f"{os.getuid()} {folder.name}")) as own,
+    ):
+        for port in (PROXY_PORT, 9080):
+            addresses.check_free(str(own.network[2]), port)
+        port = gateway.getsockname()[1]
+        machine = Machine(folder.proxies, binary, known_images, own, environ, (GATEWAY_HOST, port))
+        await _Supervisor(Lab(machine, report), folder, port, report).run(wanted)
+    state.close(folder)
+
+
+def initial_objects(home: Path) -> Objects:
+    """What a lab starts with: the project's workloads, and the gateway's rules."""
+    documents = [
+        document
+        for file in (repository.WORKLOADS, repository.GATEWAY)
+        for document in read_documents((home / file).read_text(), file)
+    ]
+    return Objects().apply(documents)[0]
+
+
+class _Supervisor:
+    def __init__(self, lab: Lab, folder: LabFolder, port: int, report: Callable[[str], None]) -> None:
+        self._lab = lab
+        self._folder = folder
+        self._url = f"http://localhost:{port}/productpage"
+        self._report = report
+        self._state = "starting"
+        self._stop = asyncio.Event()
+
+    async def run(self, wanted: Objects) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._on_signal)
+        began = time.monotonic()
+        stopping = asyncio.create_task(self._stop.wait())
+        starting = asyncio.create_task(self._start(wanted))
+        try:
+            await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                self._state = "ready"
+                self._report(f"Bookinfo is up after {time.monotonic() - began:.1f} s: {self._url} (Ctrl-C stops it)")
+                done, _ = await asyncio.wait([stopping, *self._lab.tasks], return_when=asyncio.FIRST_COMPLETED)
+                for task in done - {stopping}:
+                    task.result()
+        finally:
+            self._state = "stopping"
+            self._report("stopping")
+            starting.cancel()
+            stopping.cancel()
+            await asyncio.wait([starting])
+            await self._lab.stop()
+
+    def _on_signal(self) -> None:
+        if self._stop.is_set():
+            self._lab.kill()
+        self._stop.set()
+
+    async def _start(self, wanted: Objects) -> None:
+        starting = asyncio.create_task(self._lab.start(wanted))
+        await asyncio.sleep(0)  # the processes start now; what follows is loaded while they do
+        from bookinfo_lab import control
+
+        server = control.serve(self._lab, self._status, self._folder.path / self._folder.control_socket)
+        self._lab.tasks.append(asyncio.create_task(server.run_until_cancelled()))
+        await starting
+
+    def _status(self) -> dict[str, Any]:
+        lab = self._lab
+        topology = lab.topology()
+        return {
+            "lab": self._folder.name,
+            "state": self._state,
+            "url": self._url,
+            "pid": os.getpid(),
+            "gateway": {
+                "name": lab.gateway.name,
+                "address": lab.gateway.address,
+                "pid": lab.gateway_envoy.pid,
+                "state": lab.gateway_envoy.state,
+            },
+            "workloads": [
+                {
+                    "name": pod.workload.name,
+                    "deployment": pod.workload.deployment,
+                    "service": _service_of(pod.workload.labels, topology.services),
+                    "version": pod.workload.labels.get("version", ""),
+                    "address": pod.workload.address,
+                    "pid": pod.app.pid,
+                    "sidecar_pid": pod.sidecar.pid if pod.sidecar else None,
+                    "state": pod.state,
+                    "restarts": sum(process.restarts for process in pod.processes),
+                }
+                for pod in lab.pods.values()
+            ],
+        }
+
+
+def _service_of(labels: Mapping[str, str], services: tuple[Service, ...]) -> str:
+    return next((service.name for service in services if service.selector.items() <= labels.items()), "")
