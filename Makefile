@@ -40,9 +40,44 @@ run: setup  ## start Bookinfo on http://localhost:8080/productpage (Ctrl-C stops
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp  ## check style and types
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy $(SOURCES)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy $(SOURCES) requirements
+
+# Coverage is measured over unit and contract together, subprocesses included: `make coverage` judges both.
+PYTEST = $(BIN)/coverage run -m pytest -q
+
+.PHONY: unit
+unit: $(VENV)/dev.stamp  ## run the unit tests of every package
+	@$(PYTEST) libs services lab benchmarks tests/repository
+
+.PHONY: contract
+contract: $(VENV)/dev.stamp  ## hold each client against its server, and each service against its API description
+	@$(PYTEST) tests/contract tests/api
+
+.PHONY: coverage
+coverage: $(VENV)/dev.stamp  ## report what `make unit contract` covered; fails below 95 %
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+.PHONY: lab
+lab: $(VENV)/dev.stamp  ## start the real lab on real Envoys and load it
+	@$(BIN)/python -m pytest -q tests/lab
+
+.PHONY: interpreters
+interpreters: $(VENV)/dev.stamp  ## install and import the services on every other Python of this machine
+	@$(BIN)/python -m pytest -q tests/interpreters
+
+PARTS := lint unit contract coverage interpreters lab
+
+.PHONY: test
+test: $(VENV)/dev.stamp  ## run all of the above, with each part's time
+	@rm -f .coverage .coverage.*
+	@times=""; for part in $(PARTS); do \
+	  echo "== $$part"; start=$$(date +%s); \
+	  $(MAKE) $$part || { echo "test: $$part failed"; exit 1; }; \
+	  times+="$$(printf '  %-14s %4d s' $$part $$(( $$(date +%s) - start )))"$$'\n'; \
+	done; printf '== all passed\n%s' "$$times"
 
 .PHONY: format
 format: $(VENV)/dev.stamp  ## rewrite the code in the one style

@@ -1,0 +1,69 @@
+"""Third-party versions: locked once, with hashes, the same everywhere."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+PACKAGES = sorted(
+    [*ROOT.glob("libs/*/pyproject.toml"), *ROOT.glob("services/*/pyproject.toml"), ROOT / "lab/pyproject.toml"]
+)
+
+
+def pinned(lock: Path) -> dict[str, str]:
+    """Versions by name."""
+    return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", lock.read_text(), re.MULTILINE))
+
+
+def test_there_is_a_lock_for_every_service_and_purpose() -> None:
+    services = {path.name for path in (ROOT / "services").iterdir() if (path / "pyproject.toml").exists()}
+    assert {lock.stem for lock in LOCKS} == services | {"lab", "dev", "build"}
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_every_locked_package_has_hashes(lock: Path) -> None:
+    entries = re.split(r"\n(?=[A-Za-z0-9])", lock.read_text().split("\n", 1)[1])
+    assert entries
+    assert [entry.split("==")[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_a_lock_has_the_versions_of_the_one_resolution(lock: Path) -> None:
+    everything = pinned(ROOT / "requirements/dev.txt")
+    assert {name: version for name, version in pinned(lock).items() if everything.get(name) != version} == {}
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.parent.name)
+def test_a_lock_satisfies_what_its_package_declares(package: Path) -> None:
+    declared = tomllib.loads(package.read_text())["project"]["dependencies"]
+    lock = ROOT / f"requirements/{package.parent.name}.txt"
+    versions = pinned(lock if lock.exists() else ROOT / "requirements/dev.txt")
+    third_party = [Requirement(line) for line in declared if not line.startswith("bookinfo-")]
+    assert third_party
+    for requirement in third_party:
+        assert versions[requirement.name.lower()] in requirement.specifier, requirement
+
+
+def test_no_tracked_file_names_a_package_index() -> None:
+    address = re.compile(
+        r"(index[-_]url|find[-_]links|registry)[\"']?\s*[=:]\s*[\"']?https?://|https?://[^\s\"]+/simple/?\s"
+    )
+    named = [
+        str(path)
+        for path in [*LOCKS, *PACKAGES, ROOT / "Makefile", ROOT / ".ci/run"]
+        if address.search(path.read_text())
+    ]
+    assert named == []
+
+
+def test_every_package_has_the_one_version() -> None:
+    version = (ROOT / "VERSION").read_text().strip()
+    images = re.findall(r"image: bookinfo-\w+:(\S+)", (ROOT / "kubernetes/bookinfo.yaml").read_text())
+    assert images
+    assert set(images) == {version}
+    for package in PACKAGES:
+        assert "version" in tomllib.loads(package.read_text())["project"]["dynamic"], package
