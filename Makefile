@@ -84,6 +84,10 @@ format: $(VENV)/dev.stamp  ## rewrite the code in the one style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+.PHONY: bench
+bench: $(VENV)/dev.stamp  ## measure CPU, latency, memory and cold start beside a floor (BENCH="--quick --output FILE")
+	@$(BIN)/python -m benchmarks $(BENCH)
+
 .PHONY: lock
 lock: $(VENV)/dev.stamp  ## resolve third-party versions anew into requirements/ (LOCK=--upgrade for the newest)
 	@$(BIN)/python requirements/lock.py $(LOCK)
