@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bookinfo_chassis import docs, health, metrics
-from bookinfo_chassis.errors import ERROR_RESPONSES, handle_errors
+from bookinfo_chassis.errors import ERROR_RESPONSES, CrashMiddleware, handle_errors
 from bookinfo_chassis.faults import FaultMiddleware, Faults
 from bookinfo_chassis.health import Lifecycle
 from bookinfo_chassis.metrics import ObservationMiddleware, RequestMetrics
@@ -67,6 +67,7 @@ def create_service(
         description=description,
         version=package_version(f"bookinfo-{service}"),
         lifespan=lifespan,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -77,6 +78,7 @@ def create_service(
             Middleware(HeadMiddleware),
             Middleware(PropagationMiddleware, drop=drop_headers),
             Middleware(ObservationMiddleware, RequestMetrics(registry), settings.access_log),
+            Middleware(CrashMiddleware),
             *([Middleware(FaultMiddleware, faults)] if faults else []),
         ],
     )

@@ -89,6 +89,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                     total=None, connect=limits["pool"], sock_connect=limits["connect"], sock_read=limits["read"]
                 ),
             ) as answer:
+                if answer.headers.get("content-encoding", "identity") != "identity":
+                    # None was accepted, and httpx would unpack it, however much comes out.
+                    raise httpx.RemoteProtocolError("an answer in an encoding not asked for", request=request)
                 body = await _read(answer, request)
                 return httpx.Response(answer.status, headers=answer.raw_headers, content=body)
 
@@ -97,22 +100,24 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
 
 class _Proxies:
-    """Which proxy a URL is reached by: HTTP_PROXY, HTTPS_PROXY, NO_PROXY, in either case, read once.
+    """Which proxy a URL is reached by: HTTP_PROXY, HTTPS_PROXY, NO_PROXY, read once. The lower-case spelling wins.
 
     httpx looks at these variables only when it makes its transport itself, aiohttp only at every single call.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        wanted = {"http_proxy", "https_proxy", "no_proxy"}
-        self._by_scheme = {
-            name.lower().removesuffix("_proxy"): value for name, value in environ.items() if name.lower() in wanted
-        }
+        self._by_scheme: dict[str, str] = {}
+        for scheme in ("http", "https", "no"):
+            value = environ.get(f"{scheme}_proxy", environ.get(f"{scheme}_proxy".upper(), ""))
+            if value:
+                self._by_scheme[scheme] = value if "://" in value or scheme == "no" else f"http://{value}"
         self._found: dict[tuple[str, str], str | None] = {}
 
     def find(self, url: httpx.URL) -> str | None:
-        key = (url.scheme, url.host)
+        key = (url.scheme, url.netloc.decode())
         if key not in self._found:
-            bypassed = proxy_bypass_environment(url.host, self._by_scheme)
+            names = {url.host, url.netloc.decode()}  # NO_PROXY may name a host, or a host and its port
+            bypassed = any(proxy_bypass_environment(name, self._by_scheme) for name in names)
             self._found[key] = None if bypassed else self._by_scheme.get(url.scheme)
         return self._found[key]
 

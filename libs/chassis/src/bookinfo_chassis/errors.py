@@ -8,8 +8,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Mount
-from starlette.types import Message, Receive
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,35 @@ def limit_body(receive: Receive, limit: int) -> Receive:
     return limited
 
 
+class CrashMiddleware:
+    """Answers an unhandled error with 500 and logs its traceback: once, and with the request's ids.
+
+    Starlette's own handler of exceptions stands outside every middleware and raises them again, so that the server
+    logs them a second time. Once the answer has begun there is nothing else to do than that: it breaks off.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def note_start(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_start)
+        except ClientDisconnect:
+            logger.info("the client of %s %s went away", scope["method"], scope["path"])
+        except Exception:
+            if started:
+                raise
+            logger.exception("unhandled error in %s %s", scope["method"], scope["path"])
+            await JSONResponse({"error": "internal server error"}, status_code=500)(scope, receive, send)
+
+
 def handle_errors(app: FastAPI, invalid: str) -> None:
     """Answer every error of `app` in JSON. `invalid` is the text for a request that does not validate."""
 
@@ -79,20 +109,17 @@ def handle_errors(app: FastAPI, invalid: str) -> None:
         text = {404: "not found", 405: "method not allowed"}.get(error.status_code, error.detail)
         return JSONResponse({"error": text}, status_code=error.status_code, headers=headers)
 
-    async def on_crash(request: Request, error: Exception) -> Response:
-        logger.error("unhandled error in %s %s", request.method, request.url.path, exc_info=error)
-        return JSONResponse({"error": "internal server error"}, status_code=500)
-
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_error)
-    app.add_exception_handler(Exception, on_crash)
 
 
 def _allowed_methods(app: FastAPI, request: Request) -> list[str]:
     """The methods that the request's path takes; Starlette itself names only those of the first route that fits."""
 
+    root_path = request.scope.get("app_root_path", "")  # a mount that was entered has put its own in root_path
+
     def takes(method: str) -> bool:
-        scope = {**request.scope, "method": method}
+        scope = {**request.scope, "method": method, "root_path": root_path}
         return any(
             route.matches(scope)[0] is Match.FULL
             for route in app.router.routes
