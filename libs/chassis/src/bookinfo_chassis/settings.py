@@ -1,13 +1,32 @@
 """Settings of a service: read from the environment once, validated, then handed to whoever needs them."""
 
 import os
+import re
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AliasChoices, Field, StringConstraints, ValidationError, field_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-Hostname = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$", max_length=253)]
+LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+"""One part of a host name (RFC 1123; with underscores, which Docker Compose's names have)."""
+
+
+def _hostname(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError:
+        if len(text) > 253 or not all(LABEL.fullmatch(label) for label in text.removesuffix(".").split(".")):
+            raise ValueError("neither a host name nor an IP address") from None
+    return text
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+Hostname = Annotated[str, AfterValidator(_hostname)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
@@ -35,7 +54,9 @@ class ServiceSettings(BaseSettings):
     uds: str | None = Field(default=None, description="Unix socket to listen on, instead of a port")
     hostname: str = Field(default="null", description="The pod's name; Kubernetes sets it")
 
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        default="info", description="Least level logged"
+    )
     log_format: Literal["json", "console", "auto"] = Field(
         default="auto", description="auto: console on a terminal, JSON elsewhere"
     )
@@ -52,7 +73,7 @@ class ServiceSettings(BaseSettings):
     )
 
     fault_abort_percent: Percent = Field(default=0.0, description="Share of requests answered with an error on purpose")
-    fault_abort_status: Annotated[int, Field(ge=200, le=599)] = Field(default=503, description="Status of that error")
+    fault_abort_status: Annotated[int, Field(ge=400, le=599)] = Field(default=503, description="Status of that error")
     fault_delay_percent: Percent = Field(default=100.0, description="Share of requests held up by FAULT_DELAY_MS")
     fault_delay_ms: Annotated[int, Field(ge=0, le=600_000)] = Field(
         default=0, description="Delay on purpose, in milliseconds"
@@ -67,11 +88,13 @@ class ServiceSettings(BaseSettings):
                 raise ValueError(f"a Unix socket's path has at most {MAX_SOCKET_PATH} bytes")
             if not os.access(Path(path).parent, os.W_OK):
                 raise ValueError("its folder does not exist or is not writable")
+            if Path(path).exists() and not Path(path).is_socket():
+                raise ValueError("there is something else than a socket at this path")
         return path
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """Read the environment; `overrides` win. Raises `InvalidSettingsError` with one line for the first bad value."""
+        """Read the environment; `overrides` win. Raises `InvalidSettingsError` for the first bad value."""
         try:
             return cls(**overrides)
         except ValidationError as error:
@@ -85,13 +108,12 @@ def service_url(host: str, port: int, domain: str | None) -> str:
 
 
 def _one_line(settings: type[ServiceSettings], error: ValidationError) -> str:
-    """`VARIABLE: what is wrong (got 'value')` for the first error."""
+    """`VARIABLE: what is wrong (got 'value')` for the first error; a secret's value is not told."""
     first = error.errors(include_url=False)[0]
-    if not first["loc"]:
-        return str(first["msg"]).removeprefix("Value error, ")
     name = str(first["loc"][0])
     field = settings.model_fields.get(name)
-    alias = field.validation_alias if field else None
-    variable = str(alias.choices[0]) if isinstance(alias, AliasChoices) else name.upper()
+    secret = field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
+    if name == "VERSION" and not os.environ.get(name):  # pydantic tells the first of a setting's names
+        name = "SERVICE_VERSION"
     reason = str(first["msg"]).removeprefix("Value error, ")
-    return f"{variable}: {reason[:1].lower()}{reason[1:]} (got {first['input']!r:.80})"
+    return f"{name.upper()}: {reason[:1].lower()}{reason[1:]}" + ("" if secret else f" (got {first['input']!r:.80})")

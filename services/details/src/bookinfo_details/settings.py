@@ -1,8 +1,10 @@
 """What details reads from its environment."""
 
+import ssl
+from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, FilePath
+from pydantic import AliasChoices, Field, field_validator
 
 from bookinfo_chassis.settings import Hostname, Port, ServiceSettings
 
@@ -19,9 +21,19 @@ class Settings(ServiceSettings):
     )
     external_books_host: Hostname = Field(default="www.googleapis.com", description="Where the Google Books API is")
     external_books_port: Port | None = Field(default=None, description="Default: 443, or 80 with DO_NOT_ENCRYPT")
-    external_books_ca_file: FilePath | None = Field(
+    external_books_ca_file: Path | None = Field(
         default=None, description="PEM file with the CA of the external book service; default: the system's"
     )
+
+    @field_validator("external_books_ca_file")
+    @classmethod
+    def _holds_certificates(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            try:
+                ssl.create_default_context(cafile=path)
+            except OSError as error:  # SSLError is one
+                raise ValueError(f"no certificates can be read from it: {error.strerror or error}") from None
+        return path
 
     @property
     def external(self) -> bool:

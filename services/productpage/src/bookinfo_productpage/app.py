@@ -22,7 +22,7 @@ from bookinfo_productpage.backends import Answer, Backends
 from bookinfo_productpage.catalogue import PRODUCTS, Product
 from bookinfo_productpage.forwarded import TrustedPeers
 from bookinfo_productpage.pages import Pages, load_pages
-from bookinfo_productpage.session import MAX_NAME, Sessions, end_user_header
+from bookinfo_productpage.session import MAX_NAME, Sessions, end_user_header, is_name
 from bookinfo_productpage.settings import Settings
 
 BAD_ID = "please provide numeric product id"
@@ -96,7 +96,7 @@ async def health() -> Response:
 async def login(request: Request) -> Response:
     """Sign in as `username`, from the query or the form. Any name and any password will do: this is a sample."""
     name = request.query_params.get("username") or (await _form(request)).get("username")
-    if not isinstance(name, str) or not 0 < len(name.strip()) <= MAX_NAME:
+    if not isinstance(name, str) or not is_name(name.strip()):
         return bad_request(BAD_NAME)
     sessions: Sessions = request.app.state.sessions
     response = RedirectResponse(_back(request), status_code=302)
@@ -115,13 +115,19 @@ async def logout(request: Request) -> Response:
 
 
 async def _form(request: Request) -> FormData:
-    return await Request(request.scope, limit_body(request.receive, MAX_FORM)).form(max_files=0)
+    try:
+        return await Request(request.scope, limit_body(request.receive, MAX_FORM)).form(max_files=0)
+    except UnicodeError:  # a multipart form may name any character set that Python knows
+        return FormData()
 
 
 def _back(request: Request) -> str:
     """Where the user was, if that was here; else the product page. Never an address of another site."""
     home = "/productpage"
-    referer = urlsplit(request.headers.get("referer", ""))
+    try:
+        referer = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return home
     if referer.netloc != request.headers.get("host") or not referer.path.startswith("/"):
         return home
     if referer.path.startswith("//") or "\\" in referer.path:

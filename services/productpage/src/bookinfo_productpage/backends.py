@@ -116,7 +116,8 @@ class Backend(Generic[Model]):
             return self._failed(500)
         if response.status_code != 200:
             logger.warning("%s answered %d", self._name, response.status_code)
-            return self._failed(response.status_code)
+            # Only an error is passed on as it is: a 204 or a 304 cannot carry the error object, a 201 would belie it.
+            return self._failed(response.status_code if 400 <= response.status_code < 600 else 500)
         try:
             return Answer(200, response.content, self._model.model_validate_json(response.content))
         except ValidationError:

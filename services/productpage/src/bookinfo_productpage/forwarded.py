@@ -22,7 +22,10 @@ class TrustedPeers:
     def __contains__(self, peer: str | None) -> bool:
         if peer is None:
             return self.unix
-        address = ip_address(peer)
+        try:
+            address = ip_address(peer)
+        except ValueError:
+            return False
         return any(address in network for network in self.networks)
 
 

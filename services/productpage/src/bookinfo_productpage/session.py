@@ -9,7 +9,7 @@ import secrets
 from urllib.parse import quote
 
 from fastapi import Request, Response
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadData, URLSafeSerializer
 
 from bookinfo_productpage.forwarded import TrustedPeers, came_by_https
 
@@ -38,7 +38,7 @@ class Sessions:
             return None
         try:
             session = self._serializer.loads(cookie)
-        except BadSignature:
+        except BadData:
             return None
         user = session.get("user") if isinstance(session, dict) else None
         return user if isinstance(user, str) else None
@@ -56,6 +56,15 @@ class Sessions:
     def sign_out(self, response: Response) -> None:
         """Take the cookie back."""
         response.delete_cookie(COOKIE, httponly=True, samesite="lax")
+
+
+def is_name(text: str) -> bool:
+    """Whether somebody can sign in as `text`: 1 to `MAX_NAME` characters that UTF-8 can write."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return 0 < len(text) <= MAX_NAME
 
 
 def end_user_header(user: str) -> bytes:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 DEFAULT_RATINGS: Mapping[str, int] = {"Reviewer1": 5, "Reviewer2": 4}
 """What every book has until somebody posts others."""
 
-MAX_BOOKS = 10_000
-"""Books with ratings of their own, so that callers cannot fill the memory."""
+MAX_BOOKS = 1000
+"""Books with ratings of their own, so that callers cannot fill the memory: one has 64 KiB at most."""
 
 
 class StoreFullError(Exception):
