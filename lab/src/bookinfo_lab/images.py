@@ -1,6 +1,5 @@
 """Which process an image name stands for (images.yaml)."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from bookinfo_lab.errors import LabError
 class Image:
     """What a container of this image runs, and the environment that is baked into it."""
 
-    command: tuple[str, ...]
+    package: str  # runs as `python -m PACKAGE`
     env: Mapping[str, str]
 
 
@@ -29,9 +28,7 @@ def read(path: Path) -> dict[str, Image]:
     for name, entry in table.items():
         if not isinstance(entry, dict) or "package" not in entry or entry.keys() - {"package", "env"}:
             raise LabError(f"{path}: {name}: want `package` and, if need be, `env`")
-        # -P: the working folder is not searched for modules.
-        command = (sys.executable, "-P", "-m", entry["package"])
-        images[name] = Image(command, {key: str(value) for key, value in entry.get("env", {}).items()})
+        images[name] = Image(entry["package"], {key: str(value) for key, value in entry.get("env", {}).items()})
     return images
 
 

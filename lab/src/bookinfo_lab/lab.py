@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bookinfo_lab import bootstrap, ca, pods, processes, workloads
+from bookinfo_lab import ca, pods, processes, workloads
 from bookinfo_lab.addresses import AddressRange
 from bookinfo_lab.delivery import Delivery
 from bookinfo_lab.errors import LabError
@@ -20,8 +20,8 @@ from bookinfo_lab.images import Image
 from bookinfo_lab.model import Rules
 from bookinfo_lab.objects import Objects
 from bookinfo_lab.pods import Pod
+from bookinfo_lab.programs import Programs
 from bookinfo_lab.render import render
-from bookinfo_lab.supervised import Supervised
 from bookinfo_lab.topology import TRUST_DOMAIN, Gateway, Topology
 from bookinfo_lab.workloads import Deployment, Workloads
 
@@ -77,12 +77,22 @@ class Lab:
         self.tasks: list[asyncio.Task[None]] = []
         """What runs for as long as the lab; none of them ends by itself unless it fails."""
         self._report = report
-        self._authority = ca.create_authority(TRUST_DOMAIN)
         self._wanted = self._initial = _Wanted(Objects(), Workloads((), ()), Rules())
         self._changing = asyncio.Lock()
         self._readiness_changed = asyncio.Event()
         self._delivery = Delivery(machine.folder, machine.envoy, self._running_proxies)
-        self.gateway_envoy = self._create_gateway()
+        packages = [image.package for image in machine.images.values()]
+        self._programs = Programs(packages, machine.folder, pods.machine_env(machine.environ))
+        self._maker = pods.Maker(
+            folder=machine.folder,
+            envoy=machine.envoy,
+            programs=self._programs,
+            authority=ca.create_authority(TRUST_DOMAIN),
+            environ=machine.environ,
+            on_change=self._readiness_changed.set,
+            report=report,
+        )
+        self.gateway_envoy = self._maker.gateway(self.gateway)
 
     @property
     def objects(self) -> Objects:
@@ -104,11 +114,12 @@ class Lab:
         Raises:
             LabError, ManifestError: the objects cannot be run.
         """
+        self._programs.begin()  # first, because it takes longest
         self._wanted = self._initial = self._read(objects)
         started = self._create_pods(self._wanted.workloads.deployments)
         self._admit(started)
         for pod in started:
-            pod.app.start()  # first, because an application takes longest
+            pod.app.start()
         self._publish()
         for pod in started:
             if pod.sidecar:
@@ -163,6 +174,7 @@ class Lab:
             task.cancel()
         await self.gateway_envoy.stop(_GATEWAY_GRACE)
         await asyncio.gather(*(pod.stop(_STOP_GRACE) for pod in self.pods.values()))
+        self._programs.close()
 
     def kill(self) -> None:
         """End every process at once."""
@@ -208,32 +220,7 @@ class Lab:
         return [self._create_pod(deployment) for deployment in deployments for _ in range(deployment.replicas)]
 
     def _create_pod(self, deployment: Deployment) -> Pod:
-        workload = workloads.pod(deployment, self.machine.addresses.take())
-        folder = self.machine.folder / workload.name
-        pod = pods.create(
-            deployment,
-            workload,
-            folder,
-            self.machine.envoy,
-            self.machine.environ,
-            self._readiness_changed.set,
-            self._report,
-        )
-        if workload.sidecar:
-            ca.issue(self._authority, workload.spiffe_id, folder / bootstrap.TLS_FOLDER)
-        return pod
-
-    def _create_gateway(self) -> Supervised:
-        folder = self.machine.folder / self.gateway.name
-        ca.issue(self._authority, self.gateway.spiffe_id, folder / bootstrap.TLS_FOLDER)
-        return pods.create_envoy(
-            self.gateway,
-            folder,
-            self.machine.envoy,
-            self.machine.environ,
-            self._readiness_changed.set,
-            self._report,
-        )
+        return self._maker.pod(deployment, workloads.pod(deployment, self.machine.addresses.take()))
 
     def _admit(self, added: Iterable[Pod]) -> None:
         self.pods |= {pod.workload.name: pod for pod in added}

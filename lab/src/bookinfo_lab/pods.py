@@ -2,9 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from bookinfo_lab import bootstrap, client, workloads
+from bookinfo_lab import bootstrap, ca, client, processes, workloads
+from bookinfo_lab.ca import Authority
+from bookinfo_lab.processes import Process
+from bookinfo_lab.programs import Programs
 from bookinfo_lab.supervised import Launch, Probe, State, Supervised
 from bookinfo_lab.topology import Gateway, Workload
 from bookinfo_lab.workloads import Deployment
@@ -64,55 +68,58 @@ class Pod:
             await process.stop(grace)
 
 
-def create(
-    deployment: Deployment,
-    workload: Workload,
-    folder: Path,
-    envoy: Path,
-    base_env: Mapping[str, str],
-    on_change: Callable[[], None],
-    report: Callable[[str], None],
-) -> Pod:
-    """A pod in `folder`; nothing is started."""
-    folder.mkdir(mode=0o700, parents=True)
-    env = environment(deployment, workload, base_env)
-    launch = Launch(
-        f"{workload.name}'s application",
-        deployment.image.command,
-        folder,
-        env,
-        folder / APP_LOG,
-        str(bootstrap.APP_SOCKET),
-    )
-    app = Supervised(launch, _app_probe(workload, folder), on_change, report)
-    sidecar = create_envoy(workload, folder, envoy, base_env, on_change, report) if workload.sidecar else None
-    return Pod(deployment, workload, folder, env, app, sidecar)
+@dataclass(frozen=True)
+class Maker:
+    """Makes pods and gateways; nothing is started."""
 
+    folder: Path  # in which each gets a folder of its name
+    envoy: Path
+    programs: Programs
+    authority: Authority
+    environ: Mapping[str, str]
+    on_change: Callable[[], None]
+    report: Callable[[str], None]
 
-def create_envoy(
-    proxy: Workload | Gateway,
-    folder: Path,
-    envoy: Path,
-    base_env: Mapping[str, str],
-    on_change: Callable[[], None],
-    report: Callable[[str], None],
-) -> Supervised:
-    """The Envoy of `proxy`, with its bootstrap configuration written into `folder`; it is not started."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / bootstrap.FILE).write_text(json.dumps(bootstrap.bootstrap(proxy)))
+    def pod(self, deployment: Deployment, workload: Workload) -> Pod:
+        """A pod of the deployment."""
+        folder = self._folder(workload)
+        env = environment(deployment, workload, self.environ)
+        log = folder / APP_LOG
+        launch = Launch(
+            f"{workload.name}'s application",
+            lambda: self.programs.start(deployment.image.package, folder, env, log),
+            log,
+            folder / bootstrap.APP_SOCKET,
+        )
+        app = Supervised(launch, _app_probe(workload, folder), self.on_change, self.report)
+        sidecar = self._envoy(workload, folder) if workload.sidecar else None
+        return Pod(deployment, workload, folder, env, app, sidecar)
 
-    async def ready() -> bool:
-        return (await client.request(folder / bootstrap.ADMIN_SOCKET, "/ready")).status == 200
+    def gateway(self, gateway: Gateway) -> Supervised:
+        """The Envoy of a gateway."""
+        return self._envoy(gateway, self._folder(gateway))
 
-    launch = Launch(
-        f"{proxy.name}'s Envoy",
-        (str(envoy), *bootstrap.arguments()),
-        folder,
-        machine_env(base_env),
-        folder / ENVOY_LOG,
-        str(bootstrap.ADMIN_SOCKET),
-    )
-    return Supervised(launch, ready, on_change, report)
+    def _folder(self, proxy: Workload | Gateway) -> Path:
+        folder = self.folder / proxy.name
+        folder.mkdir(mode=0o700, parents=True)
+        return folder
+
+    def _envoy(self, proxy: Workload | Gateway, folder: Path) -> Supervised:
+        ca.issue(self.authority, proxy.spiffe_id, folder / bootstrap.TLS_FOLDER)
+        (folder / bootstrap.FILE).write_text(json.dumps(bootstrap.bootstrap(proxy)))
+        command = [str(self.envoy), *bootstrap.arguments()]
+        env = machine_env(self.environ)
+        admin = folder / bootstrap.ADMIN_SOCKET
+        log = folder / ENVOY_LOG
+
+        async def start() -> Process:
+            return processes.start(command, folder, env, log)
+
+        async def ready() -> bool:
+            return (await client.request(admin, "/ready")).status == 200
+
+        launch = Launch(f"{proxy.name}'s Envoy", start, log, admin)
+        return Supervised(launch, ready, self.on_change, self.report)
 
 
 def machine_env(environ: Mapping[str, str]) -> dict[str, str]:

@@ -8,47 +8,37 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 LOG_LIMIT = 5_000_000
 """Bytes after which a log file is rotated; one older file is kept, so a log takes at most twice as much."""
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None)
 
 
-class Process:
-    """A running child in a process group of its own.
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent, which is to be `parent`, dies, however that happens.
 
-    It dies with this process, also when this process is killed: the kernel sends it SIGKILL (PR_SET_PDEATHSIG,
-    prctl(2)). That holds for the thread that started it, so start only from the main thread.
+    See PR_SET_PDEATHSIG in prctl(2). It means the thread that started this process: start only from the main thread.
     """
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the call above took effect
+        os._exit(1)
 
-    def __init__(self, command: Sequence[str], folder: Path, env: Mapping[str, str], log: Path) -> None:
-        """Start `command` in `folder`; both of its outputs are appended to `log`.
 
-        Raises:
-            OSError: it cannot be started.
-        """
-        parent = os.getpid()
+def adopt_orphans() -> None:
+    """Become the parent of what this process' descendants leave behind (PR_SET_CHILD_SUBREAPER in prctl(2))."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
-        def die_with_parent() -> None:
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:  # it died before the call above took effect
-                os._exit(1)
 
-        with open(log, "ab", opener=_private) as output:
-            self._popen = subprocess.Popen(  # noqa: S603 - the command comes from images.yaml or is Envoy
-                command,
-                cwd=folder,
-                env=dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                process_group=0,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - it takes no lock, and nothing else sets PDEATHSIG free of races
-            )
-        self.pid = self._popen.pid
-        self._descriptor = os.pidfd_open(self.pid)
+class Process:
+    """A child that leads a process group of its own."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._descriptor = os.pidfd_open(pid)
         loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[int] = loop.create_future()
         loop.add_reader(self._descriptor, self._reap)
@@ -58,7 +48,7 @@ class Process:
         os.close(self._descriptor)
         # Before it is reaped its group's number cannot be another's.
         os.killpg(self.pid, signal.SIGKILL)
-        self._ended.set_result(self._popen.wait())
+        self._ended.set_result(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]))
 
     async def wait(self) -> int:
         """The exit status, negative for a signal, once it has ended. What it started ends with it."""
@@ -78,8 +68,34 @@ class Process:
             os.killpg(self.pid, signal.SIGKILL)
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def start(
+    command: Sequence[str], folder: Path, env: Mapping[str, str], log: Path, pass_fds: Sequence[int] = ()
+) -> Process:
+    """Start `command` in `folder`, to die with this process; both of its outputs are appended to `log`.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    parent = os.getpid()
+    with open_log(log) as output:
+        popen = subprocess.Popen(  # noqa: S603 - the command is this program's own or Envoy
+            command,
+            cwd=folder,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=pass_fds,
+            process_group=0,
+            preexec_fn=lambda: die_with(parent),  # noqa: PLW1509 - it takes no lock
+        )
+    popen.returncode = 0  # Process reaps it
+    return Process(popen.pid)
+
+
+def open_log(log: Path) -> BinaryIO:
+    """A log file to append to, for its owner's eyes only."""
+    return os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
 
 
 def rotate(log: Path, limit: int = LOG_LIMIT) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,11 +28,9 @@ class Launch:
     """How to start a process."""
 
     name: str
-    command: tuple[str, ...]
-    folder: Path
-    env: Mapping[str, str]
+    start: Callable[[], Awaitable[Process]]  # raises OSError if it cannot be
     log: Path
-    socket: str  # the Unix socket in `folder` that it makes; what an earlier run left of it is removed
+    socket: Path  # the Unix socket that it makes; what an earlier run left of it is removed
 
 
 class Supervised:
@@ -63,7 +61,6 @@ class Supervised:
 
     def start(self) -> None:
         """Start the process now, and watch it in a task of its own."""
-        self._start_process()
         self._task = asyncio.create_task(self._keep_running(), name=self.launch.name)
 
     async def stop(self, grace: float) -> None:
@@ -81,29 +78,39 @@ class Supervised:
         if self._process:
             self._process.kill()
 
-    def _start_process(self) -> None:
-        (self.launch.folder / self.launch.socket).unlink(missing_ok=True)
-        self._process = Process(self.launch.command, self.launch.folder, self.launch.env, self.launch.log)
-        self._become("starting")
-
     async def _keep_running(self) -> None:
         back_off = 0.0
-        while self._process:
-            started = time.monotonic()
-            watching = asyncio.create_task(self._watch())
-            try:
-                status = await self._process.wait()
-            finally:
-                watching.cancel()
-            self._process = None
+        while True:
+            began = time.monotonic()
+            how = await self._run_once()
             self._become("backing off")
-            back_off = (
-                0.0 if time.monotonic() - started > _STABLE_SECONDS else min(2 * back_off + 0.5, _BACK_OFF_LONGEST)
-            )
-            self._report(self._epitaph(status, back_off))
+            lived = time.monotonic() - began
+            back_off = 0.0 if lived > _STABLE_SECONDS else min(2 * back_off + 0.5, _BACK_OFF_LONGEST)
+            lines = processes.last_lines(self.launch.log, 5)
+            last = "".join(f"\n    {line}" for line in lines) or " none"
+            self._report(f"{self.launch.name} {how}; it is started again in {back_off:g} s. Its last lines:{last}")
             await asyncio.sleep(back_off)
             self.restarts += 1
-            self._start_process()
+
+    async def _run_once(self) -> str:
+        """Start the process, watch it to its end, and tell how it ended."""
+        self.launch.socket.unlink(missing_ok=True)
+        self._become("starting")
+        starting = asyncio.ensure_future(self.launch.start())
+        try:
+            self._process = await asyncio.shield(starting)
+        except asyncio.CancelledError:  # `stop` is to find the process that was on its way
+            self._process = await starting
+            raise
+        except OSError as error:
+            return f"cannot be started: {error}"
+        watching = asyncio.create_task(self._watch())
+        try:
+            status = await self._process.wait()
+        finally:
+            watching.cancel()
+        self._process = None
+        return f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
 
     async def _watch(self) -> None:
         failures = 0
@@ -123,9 +130,3 @@ class Supervised:
         if state != self.state:
             self.state = state
             self._on_change()
-
-    def _epitaph(self, status: int, back_off: float) -> str:
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        lines = processes.last_lines(self.launch.log, 5)
-        last = "".join(f"\n    {line}" for line in lines)
-        return f"{self.launch.name} {how}; it is started again in {back_off:g} s. Its last lines:{last or ' none'}"
