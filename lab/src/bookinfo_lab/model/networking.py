@@ -123,7 +123,6 @@ class HTTPRetry(Spec):
     attempts: int = 0
     per_try_timeout: Seconds | None = None
     retry_on: str = ""
-    retry_remote_localities: bool | None = None
     retry_ignore_previous_hosts: bool = True
     backoff: Seconds | None = None
 
@@ -210,19 +209,14 @@ class ConsistentHash(Spec):
     minimum_ring_size: int | None = None
 
 
-Simple = Literal["UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST"]
-
-
 class LoadBalancer(Spec):
-    simple: Simple | None = None
+    simple: Literal["UNSPECIFIED", "LEAST_CONN", "RANDOM", "ROUND_ROBIN", "LEAST_REQUEST"] | None = None
     consistent_hash: ConsistentHash | None = None
-    warmup_duration_secs: Seconds | None = None
 
 
 class TCPSettings(Spec):
     max_connections: int | None = None
     connect_timeout: Seconds | None = None
-    idle_timeout: Seconds | None = None
     max_connection_duration: Seconds | None = None
 
 
@@ -232,8 +226,6 @@ class HTTPSettings(Spec):
     max_requests_per_connection: int | None = None
     max_retries: int | None = None
     idle_timeout: Seconds | None = None
-    h2_upgrade_policy: Literal["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"] = "DEFAULT"
-    max_concurrent_streams: int | None = None
 
 
 class ConnectionPool(Spec):
@@ -305,18 +297,15 @@ class WorkloadEntry(Spec):
     address: str = ""
     ports: dict[str, int] = {}
     labels: dict[str, str] = {}
-    weight: int | None = None
-    service_account: str | None = None
 
 
 class ServiceEntrySpec(Spec):
     hosts: tuple[str, ...]
     ports: tuple[ServiceEntryPort, ...] = ()
     location: Literal["MESH_EXTERNAL", "MESH_INTERNAL"] = "MESH_EXTERNAL"
-    resolution: Literal["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN"] = "NONE"
+    resolution: Literal["NONE", "STATIC", "DNS"] = "NONE"
     endpoints: tuple[WorkloadEntry, ...] = ()
     export_to: tuple[str, ...] = ("*",)
-    subject_alt_names: tuple[str, ...] = ()
 
 
 # Sidecar

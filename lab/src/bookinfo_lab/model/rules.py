@@ -7,8 +7,10 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
+from bookinfo_lab import schema
 from bookinfo_lab.documents import Document, ManifestError
 from bookinfo_lab.model.base import Spec
+from bookinfo_lab.model.checks import problems
 from bookinfo_lab.model.networking import (
     DestinationRuleSpec,
     GatewaySpec,
@@ -16,17 +18,24 @@ from bookinfo_lab.model.networking import (
     SidecarSpec,
     VirtualServiceSpec,
 )
+from bookinfo_lab.model.security import AuthorizationPolicySpec, PeerAuthenticationSpec, RequestAuthenticationSpec
+from bookinfo_lab.model.telemetry import EnvoyFilterSpec, TelemetrySpec
+
+_SPECS: Mapping[str, type[Spec]] = {
+    "Gateway": GatewaySpec,
+    "VirtualService": VirtualServiceSpec,
+    "DestinationRule": DestinationRuleSpec,
+    "ServiceEntry": ServiceEntrySpec,
+    "Sidecar": SidecarSpec,
+    "EnvoyFilter": EnvoyFilterSpec,
+    "PeerAuthentication": PeerAuthenticationSpec,
+    "RequestAuthentication": RequestAuthenticationSpec,
+    "AuthorizationPolicy": AuthorizationPolicySpec,
+    "Telemetry": TelemetrySpec,
+}
 
 SpecT_co = TypeVar("SpecT_co", bound=Spec, covariant=True)
-
-_NETWORKING = "networking.istio.io"
-_SPECS: Mapping[tuple[str, str], type[Spec]] = {
-    (_NETWORKING, "Gateway"): GatewaySpec,
-    (_NETWORKING, "VirtualService"): VirtualServiceSpec,
-    (_NETWORKING, "DestinationRule"): DestinationRuleSpec,
-    (_NETWORKING, "ServiceEntry"): ServiceEntrySpec,
-    (_NETWORKING, "Sidecar"): SidecarSpec,
-}
+_SpecT = TypeVar("_SpecT", bound=Spec)
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,9 @@ class Rule(Generic[SpecT_co]):
     spec: SpecT_co
     document: Document
 
+    def __str__(self) -> str:
+        return f"{self.document.kind} {self.name}"
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -48,21 +60,29 @@ class Rules:
     destination_rules: tuple[Rule[DestinationRuleSpec], ...] = ()
     service_entries: tuple[Rule[ServiceEntrySpec], ...] = ()
     sidecars: tuple[Rule[SidecarSpec], ...] = ()
+    envoy_filters: tuple[Rule[EnvoyFilterSpec], ...] = ()
+    peer_authentications: tuple[Rule[PeerAuthenticationSpec], ...] = ()
+    request_authentications: tuple[Rule[RequestAuthenticationSpec], ...] = ()
+    authorization_policies: tuple[Rule[AuthorizationPolicySpec], ...] = ()
+    telemetries: tuple[Rule[TelemetrySpec], ...] = ()
 
     @classmethod
     def parse(cls, documents: Iterable[Document]) -> "Rules":
         """Type and check `documents`; ManifestError tells the first thing that is wrong."""
         rules = [_parse(document) for document in documents]
+        _refuse_duplicates(rules)
         return cls(
             gateways=_of(rules, GatewaySpec),
             virtual_services=_of(rules, VirtualServiceSpec),
             destination_rules=_of(rules, DestinationRuleSpec),
             service_entries=_of(rules, ServiceEntrySpec),
             sidecars=_of(rules, SidecarSpec),
+            envoy_filters=_of(rules, EnvoyFilterSpec),
+            peer_authentications=_of(rules, PeerAuthenticationSpec),
+            request_authentications=_of(rules, RequestAuthenticationSpec),
+            authorization_policies=_of(rules, AuthorizationPolicySpec),
+            telemetries=_of(rules, TelemetrySpec),
         )
-
-
-_SpecT = TypeVar("_SpecT", bound=Spec)
 
 
 def _of(rules: Iterable[Rule[Spec]], spec_type: type[_SpecT]) -> tuple[Rule[_SpecT], ...]:
@@ -72,19 +92,30 @@ def _of(rules: Iterable[Rule[Spec]], spec_type: type[_SpecT]) -> tuple[Rule[_Spe
 
 
 def _parse(document: Document) -> Rule[Spec]:
-    group = document.api_version.partition("/")[0]
-    spec_type = _SPECS.get((group, document.kind))
+    schema.check(document)
+    spec_type = _SPECS.get(document.kind)
     if spec_type is None:
-        known = ", ".join(sorted(kind for _, kind in _SPECS))
-        raise document.error(
-            f"the lab does not know {document.kind} of {document.api_version}", ("kind",), f"it implements {known}"
-        )
+        known = ", ".join(sorted(_SPECS))
+        raise document.error(f"the lab does not implement {document.kind}", ("kind",), f"it implements {known}")
     try:
         # By way of JSON, because strict validation of Python values would refuse a list where a tuple is meant.
         spec = spec_type.model_validate_json(json.dumps(document.body.get("spec", {})))
     except ValidationError as error:
         raise _explained(document, error) from None
+    for problem in problems(spec):
+        raise document.error(problem.message, ("spec", *problem.path), problem.hint)
     return Rule(document.name, document.namespace, spec, document)
+
+
+def _refuse_duplicates(rules: Iterable[Rule[Spec]]) -> None:
+    seen: dict[tuple[str, str, str], Document] = {}
+    for rule in rules:
+        key = (rule.document.kind, rule.namespace, rule.name)
+        if key in seen:
+            first = seen[key]
+            where = f"{first.source}, document {first.index + 1}"
+            raise rule.document.error(f"is in {where} too", ("metadata", "name"), "keep one, or rename one")
+        seen[key] = rule.document
 
 
 def _explained(document: Document, error: ValidationError) -> ManifestError:
@@ -95,5 +126,9 @@ def _explained(document: Document, error: ValidationError) -> ManifestError:
             return document.error(f"the lab does not implement {path[-1]}", path, "take it out, or use a cluster")
         case "missing":
             return document.error(f"{path[-1]} is missing", path[:-1], f"add {path[-1]}")
+        case "literal_error":
+            return document.error(
+                f"the lab does not implement {path[-1]} {first['input']}", path, f"it can be {first['ctx']['expected']}"
+            )
         case _:
-            return document.error(first["msg"].removeprefix("Value error, "), path)
+            return document.error(f"{path[-1]}: {first['msg'].removeprefix('Value error, ')}", path, "correct it")
