@@ -27,8 +27,8 @@ TOKENS: Mapping[str, Mapping[str, object]] = {
 FORGED = "forged"  # as reader's, signed by somebody else
 
 MANIFEST = """\
-# Wants a token for the API at the gateway: none or one of the wrong group is answered 403, a bad one 401. The pages stay
-# open to everybody. tokens/ holds tokens to try it with.
+# Wants a token for the API at the gateway: none, or one of the wrong group, is answered 403, and a bad one 401.
+# The pages stay open to everybody. tokens/ holds tokens to try it with.
 apiVersion: security.istio.io/v1
 kind: RequestAuthentication
 metadata:
