@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from bookinfo_chassis.health import Lifecycle
+from bookinfo_chassis.instance import Instance
 from bookinfo_chassis.logs import configure_logging
 from bookinfo_chassis.settings import InvalidSettingsError, ServiceSettings
 
@@ -90,6 +91,7 @@ def run(service: str, settings_class: type[Settings], create_app: Callable[[Sett
         log_config=None,
         access_log=False,
         server_header=False,
+        headers=Instance.from_settings(settings).headers(),
         proxy_headers=False,
         backlog=BACKLOG,
         lifespan="on",

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Generic, TypeVar
 
 import httpx
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bookinfo_chassis.client import Upstream
+from bookinfo_chassis.instance import Instance
 from bookinfo_chassis.propagation import RawHeaders
 
 logger = logging.getLogger(__name__)
@@ -77,6 +79,13 @@ class Answer(Generic[Model]):
     status: int
     content: bytes
     model: Model | None = None
+    problem: str | None = None
+    """Why there is no model, for a person to read."""
+    instance: Instance | None = None
+    """Who answered; None where nobody did, or a proxy in a service's place."""
+    attempts: int = 1
+    seconds: float = 0.0
+    """What all attempts took together."""
 
 
 class Backend(Generic[Model]):
@@ -100,33 +109,39 @@ class Backend(Generic[Model]):
 
     async def get(self, product_id: int, headers: RawHeaders) -> Answer[Model]:
         """Ask for a book. Never raises for a failing backend: the answer's status tells."""
+        start = perf_counter()
         answer = await self._attempt(product_id, headers)
-        for _ in range(self._attempts - 1):
-            if answer.model is not None:
-                break
+        attempts = 1
+        while answer.model is None and attempts < self._attempts:
             answer = await self._attempt(product_id, headers)
+            attempts += 1
         self._results.labels(destination_app=self._name, response_code=str(answer.status)).inc()
-        return answer
+        return replace(answer, attempts=attempts, seconds=perf_counter() - start)
 
     async def _attempt(self, product_id: int, headers: RawHeaders) -> Answer[Model]:
         try:
             response = await self._upstream.get(f"/{self._path}/{product_id}", headers)
+        except httpx.TimeoutException:
+            return self._failed(500, f"no answer within {TIME_LIMIT:g} s")
+        except httpx.ConnectError as error:
+            return self._failed(500, "cannot be reached", f"{error}")
         except httpx.TransportError as error:
-            logger.warning("%s does not answer: %s %s", self._name, type(error).__name__, error)
-            return self._failed(500)
+            return self._failed(500, "broke off its answer", f"{type(error).__name__} {error}")
+        instance = Instance.from_headers(response.headers)
         if response.status_code != 200:
-            logger.warning("%s answered %d", self._name, response.status_code)
             # Only an error is passed on as it is: a 204 or a 304 cannot carry the error object, a 201 would belie it.
-            return self._failed(response.status_code if 400 <= response.status_code < 600 else 500)
+            status = response.status_code if 400 <= response.status_code < 600 else 500
+            return self._failed(status, f"answered {response.status_code}", instance=instance)
         try:
-            return Answer(200, response.content, self._model.model_validate_json(response.content))
+            model = self._model.model_validate_json(response.content)
         except ValidationError:
-            logger.warning("%s answered what cannot be understood", self._name)
-            return self._failed(500)
+            return self._failed(500, "answered what cannot be understood", instance=instance)
+        return Answer(200, response.content, model, instance=instance)
 
-    def _failed(self, status: int) -> Answer[Model]:
+    def _failed(self, status: int, problem: str, cause: str = "", instance: Instance | None = None) -> Answer[Model]:
+        logger.warning("%s: %s%s", self._name, problem, f" ({cause})" if cause else "")
         text = f"Sorry, product {self._name} are currently unavailable for this book."
-        return Answer(status, b'{"error": "%s"}' % text.encode())
+        return Answer(status, b'{"error": "%s"}' % text.encode(), problem=problem, instance=instance)
 
 
 class Backends:
