@@ -13,24 +13,28 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
-SERVICES = ("productpage", "details", "reviews", "ratings")
+SERVICES = ("productpage", "details", "reviews", "ratings", "client", "books")
 HEADER = "# Compiled by `make lock` from the pyproject.toml files: change those, not this.\n"
 
 
 def declared(*paths: str) -> list[str]:
-    """The third-party requirements of the packages in `paths`, the project's own left out."""
-    found: list[str] = []
-    for path in paths:
-        project = tomllib.loads((ROOT / path / "pyproject.toml").read_text())["project"]
-        found += [line for line in project["dependencies"] if not line.startswith("bookinfo-")]
-    return found
+    """The third-party requirements of the packages in `paths`, and of the chassis if one of them is built on it."""
+    wanted = [line for path in paths for line in _dependencies(path)]
+    if "bookinfo-chassis" in wanted:
+        wanted = _dependencies("libs/chassis") + wanted
+    return [line for line in wanted if not line.startswith("bookinfo-")]
+
+
+def _dependencies(path: str) -> list[str]:
+    project = tomllib.loads((ROOT / path / "pyproject.toml").read_text())["project"]
+    return list(project["dependencies"])
 
 
 def wanted() -> dict[str, list[str]]:
     """For each file to compile, what it must hold."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    files = {service: declared("libs/chassis", f"services/{service}") for service in SERVICES}
-    files["lab"] = declared("libs/chassis", *(f"services/{service}" for service in SERVICES), "lab")
+    files = {service: declared(f"services/{service}") for service in SERVICES}
+    files["lab"] = declared(*(f"services/{service}" for service in SERVICES), "lab")
     files["build"] = groups["build"]
     files["dev"] = sorted({line for lines in [*files.values(), groups["dev"]] for line in lines})
     return files
