@@ -77,7 +77,7 @@ class Lab:
         self.tasks: list[asyncio.Task[None]] = []
         """What runs for as long as the lab; none of them ends by itself unless it fails."""
         self._report = report
-        self._wanted = self._initial = _Wanted(Objects(), Workloads((), ()), Rules())
+        self._wanted = self._initial = _Wanted(Objects(), Workloads(), Rules())
         self._changing = asyncio.Lock()
         self._readiness_changed = asyncio.Event()
         self._delivery = Delivery(machine.folder, machine.envoy, self._running_proxies)
@@ -230,6 +230,7 @@ class Lab:
             services=wanted.services,
             workloads=tuple(replace(pod.workload, ready=pod.ready) for pod in running),
             gateways=(self.gateway,),
+            secrets=wanted.secrets,
         )
 
     def _publish(self) -> None:

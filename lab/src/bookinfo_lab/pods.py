@@ -139,10 +139,7 @@ def environment(deployment: Deployment, workload: Workload, environ: Mapping[str
         "https_proxy": proxy,
         "no_proxy": NOT_PROXIED,
     }
-    if workload.sidecar:
-        listen = {"UDS": str(bootstrap.APP_SOCKET)}
-    else:
-        listen = {"HOST": workload.address, "PORT": str(next(iter(workload.ports.values()), ""))}
+    listen = {"UDS": str(bootstrap.APP_SOCKET)} if workload.sidecar else {"HOST": workload.address}
     defaults = {"DRAIN_SECONDS": DRAIN_SECONDS, "LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}
     return machine_env(environ) | defaults | workloads.environment(deployment, workload) | lab | listen
 

@@ -85,9 +85,20 @@ class Gateway:
 
 
 @dataclass(frozen=True)
+class Secret:
+    """A Kubernetes Secret, decoded."""
+
+    name: str
+    namespace: str
+    data: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Topology:
     """Everything that runs, and the Services by which it is called."""
 
     services: tuple[Service, ...]
     workloads: tuple[Workload, ...]
     gateways: tuple[Gateway, ...]
+    collector: tuple[str, int] | None = None  # where an OTLP/HTTP receiver takes spans, if there is one
+    secrets: tuple[Secret, ...] = ()

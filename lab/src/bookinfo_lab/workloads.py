@@ -1,4 +1,4 @@
-"""What to run, read from Kubernetes' Deployments, Services and ServiceAccounts.
+"""What to run, read from Kubernetes' Deployments, Services, ServiceAccounts and Secrets.
 
 Strict: every field of an object is used, or is one of those declared `NoEffect` below (a lab has no kubelet), or is an
 error. Field meanings: https://kubernetes.io/docs/reference/kubernetes-api/
@@ -7,19 +7,19 @@ error. Field meanings: https://kubernetes.io/docs/reference/kubernetes-api/
 import hashlib
 import json
 import re
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from secrets import choice
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Base64Str, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from bookinfo_lab import images, topology
 from bookinfo_lab.documents import Document, Path, dotted
 from bookinfo_lab.images import Image
 
-KINDS = {"v1": ("Service", "ServiceAccount"), "apps/v1": ("Deployment",)}
+KINDS = {"v1": ("Secret", "Service", "ServiceAccount"), "apps/v1": ("Deployment",)}
 """The Kubernetes kinds that a lab takes, by apiVersion."""
 
 INJECT = "sidecar.istio.io/inject"
@@ -61,6 +61,13 @@ class _ServiceAccount(_Object):
     automount_service_account_token: NoEffect = None
     image_pull_secrets: NoEffect = None
     secrets: NoEffect = None
+
+
+class _Secret(_Object):
+    data: dict[str, Base64Str] = {}
+    string_data: dict[str, str] = {}
+    type: NoEffect = None
+    immutable: NoEffect = None
 
 
 class _ServicePort(_Model):
@@ -105,7 +112,6 @@ class _FieldReference(_Model):
 
 class _EnvSource(_Model):
     secret_key_ref: _KeyReference | None = None
-    config_map_key_ref: _KeyReference | None = None
     field_ref: _FieldReference | None = None
 
 
@@ -194,10 +200,11 @@ _Read = TypeVar("_Read", bound=_Object)
 
 @dataclass(frozen=True)
 class Variable:
-    """One environment variable: a value, or the pod's field at `field_path`."""
+    """One environment variable: a value, or a Secret's, or the pod's field at `field_path`."""
 
     name: str
     value: str = ""
+    secret: str = field(default="", repr=False)
     field_path: str = ""
 
 
@@ -223,8 +230,9 @@ class Deployment:
 class Workloads:
     """All that is to run, and the Services by which it is called."""
 
-    deployments: tuple[Deployment, ...]
-    services: tuple[topology.Service, ...]
+    deployments: tuple[Deployment, ...] = ()
+    services: tuple[topology.Service, ...] = ()
+    secrets: tuple[topology.Secret, ...] = ()
 
 
 def parse(documents: Sequence[Document], known_images: Mapping[str, Image]) -> Workloads:
@@ -233,18 +241,22 @@ def parse(documents: Sequence[Document], known_images: Mapping[str, Image]) -> W
     Raises:
         ManifestError: an unknown kind, field or image, or a value that Kubernetes would refuse.
     """
-    deployments = []
-    services = []
-    accounts = {(document.namespace, document.name) for document in documents if document.kind == "ServiceAccount"}
     for document in documents:
         _check_identity(document)
-        if document.kind == "Deployment":
-            deployments.append(_deployment(document, known_images, accounts))
-        elif document.kind == "Service":
-            services.append(_service(document))
-        else:
-            _validated(document, _ServiceAccount)
-    return Workloads(tuple(deployments), tuple(services))
+    by_kind = {
+        kind: [document for document in documents if document.kind == kind]
+        for kinds in KINDS.values()
+        for kind in kinds
+    }
+    for document in by_kind["ServiceAccount"]:
+        _validated(document, _ServiceAccount)
+    secrets = {(document.namespace, document.name): _secret(document) for document in by_kind["Secret"]}
+    accounts = {(document.namespace, document.name) for document in by_kind["ServiceAccount"]}
+    return Workloads(
+        tuple(_deployment(document, known_images, accounts, secrets) for document in by_kind["Deployment"]),
+        tuple(_service(document) for document in by_kind["Service"]),
+        tuple(secrets.values()),
+    )
 
 
 def _check_identity(document: Document) -> None:
@@ -276,6 +288,11 @@ def _validated(document: Document, model: type[_Read]) -> _Read:
         raise document.error(message, first["loc"], hint) from None
 
 
+def _secret(document: Document) -> topology.Secret:
+    model = _validated(document, _Secret)
+    return topology.Secret(document.name, document.namespace, model.data | model.string_data)
+
+
 def _service(document: Document) -> topology.Service:
     spec = _validated(document, _Service).spec
     if len(spec.ports) > 1 and len({port.name for port in spec.ports} - {""}) < len(spec.ports):
@@ -284,7 +301,12 @@ def _service(document: Document) -> topology.Service:
     return topology.Service(document.name, document.namespace, ports, spec.selector)
 
 
-def _deployment(document: Document, known_images: Mapping[str, Image], accounts: set[tuple[str, str]]) -> Deployment:
+def _deployment(
+    document: Document,
+    known_images: Mapping[str, Image],
+    accounts: set[tuple[str, str]],
+    secrets: Mapping[tuple[str, str], topology.Secret],
+) -> Deployment:
     model = _validated(document, _Deployment)
     spec, template = model.spec, model.spec.template
     at_template: Path = ("spec", "template")
@@ -316,7 +338,7 @@ def _deployment(document: Document, known_images: Mapping[str, Image], accounts:
         annotations=template.metadata.annotations,
         service_account=account,
         image=image,
-        env=tuple(_variables(document, container.env, (*at_container, "env"))),
+        env=tuple(_variables(document, container.env, secrets, (*at_container, "env"))),
         ports={port.name or str(port.container_port): port.container_port for port in container.ports},
         sidecar="false" not in marks,
         template_hash=digest,
@@ -324,32 +346,35 @@ def _deployment(document: Document, known_images: Mapping[str, Image], accounts:
     )
 
 
-def _variables(document: Document, env: Sequence[_Env], path: Path) -> Iterator[Variable]:
+def _variables(
+    document: Document, env: Sequence[_Env], secrets: Mapping[tuple[str, str], topology.Secret], path: Path
+) -> Iterator[Variable]:
     for index, variable in enumerate(env):
         source = variable.value_from
+        at = (*path, index)
         if source is None:
             yield Variable(variable.name, value=variable.value or "")
-            continue
-        given = [reference for reference in (source.secret_key_ref, source.config_map_key_ref) if reference]
-        if variable.value is not None or len(given) + (source.field_ref is not None) != 1:
-            raise document.error("give exactly one of value and valueFrom's references", (*path, index))
-        if source.field_ref:
+        elif variable.value is not None or len(source.model_fields_set) != 1:
+            raise document.error("give exactly one of value and valueFrom's references", at)
+        elif source.field_ref:
             yield Variable(variable.name, field_path=source.field_ref.field_path)
-        elif not given[0].optional:
-            raise document.error(
-                f"the lab has no Secret or ConfigMap {given[0].name}",
-                (*path, index, "valueFrom"),
-                "write the value, or add `optional: true`",
-            )
+        elif source.secret_key_ref:
+            reference = source.secret_key_ref
+            secret = secrets.get((document.namespace, reference.name))
+            if secret and reference.key in secret.data:
+                yield Variable(variable.name, secret=secret.data[reference.key])
+            elif not reference.optional:
+                what = f"key {reference.key} in Secret {reference.name}" if secret else f"Secret {reference.name}"
+                raise document.error(f"there is no {what}", at, "apply it first, or write `optional: true`")
 
 
 def _without_effect(model: BaseModel, path: Path = ()) -> Iterator[str]:
-    for name, field in type(model).model_fields.items():
+    for name, declared in type(model).model_fields.items():
         if name not in model.model_fields_set:
             continue
         value = getattr(model, name)
-        at = (*path, field.alias or name)
-        if _MARK in field.metadata:
+        at = (*path, declared.alias or name)
+        if _MARK in declared.metadata:
             yield dotted(at)
         for index, item in enumerate(value) if isinstance(value, list) else ((None, value),):
             if isinstance(item, BaseModel):
@@ -358,7 +383,7 @@ def _without_effect(model: BaseModel, path: Path = ()) -> Iterator[str]:
 
 def pod(deployment: Deployment, address: str) -> topology.Workload:
     """A new pod of the deployment, named as Kubernetes names them, not ready yet."""
-    suffix = "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
+    suffix = "".join(choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
     return topology.Workload(
         name=f"{deployment.name}-{deployment.template_hash}-{suffix}",
         deployment=deployment.name,
@@ -383,7 +408,10 @@ def environment(deployment: Deployment, workload: topology.Workload) -> dict[str
     }
     env = dict(deployment.image.env)
     for variable in deployment.env:
-        env[variable.name] = fields[variable.field_path] if variable.field_path else _expanded(variable.value, env)
+        if variable.field_path:
+            env[variable.name] = fields[variable.field_path]
+        else:
+            env[variable.name] = variable.secret or _expanded(variable.value, env)
     return env
 
 
