@@ -32,7 +32,7 @@ def _decimal(value: object) -> object:
     return value
 
 
-NumericId = Annotated[int, BeforeValidator(_decimal), Field(ge=0, le=MAX_ID)]
+NumericId = Annotated[int, Field(ge=0, le=MAX_ID), BeforeValidator(_decimal)]
 """An id in a path: decimal digits, 0 to 2147483647."""
 
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {"default": {"model": Error, "description": "Any other error"}}

@@ -1,0 +1,110 @@
+"""Calls to other services, up to the wire; the wire itself is tested in tests/contract."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from bookinfo_chassis.client import Upstream, _Proxies
+from bookinfo_chassis.propagation import PropagationMiddleware
+
+CONTEXT = [(b"x-request-id", b"r-1"), (b"cookie", b"session=abc"), (b"accept-language", b"de")]
+
+
+def call(upstream: Upstream) -> httpx.Response:
+    """Call /x with `accept: text/plain` while a request with the headers of CONTEXT is handled."""
+    answers: list[httpx.Response] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        answers.append(await upstream.get("/x", [(b"accept", b"text/plain")]))
+
+    asyncio.run(PropagationMiddleware(app)({"type": "http", "headers": CONTEXT}, None, None))  # type: ignore[arg-type]
+    return answers[0]
+
+
+def echo(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, json=[[name.decode(), value.decode()] for name, value in request.headers.raw])
+
+
+def test_the_requests_headers_travel_on_and_the_calls_own_go_with_them() -> None:
+    answer = call(Upstream("http://peer:9080", httpx.MockTransport(echo), 1))
+    assert str(answer.request.url) == "http://peer:9080/x"
+    assert [tuple(pair) for pair in answer.json() if pair[0].lower() != "host"] == [
+        ("x-request-id", "r-1"),
+        ("cookie", "session=abc"),
+        ("accept", "text/plain"),
+    ]
+
+
+def test_nothing_of_the_request_goes_outside_the_mesh() -> None:
+    answer = call(Upstream("http://outside", httpx.MockTransport(echo), 1, propagate=False))
+    assert [name.lower() for name, _ in answer.json()] == ["host", "accept"]
+
+
+class Slow(httpx.AsyncBaseTransport):
+    """Answers, but not before `seconds` have passed."""
+
+    def __init__(self, seconds: float, body: Callable[[], Awaitable[None]] | None = None) -> None:
+        self._seconds = seconds
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(self._seconds)
+        return httpx.Response(200)
+
+
+def test_the_time_limit_is_for_the_whole_call() -> None:
+    with pytest.raises(httpx.ReadTimeout, match=r"no answer within 0\.02 s"):
+        call(Upstream("http://peer:9080", Slow(30), 0.02))
+
+
+class Dripping(httpx.AsyncByteStream):
+    async def __aiter__(self):  # type: ignore[no-untyped-def]
+        while True:
+            await asyncio.sleep(0.005)
+            yield b"."
+
+
+def test_an_answer_that_drips_for_longer_than_the_limit_is_given_up() -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Dripping()))
+    with pytest.raises(httpx.ReadTimeout):
+        call(Upstream("http://peer:9080", transport, 0.1))
+
+
+def test_redirects_are_not_followed() -> None:
+    seen: list[str] = []
+
+    def redirect(request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        return httpx.Response(302, headers={"location": "http://evil/"})
+
+    assert call(Upstream("http://peer:9080", httpx.MockTransport(redirect), 1)).status_code == 302
+    assert seen == ["http://peer:9080/x"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "proxy"),
+    [
+        ({}, "http://reviews:9080", None),
+        ({"HTTP_PROXY": "http://p:1"}, "http://reviews:9080", "http://p:1"),
+        ({"http_proxy": "http://p:1"}, "http://reviews:9080", "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1", "http_proxy": "http://q:2"}, "http://reviews:9080", "http://q:2"),
+        ({"HTTP_PROXY": "http://p:1", "http_proxy": ""}, "http://reviews:9080", None),
+        ({"HTTP_PROXY": ""}, "http://reviews:9080", None),
+        ({"HTTP_PROXY": "p:1"}, "http://reviews:9080", "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1"}, "https://books.example", None),
+        ({"HTTPS_PROXY": "http://p:1"}, "https://books.example", "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "*"}, "http://reviews:9080", None),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "ratings, reviews"}, "http://reviews:9080", None),
+        ({"HTTP_PROXY": "http://p:1", "no_proxy": "reviews:9080"}, "http://reviews:9080", None),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "reviews:9081"}, "http://reviews:9080", "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": ".svc"}, "http://reviews.bookinfo.svc:9080", None),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "views"}, "http://reviews:9080", "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "127.0.0.1"}, "http://127.0.0.1:9080", None),
+    ],
+)
+def test_the_environment_tells_the_proxy(environ: dict[str, str], url: str, proxy: str | None) -> None:
+    proxies = _Proxies(environ)
+    assert proxies.find(httpx.URL(url)) == proxy
+    assert proxies.find(httpx.URL(url)) == proxy

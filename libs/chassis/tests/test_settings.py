@@ -1,0 +1,144 @@
+"""Settings come from the environment, and a bad one stops the start with one line."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, field_validator
+
+from bookinfo_chassis.settings import Hostname, InvalidSettingsError, ServiceSettings, service_url
+
+
+class Settings(ServiceSettings):
+    peer: Hostname = "peer"
+    secret: SecretStr | None = None
+
+    @field_validator("secret")
+    @classmethod
+    def _hard(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret:
+            raise ValueError("too easy")
+        return secret
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> str:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSettingsError) as refused:
+        Settings.load()
+    return str(refused.value)
+
+
+def test_the_defaults() -> None:
+    settings = Settings.load()
+    assert (settings.version, settings.host, settings.port, settings.uds) == ("v1", None, 9080, None)
+    assert (settings.hostname, settings.drain_seconds, settings.upstream_idle_seconds) == ("null", 2.0, 4.0)
+    assert (settings.fault_abort_percent, settings.fault_delay_ms, settings.access_log) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("PORT", "http", "input should be a valid integer, unable to parse string as an integer (got 'http')"),
+        ("PORT", "0", "input should be greater than or equal to 1 (got '0')"),
+        ("PORT", "65536", "input should be less than or equal to 65535 (got '65536')"),
+        ("HOST", "a b", "neither a host name nor an IP address (got 'a b')"),
+        ("PEER", "peer:9080", "neither a host name nor an IP address (got 'peer:9080')"),
+        ("PEER", "http://peer", "neither a host name nor an IP address (got 'http://peer')"),
+        ("PEER", f"{'a' * 64}.example", "neither a host name nor an IP address"),
+        ("PEER", "a." * 127, "neither a host name nor an IP address"),
+        ("LOG_LEVEL", "loud", "input should be 'debug', 'info', 'warning' or 'error' (got 'loud')"),
+        ("LOG_FORMAT", "xml", "input should be 'json', 'console' or 'auto' (got 'xml')"),
+        ("ACCESS_LOG", "1.5", "input should be less than or equal to 1 (got '1.5')"),
+        ("DRAIN_SECONDS", "-1", "input should be greater than or equal to 0 (got '-1')"),
+        ("DRAIN_SECONDS", "nan", "input should be a finite number (got 'nan')"),
+        ("UPSTREAM_IDLE_SECONDS", "soon", "input should be a valid number"),
+        ("FAULT_ABORT_PERCENT", "101", "input should be less than or equal to 100 (got '101')"),
+        ("FAULT_ABORT_STATUS", "200", "input should be greater than or equal to 400 (got '200')"),
+        ("FAULT_DELAY_MS", "-5", "input should be greater than or equal to 0 (got '-5')"),
+        ("FAULT_DELAY_PERCENT", "inf", "input should be a finite number (got 'inf')"),
+        ("FAULT_SEED", "x", "input should be a valid integer"),
+        ("UDS", "/no/such/folder/s", "its folder does not exist or is not writable"),
+        ("UDS", "/" + "u" * 107, "a Unix socket's path has at most 107 bytes"),
+    ],
+)
+def test_a_bad_value_is_refused_in_one_line_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    line = refusal(monkeypatch, name, value)
+    assert line.startswith(f"{name}: {reason}")
+    assert "\n" not in line
+
+
+def test_a_value_with_a_line_break_is_still_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refusal(monkeypatch, "PORT", "1\n2").endswith(r"(got '1\n2')")
+
+
+def test_a_long_value_is_cut_in_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(refusal(monkeypatch, "PEER", "!" * 5000)) < 160
+
+
+def test_a_secret_is_not_told_in_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refusal(monkeypatch, "SECRET", "hunter2") == "SECRET: too easy"
+
+
+def test_something_else_than_a_socket_in_the_way_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "something else than a socket" in refusal(monkeypatch, "UDS", str(tmp_path / "file"))
+
+
+def test_a_socket_that_was_left_behind_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "s"))
+    monkeypatch.setenv("UDS", str(tmp_path / "s"))
+    assert Settings.load().uds == str(tmp_path / "s")
+
+
+def test_service_version_is_the_older_name_of_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_VERSION", "v2")
+    assert Settings.load().version == "v2"
+    monkeypatch.setenv("VERSION", "v3")
+    assert Settings.load().version == "v3"
+
+
+def test_an_empty_variable_is_the_same_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "")
+    assert Settings.load().port == 9080
+
+
+def test_what_kubernetes_sets_for_services_is_not_mistaken_for_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEER_PORT", "tcp://10.0.0.1:9080")
+    assert Settings.load().port == 9080
+
+
+def test_the_log_level_may_be_written_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "WARNING")
+    assert Settings.load().log_level == "warning"
+
+
+@pytest.mark.parametrize(
+    "name", ["reviews", "reviews.default.svc.cluster.local.", "my_app-reviews_1", "127.0.0.6", "::1", "::", "fd00::6"]
+)
+def test_host_names_and_addresses_are_taken(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("HOST", name)
+    assert Settings.load().host == name
+
+
+@pytest.mark.parametrize(
+    ("host", "domain", "url"),
+    [
+        ("reviews", None, "http://reviews:9080"),
+        ("reviews", "", "http://reviews:9080"),
+        ("reviews", "bookinfo.svc", "http://reviews.bookinfo.svc:9080"),
+        ("127.0.0.6", None, "http://127.0.0.6:9080"),
+        ("fd00::6", None, "http://[fd00::6]:9080"),
+    ],
+)
+def test_a_services_address_is_made_of_host_domain_and_port(host: str, domain: str | None, url: str) -> None:
+    assert service_url(host, 9080, domain) == url
