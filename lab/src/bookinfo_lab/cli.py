@@ -57,8 +57,8 @@ def up(
     if detach:
         from bookinfo_lab import detached
 
-        status = detached.start(folder, gateway_port, os.environ, typer.echo)
-        typer.echo(f"Bookinfo is up: {status['url']} (stop it with `bookinfo down`)")
+        detached.start(folder, gateway_port, os.environ, _report)
+        typer.echo("it runs on in the background; stop it with `bookinfo down`")
         return
     from bookinfo_lab import supervisor
 

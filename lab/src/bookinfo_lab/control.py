@@ -1,7 +1,6 @@
 """The lab's control interface: JSON over HTTP on a Unix socket that only its owner may open."""
 
 import contextlib
-import json
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -14,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bookinfo_lab import bootstrap, objects
+from bookinfo_lab import bootstrap
 from bookinfo_lab.documents import Document, ManifestError, read_documents
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.lab import Lab
-from bookinfo_lab.objects import Objects
+from bookinfo_lab.objects import Change, Objects
 
 Status = Callable[[], dict[str, Any]]
 
@@ -60,10 +59,12 @@ def application(lab: Lab, status: Status) -> Starlette:
         return JSONResponse(describe(lab, request.path_params["name"]))
 
     async def apply(request: Request) -> Response:
-        return await _change(lab, await _documents(request), Objects.apply)
+        documents = await _documents(request)
+        return await _change(lab, lambda applied: applied.apply(documents))
 
     async def delete(request: Request) -> Response:
-        return await _change(lab, await _documents(request), Objects.delete)
+        documents = await _documents(request)
+        return await _change(lab, lambda applied: applied.delete(documents))
 
     async def reset(_: Request) -> Response:
         await lab.reset()
@@ -71,7 +72,7 @@ def application(lab: Lab, status: Status) -> Starlette:
 
     async def scale(request: Request) -> Response:
         body = await request.json()
-        return await _change(lab, [_scaled(lab, body["deployment"], body["replicas"])], Objects.apply)
+        return await _change(lab, lambda applied: applied.scale(body["deployment"], body["replicas"]))
 
     routes = [
         Route("/status", get_status),
@@ -123,21 +124,8 @@ async def _documents(request: Request) -> list[Document]:
     return [document for source in sources for document in read_documents(source["text"], source["source"])]
 
 
-async def _change(
-    lab: Lab,
-    documents: list[Document],
-    change: Callable[[Objects, list[Document]], tuple[Objects, list[objects.Change]]],
-) -> Response:
-    changed, changes = change(lab.objects, documents)
-    await lab.change(changed)
-    return JSONResponse([str(item) for item in changes])
-
-
-def _scaled(lab: Lab, name: str, replicas: int) -> Document:
-    (document,) = lab.objects.select("deployment", name)
-    body = {**document.body, "spec": {**document.body["spec"], "replicas": replicas}}
-    text = json.dumps(body)
-    return read_documents(text, f"scale {name}")[0]
+async def _change(lab: Lab, edit: Callable[[Objects], tuple[Objects, list[Change]]]) -> Response:
+    return JSONResponse([str(change) for change in await lab.change(edit)])
 
 
 def _listen(path: Path) -> socket.socket:

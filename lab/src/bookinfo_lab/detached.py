@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from bookinfo_lab import processes, remote, state
 from bookinfo_lab.errors import LabError
@@ -18,10 +17,8 @@ _DOWN_WITHIN = 15.0
 _POLL = 0.05
 
 
-def start(
-    folder: LabFolder, gateway_port: int, environ: Mapping[str, str], report: Callable[[str], None]
-) -> dict[str, Any]:
-    """Start a lab in a session of its own; its status once it is ready.
+def start(folder: LabFolder, gateway_port: int, environ: Mapping[str, str], report: Callable[[str], None]) -> None:
+    """Start a lab in a session of its own, and return when it is ready. `report` takes what it says.
 
     Raises:
         LabError: it did not start; what it said is in the error.
@@ -38,20 +35,19 @@ def start(
         )
     reported = 0
     deadline = time.monotonic() + _UP_WITHIN
-    while time.monotonic() < deadline:
+    ready = False
+    while not ready:
+        ready = _is_ready(folder)
         lines = folder.log.read_text(errors="replace").splitlines()
-        ended = supervisor.poll() is not None
-        if ended:
+        if supervisor.poll() is not None:
             raise LabError((lines[-1] if lines else "it ended at once").removeprefix("bookinfo: "))
+        if time.monotonic() > deadline:
+            raise LabError(f"lab {folder.name!r} is not ready after {_UP_WITHIN:g} s; see {folder.log}")
         for line in lines[reported:]:
             report(line)
         reported = len(lines)
-        status = _status(folder)
-        if status and status["state"] == "ready":
-            supervisor.returncode = 0  # it is to be left alone
-            return status
         time.sleep(_POLL)
-    raise LabError(f"lab {folder.name!r} is not ready after {_UP_WITHIN:g} s; see {folder.log} and `bookinfo status`")
+    supervisor.returncode = 0  # it is to be left alone
 
 
 def stop(folder: LabFolder) -> None:
@@ -72,9 +68,8 @@ def stop(folder: LabFolder) -> None:
         time.sleep(_POLL)
 
 
-def _status(folder: LabFolder) -> dict[str, Any] | None:
+def _is_ready(folder: LabFolder) -> bool:
     try:
-        status: dict[str, Any] = asyncio.run(remote.ask(folder, "/status"))
+        return bool(asyncio.run(remote.ask(folder, "/status"))["state"] == "ready")
     except LabError:
-        return None
-    return status
+        return False

@@ -18,10 +18,11 @@ from bookinfo_lab.delivery import Delivery
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.images import Image
 from bookinfo_lab.model import Rules
-from bookinfo_lab.objects import Objects
+from bookinfo_lab.objects import Change, Objects
 from bookinfo_lab.pods import Pod
 from bookinfo_lab.programs import Programs
 from bookinfo_lab.render import render
+from bookinfo_lab.supervised import Supervised
 from bookinfo_lab.topology import TRUST_DOMAIN, Gateway, Topology
 from bookinfo_lab.workloads import Deployment, Workloads
 
@@ -114,35 +115,33 @@ class Lab:
         Raises:
             LabError, ManifestError: the objects cannot be run.
         """
-        self._programs.begin()  # first, because it takes longest
-        self._wanted = self._initial = self._read(objects)
-        started = self._create_pods(self._wanted.workloads.deployments)
-        self._admit(started)
-        for pod in started:
-            pod.app.start()
-        self._publish()
-        for pod in started:
-            if pod.sidecar:
-                pod.sidecar.start()
-        self.tasks += [asyncio.create_task(self._follow_readiness()), asyncio.create_task(self._rotate_logs())]
-        await self._watch_start(started)
-        self._publish()
-        self.gateway_envoy.start()
-        deadline = time.monotonic() + READY_WITHIN
-        while self.gateway_envoy.state != "ready":
-            if time.monotonic() > deadline:
-                raise LabError(f"the gateway's Envoy does not start: see {self.gateway_envoy.launch.log}")
-            await asyncio.sleep(_POLL)
-        await self._delivery.settle({})
+        async with self._changing:
+            self._programs.begin()  # first, because it takes longest
+            self._wanted = self._initial = self._read(objects)
+            started = self._create_pods(self._wanted.workloads.deployments)
+            self._admit(started)
+            for pod in started:
+                pod.app.start()
+            self._publish()
+            for pod in started:
+                if pod.sidecar:
+                    pod.sidecar.start()
+            self.tasks += [asyncio.create_task(self._follow_readiness()), asyncio.create_task(self._rotate_logs())]
+            await self._watch_start(started)
+            self._publish()
+            self.gateway_envoy.start()
+            await self._until_ready([self.gateway_envoy])
+            await self._delivery.settle({})
 
-    async def change(self, objects: Objects) -> None:
-        """Make `objects` what is applied, and return when every Envoy runs it.
+    async def change(self, edit: Callable[[Objects], tuple[Objects, list[Change]]]) -> list[Change]:
+        """Make what `edit` makes of the applied objects what is applied; return when every Envoy runs it.
 
         Raises:
-            LabError, ManifestError: they cannot be run; everything is as it was.
+            LabError, ManifestError: it cannot be run; everything is as it was.
         """
         async with self._changing:
             before = self._wanted
+            objects, changes = edit(before.objects)
             wanted = self._read(objects)
             missing, retired = self._plan(wanted.workloads)
             added = self._create_pods(missing)
@@ -153,20 +152,22 @@ class Lab:
                 self._wanted = wanted
                 self._admit(added)
                 self._publish()
-                for process in [process for pod in added for process in pod.processes]:
+                new = [process for pod in added for process in pod.processes]
+                for process in new:
                     process.start()
                 await self._delivery.settle(refusals)
-                await self._until_ready(added)
+                await self._until_ready(new)
                 await self._delivery.settle({})
             except BaseException:
                 self._wanted = before
                 await self._retire(added)
                 raise
             await self._retire(retired)
+            return changes
 
     async def reset(self) -> None:
         """Back to the objects with which the lab was started."""
-        await self.change(self._initial.objects)
+        await self.change(lambda _: (self._initial.objects, []))
 
     async def stop(self) -> None:
         """End everything: first what lets requests in, then what answers them."""
@@ -252,15 +253,15 @@ class Lab:
                 return
             await asyncio.sleep(_POLL)
 
-    async def _until_ready(self, added: Iterable[Pod]) -> None:
+    async def _until_ready(self, started: Iterable[Supervised]) -> None:
         deadline = time.monotonic() + READY_WITHIN
-        waiting = [process for pod in added for process in pod.processes]
+        waiting = list(started)
         while waiting := [process for process in waiting if not process.ready]:
             for process in waiting:
                 if process.state == "backing off" or time.monotonic() > deadline:
                     last = processes.last_lines(process.launch.log, 3)
                     raise LabError(
-                        f"{process.launch.name} does not become ready ({process.state}); everything is as it was; "
+                        f"{process.launch.name} does not become ready ({process.state}); "
                         f"its last lines: {' | '.join(last) or 'none'}"
                     )
             await asyncio.sleep(_POLL)

@@ -1,7 +1,7 @@
 """The objects that are applied to a lab, as `kubectl apply` and `delete` would have them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bookinfo_lab import workloads
@@ -91,6 +91,16 @@ class Objects:
             for document in documents
         ]
         return Objects(left), changes
+
+    def scale(self, deployment: str, replicas: int) -> tuple["Objects", list[Change]]:
+        """These objects with another number of replicas in one Deployment.
+
+        Raises:
+            LabError: there is no such Deployment.
+        """
+        (document,) = self.select("deployment", deployment)
+        body = {**document.body, "spec": {**document.body["spec"], "replicas": replicas}}
+        return self.apply([replace(document, body=body)])
 
     def select(self, kind: str | None, name: str | None) -> list[Document]:
         """The objects of a kind (full, short or plural name) and a name; None is any.

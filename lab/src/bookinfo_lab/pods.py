@@ -24,7 +24,17 @@ NOT_PROXIED = "127.0.0.1,localhost"
 DRAIN_SECONDS = "1"
 """How long a stopping application goes on serving: its endpoint is withdrawn before it is told to stop."""
 
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+_INHERITED = (
+    "PATH",
+    "PYTHONPATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "COVERAGE_PROCESS_START",
+    "COVERAGE_PROCESS_CONFIG",
+)
 """What of the launcher's environment a process needs of the machine; a pod sees no other."""
 
 

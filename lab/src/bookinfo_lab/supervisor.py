@@ -57,8 +57,10 @@ async def run(settings: Settings, report: Callable[[str], None]) -> None:
             addresses.check_free(str(own.network[2]), port)
         port = gateway.getsockname()[1]
         machine = Machine(folder.proxies, binary, known_images, own, environ, (GATEWAY_HOST, port))
-        await _Supervisor(Lab(machine, report), folder, port, report).run(wanted)
-    state.close(folder)
+        try:
+            await _Supervisor(Lab(machine, report), folder, port, report).run(wanted)
+        finally:
+            state.close(folder)
 
 
 def initial_objects(home: Path) -> Objects:
@@ -84,6 +86,7 @@ class _Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
+        self._report(f"starting {', '.join(_deployments(wanted))} and the gateway (Ctrl-C stops them)")
         began = time.monotonic()
         stopping = asyncio.create_task(self._stop.wait())
         starting = asyncio.create_task(self._start(wanted))
@@ -92,7 +95,7 @@ class _Supervisor:
             if starting.done():
                 starting.result()
                 self._state = "ready"
-                self._report(f"Bookinfo is up after {time.monotonic() - began:.1f} s: {self._url} (Ctrl-C stops it)")
+                self._report(f"Bookinfo is up after {time.monotonic() - began:.1f} s: {self._url}")
                 done, _ = await asyncio.wait([stopping, *self._lab.tasks], return_when=asyncio.FIRST_COMPLETED)
                 for task in done - {stopping}:
                     task.result()
@@ -147,6 +150,10 @@ class _Supervisor:
                 for pod in lab.pods.values()
             ],
         }
+
+
+def _deployments(wanted: Objects) -> list[str]:
+    return [document.name for document in wanted.kubernetes if document.kind == "Deployment"]
 
 
 def _service_of(labels: Mapping[str, str], services: tuple[Service, ...]) -> str:
