@@ -4,17 +4,22 @@ What a command needs is imported when it runs: each must answer at once, and mos
 """
 
 import asyncio
+import contextlib
 import json
+import math
 import os
 import sys
-from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from bookinfo_lab import remote, state
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.state import LabFolder
+
+if TYPE_CHECKING:
+    from bookinfo_lab.load import Tally
 
 app = typer.Typer(
     help="Bookinfo on this machine: Kubernetes and Istio manifests, run as processes and real Envoys.",
@@ -100,11 +105,9 @@ def logs(
     from bookinfo_lab import logs as reading
 
     files = reading.find(_folder(lab).proxies, workload, sidecar=sidecar)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         for line in reading.read(files, follow=follow):
             typer.echo(line)
-    except KeyboardInterrupt:
-        pass
 
 
 @app.command()
@@ -212,6 +215,27 @@ def get(
 
 
 @app.command()
+def load(
+    rps: Annotated[float, typer.Option(min=0.1, max=1000, help="Requests a second.")] = 10,
+    duration: Annotated[float, typer.Option(help="Seconds; without it until Ctrl-C.")] = math.inf,
+    user: Annotated[list[str] | None, typer.Option(help="Sign in as this user; several take turns.")] = None,
+    lab: LabOption = "default",
+) -> None:
+    """Send steady traffic to the product page, and show what comes back."""
+    from bookinfo_lab import load as traffic
+
+    url = _ask(lab, "/status")["url"]
+
+    async def show() -> None:
+        with _display() as display:
+            async for tally in traffic.run(url, rps, duration, user or []):
+                display(tally)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(show())
+
+
+@app.command()
 def version() -> None:
     """Print the versions of Bookinfo and of its Envoy."""
     import subprocess
@@ -251,6 +275,26 @@ def _change(lab: str, path: str, filenames: list[str]) -> list[str]:
     for line in lines:
         typer.echo(line)
     return lines
+
+
+@contextlib.contextmanager
+def _display() -> Iterator[Callable[["Tally"], None]]:
+    """Shows a tally: in place on a terminal, otherwise as one more line."""
+    if not sys.stdout.isatty():
+        yield lambda tally: typer.echo(tally.line())
+        return
+    from rich.live import Live
+    from rich.table import Table
+
+    with Live() as live:
+
+        def draw(tally: "Tally") -> None:
+            table = Table("outcome", "page by", "count", "share", "p50", "p99", box=None, header_style="bold")
+            for outcome, by, count, share, median, slowest in tally.rows():
+                table.add_row(outcome, by, str(count), f"{share:.0f} %", f"{median:.0f} ms", f"{slowest:.0f} ms")
+            live.update(table)
+
+        yield draw
 
 
 def _section(title: str, lines: list[str]) -> None:
