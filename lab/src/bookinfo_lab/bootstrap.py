@@ -16,6 +16,9 @@ ADMIN_SOCKET = Path("admin.sock")
 APP_SOCKET = Path("app.sock")
 TLS_FOLDER = Path("tls")
 
+COLLECTOR_CLUSTER = "collector"
+"""Where spans go. A listener that traces needs it while it loads, so it is static."""
+
 DRAIN_SECONDS = 30
 """How long a replaced listener's connections may go on: longer than the longest delay and time limit of a scenario."""
 
@@ -70,6 +73,20 @@ def bootstrap(proxy: Workload | Gateway, static_clusters: Sequence[Mapping[str, 
                 {"tag_name": "envoy.cluster_name", "regex": _CLUSTER_NAME},
                 *({"tag_name": name} for name in _DEFAULT_TAGS),
             ],
+        },
+    }
+
+
+def collector_cluster(address: tuple[str, int]) -> dict[str, Any]:
+    """The static cluster of an OTLP/HTTP receiver at `address`."""
+    socket = {"socket_address": {"address": address[0], "port_value": address[1]}}
+    return {
+        "name": COLLECTOR_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": COLLECTOR_CLUSTER,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket}}]}],
         },
     }
 

@@ -16,6 +16,12 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel)
 
 
+class PolicySelector(Spec):
+    """Which workloads a rule is for, by their labels."""
+
+    match_labels: dict[str, str] = {}  # pydantic copies a default for each object
+
+
 def parse_duration(text: Any) -> float:
     """Seconds of a duration as Go writes it (`1.5s`, `100ms`, `1h30m`), the form that Istio's API takes.
 
@@ -24,6 +30,11 @@ def parse_duration(text: Any) -> float:
     if not isinstance(text, str) or not re.fullmatch(rf"(?:{_DURATION_PART.pattern})+", text):
         raise ValueError(f"{text!r} is not a duration; write it like 0.5s, 100ms or 1m")
     return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+
+
+def duration(seconds: float) -> str:
+    """`seconds` as Envoy's JSON writes a duration."""
+    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
 
 
 Seconds = Annotated[float, BeforeValidator(parse_duration)]

@@ -7,7 +7,7 @@ Fields and defaults: https://istio.io/latest/docs/reference/config/networking/.
 
 from typing import Literal
 
-from bookinfo_lab.model.base import Seconds, Spec
+from bookinfo_lab.model.base import PolicySelector, Seconds, Spec
 
 
 class StringMatch(Spec):
@@ -249,6 +249,7 @@ class ClientTLS(Spec):
     ca_certificates: str | None = None  # a file
     client_certificate: str | None = None
     private_key: str | None = None
+    credential_name: str | None = None  # a Secret
     sni: str | None = None
     subject_alt_names: tuple[str, ...] = ()
     insecure_skip_verify: bool = False
@@ -278,6 +279,7 @@ class Subset(Spec):
 
 class DestinationRuleSpec(Spec):
     host: str
+    workload_selector: PolicySelector | None = None
     traffic_policy: TrafficPolicy | None = None
     subsets: tuple[Subset, ...] = ()
     export_to: tuple[str, ...] = ("*",)

@@ -9,12 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bookinfo_lab.model.base import Spec
-
-
-class PolicySelector(Spec):
-    match_labels: dict[str, str] = {}
-
+from bookinfo_lab.model.base import PolicySelector, Spec
 
 # PeerAuthentication
 

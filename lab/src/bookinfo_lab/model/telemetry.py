@@ -7,8 +7,7 @@ Fields and defaults: https://istio.io/latest/docs/reference/config/telemetry/.
 
 from typing import Any, Literal
 
-from bookinfo_lab.model.base import Spec
-from bookinfo_lab.model.security import PolicySelector
+from bookinfo_lab.model.base import PolicySelector, Spec
 
 
 class Provider(Spec):
@@ -46,8 +45,13 @@ class TelemetrySpec(Spec):
 # EnvoyFilter (networking.istio.io/v1alpha3), for the local rate limit's shape only
 
 
+class SubFilterMatch(Spec):
+    name: str
+
+
 class FilterMatchFilter(Spec):
     name: str
+    sub_filter: SubFilterMatch | None = None
 
 
 class FilterMatchChain(Spec):

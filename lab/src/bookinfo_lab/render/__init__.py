@@ -6,6 +6,7 @@ Each rule of translation says where Istio decides it; paths are those of github.
 from bookinfo_lab.model import Rules
 from bookinfo_lab.render.mesh import Mesh
 from bookinfo_lab.render.proxies import gateway_config, sidecar_config
+from bookinfo_lab.render.virtual_services import refuse_conflicts
 from bookinfo_lab.topology import Topology
 from bookinfo_lab.xds import ProxyConfig
 
@@ -13,8 +14,9 @@ from bookinfo_lab.xds import ProxyConfig
 def render(topology: Topology, rules: Rules) -> dict[str, ProxyConfig]:
     """What each proxy runs, by the name of its workload or gateway.
 
-    Raises ManifestError for a rule that names what the topology does not have.
+    Raises ManifestError for a rule that names what is not there, and for rules that contradict each other.
     """
+    refuse_conflicts(rules)
     mesh = Mesh(topology, rules)
     sidecars = {workload.name: sidecar_config(mesh, workload) for workload in topology.workloads if workload.sidecar}
     gateways = {gateway.name: gateway_config(mesh, gateway) for gateway in topology.gateways}

@@ -1,12 +1,17 @@
-"""Listeners: where a proxy takes requests in. They change only with ports and TLS modes: all else travels by routes,
-because a changed listener does not reach connections that are open.
+"""Listeners: where a proxy takes requests in.
+
+They change only with ports, TLS modes and what is logged: all that decides about a request travels by routes, because
+a changed listener does not reach connections that are open.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bookinfo_lab import xds
-from bookinfo_lab.render import tls
+from bookinfo_lab.model.security import MutualTLSMode
+from bookinfo_lab.render import authorization, clusters, tls
+from bookinfo_lab.render.jwt import jwt_filter
+from bookinfo_lab.render.rate_limit import rate_limit_filter
 from bookinfo_lab.topology import Workload
 
 Json = dict[str, Any]
@@ -26,42 +31,52 @@ _MESH_SERVER = "istio-envoy"
 _NOBODY = {"address_prefix": "192.0.2.1", "prefix_len": 32}
 
 
-def outbound(workload: Workload) -> Json:
+def outbound(workload: Workload, observed: Json) -> Json:
     """The forward proxy of one workload: Istio's `http_proxy` listener (MeshConfig.proxyHttpPort)."""
     hcm = _connection_manager(
-        "outbound", OUTBOUND_ROUTES, [*_client_filters(), router()], upgrade_configs=[{"upgrade_type": "CONNECT"}]
+        "outbound",
+        OUTBOUND_ROUTES,
+        [*_client_filters(), _resolver(), _router()],
+        upgrade_configs=[{"upgrade_type": "websocket"}, {"upgrade_type": "CONNECT"}],
+        **observed,
     )
     return _listener("outbound", workload.address, OUTBOUND_PORT, [{"filters": [hcm]}])
 
 
-def inbound(workload: Workload, port: int, routes: str) -> Json:
-    """The front door of one workload: mutual TLS from other sidecars, plaintext from everybody else (PERMISSIVE)."""
+def inbound(workload: Workload, port: int, routes: str, mode: MutualTLSMode, observed: Json) -> Json:
+    """The front door of one workload: mutual TLS from other sidecars, plaintext from anybody else, as `mode` has it.
+
+    Istio: buildInboundFilterChainOpts, pilot/pkg/networking/core/listener_inbound.go.
+    """
     hcm = _connection_manager(
         f"inbound_{port}",
         routes,
-        [router()],
+        [rate_limit_filter(), jwt_filter(), *authorization.filters(), _router()],
+        upgrade_configs=[{"upgrade_type": "websocket"}],
         server_name=_MESH_SERVER,
         forward_client_cert_details="APPEND_FORWARD",
         set_current_client_cert_details={"subject": True, "dns": True, "uri": True},
+        **observed,
     )
-    chains = [
-        {
-            "filter_chain_match": {"transport_protocol": "tls"},
-            "transport_socket": tls.mutual_downstream(),
-            "filters": [hcm],
-        },
-        {"filter_chain_match": {"transport_protocol": "raw_buffer"}, "filters": [hcm]},
-    ]
+    encrypted = {
+        "name": "mutual-tls",
+        "filter_chain_match": {"transport_protocol": "tls"},
+        "transport_socket": tls.mutual_downstream(),
+        "filters": [hcm],
+    }
+    plain = {"name": "plaintext", "filter_chain_match": {"transport_protocol": "raw_buffer"}, "filters": [hcm]}
+    chains = {"STRICT": [encrypted], "DISABLE": [plain]}.get(mode, [encrypted, plain])
     inspector = {"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": _TLS_INSPECTOR}}
     return {**_listener(f"inbound_{port}", workload.address, port, chains), "listener_filters": [inspector]}
 
 
-def gateway(number: int, address: tuple[str, int], routes: str) -> Json:
+def gateway(number: int, address: tuple[str, int], routes: str, observed: Json) -> Json:
     """The edge: nothing that a request claims about itself or about where it comes from is believed."""
     hcm = _connection_manager(
         f"gateway_{number}",
         routes,
-        [*_client_filters(), router()],
+        [rate_limit_filter(), jwt_filter(), *authorization.filters(), *_client_filters(), _router()],
+        upgrade_configs=[{"upgrade_type": "websocket"}],
         server_name=_MESH_SERVER,
         use_remote_address=True,
         internal_address_config={"cidr_ranges": [_NOBODY]},
@@ -69,17 +84,22 @@ def gateway(number: int, address: tuple[str, int], routes: str) -> Json:
         preserve_external_request_id=True,
         forward_client_cert_details="SANITIZE_SET",
         set_current_client_cert_details={"subject": True, "uri": True},
+        **observed,
     )
     return _listener(f"gateway_{number}", *address, [{"filters": [hcm]}])
 
 
-def route_configuration(name: str, virtual_hosts: Sequence[Json], *, any_port: bool) -> Json:
-    """Routes that requests choose among by their authority; with `any_port` the port in it does not count."""
+def route_configuration(name: str, virtual_hosts: Sequence[Json], filters: Json, *, any_port: bool) -> Json:
+    """Routes that requests choose among by their authority; with `any_port` the port in it does not count.
+
+    `filters` configures HTTP filters for all of them.
+    """
     return {
         "name": name,
         "virtual_hosts": list(virtual_hosts),
         "validate_clusters": False,
         "ignore_port_in_host_matching": any_port,
+        **({"typed_per_filter_config": filters} if filters else {}),
     }
 
 
@@ -88,17 +108,22 @@ def virtual_host(name: str, domains: Iterable[str], routes: Sequence[Json]) -> J
     return {"name": name, "domains": list(domains), "routes": list(routes), "include_request_attempt_count": True}
 
 
-def router() -> Json:
-    """The last filter of every chain."""
-    return {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_FILTERS}router.v3.Router"}}
-
-
 def _client_filters() -> list[Json]:
     """What acts on the caller's side. Each is inert until a route configures it; Istio's order."""
     return [
         {"name": "envoy.filters.http.fault", "typed_config": {"@type": f"{_FILTERS}fault.v3.HTTPFault"}},
         {"name": "envoy.filters.http.cors", "typed_config": {"@type": f"{_FILTERS}cors.v3.Cors"}},
     ]
+
+
+def _resolver() -> Json:
+    """Resolves the host of a request that goes to the passthrough cluster."""
+    config = {"@type": f"{_FILTERS}dynamic_forward_proxy.v3.FilterConfig", "dns_cache_config": clusters.DNS_CACHE}
+    return {"name": "envoy.filters.http.dynamic_forward_proxy", "typed_config": config}
+
+
+def _router() -> Json:
+    return {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_FILTERS}router.v3.Router"}}
 
 
 def _connection_manager(stat_prefix: str, routes: str, filters: Sequence[Json], **more: Any) -> Json:

@@ -3,117 +3,176 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bookinfo_lab.model.networking import GatewaySpec, Server
-from bookinfo_lab.model.rules import Rule
-from bookinfo_lab.render import clusters, listeners
-from bookinfo_lab.render.mesh import Host, Mesh, Port, Proxy, selects
-from bookinfo_lab.render.names import MESH, full_host, gateway_reference, host_matches, inbound_cluster_name
-from bookinfo_lab.render.routes import Source, default_route, inbound_route, virtual_service_routes
+from bookinfo_lab.render import authorization, clusters, jwt, listeners, virtual_services
+from bookinfo_lab.render.mesh import Host, Mesh, Port, Proxy
+from bookinfo_lab.render.names import MESH, cluster_name, inbound_cluster_name
+from bookinfo_lab.render.peers import mutual_tls_mode
+from bookinfo_lab.render.rate_limit import limited
+from bookinfo_lab.render.routes import (
+    Caller,
+    default_route,
+    inbound_route,
+    passthrough_route,
+    tunnel_route,
+    virtual_service_routes,
+)
+from bookinfo_lab.render.sidecar_scope import allows_unknown_hosts, visible_hosts
+from bookinfo_lab.render.telemetry import observed
 from bookinfo_lab.topology import Gateway, Workload
 from bookinfo_lab.xds import ProxyConfig
 
 Json = dict[str, Any]
 
+_HTTP_PORT = 80
+
 
 def sidecar_config(mesh: Mesh, workload: Workload) -> ProxyConfig:
     """The sidecar of `workload`: its inbound ports, and its outbound forward proxy."""
+    hosts = visible_hosts(mesh, workload)
     ports = sorted(set(workload.ports.values()))
+    modes = {port: mutual_tls_mode(mesh.rules, workload, port) for port in ports}
+    inbound = limited(mesh.rules, workload, [_inbound_routes(mesh, workload, port, modes[port]) for port in ports])
     outbound = listeners.route_configuration(
-        listeners.OUTBOUND_ROUTES, [*_outbound_hosts(mesh, workload), _blocked()], any_port=False
+        listeners.OUTBOUND_ROUTES, list(_outbound_hosts(mesh, workload, hosts)), {}, any_port=False
     )
-    inbound = {inbound_cluster_name(port): _inbound_routes(port) for port in ports}
+    served = observed(mesh, workload, "SERVER")
     return _config(
         mesh,
         workload,
-        listeners=[
-            listeners.outbound(workload),
-            *(listeners.inbound(workload, port, inbound_cluster_name(port)) for port in ports),
+        hosts,
+        listening=[
+            listeners.outbound(workload, observed(mesh, workload, "CLIENT")),
+            *(listeners.inbound(workload, port, inbound_cluster_name(port), modes[port], served) for port in ports),
         ],
-        own_clusters=[clusters.inbound(port) for port in ports],
-        routes={listeners.OUTBOUND_ROUTES: outbound, **inbound},
+        own_clusters=[clusters.passthrough(), *(clusters.inbound(port) for port in ports)],
+        routes=[outbound, *inbound],
     )
 
 
 def gateway_config(mesh: Mesh, gateway: Gateway) -> ProxyConfig:
     """The gateway: a listener for each port that a Gateway resource asks it to open."""
-    ports = {port: bound for port in sorted(gateway.ports) if (bound := list(_servers(mesh, gateway, port)))}
+    ports = [port for port in sorted(gateway.ports) if virtual_services.servers(mesh.rules, gateway, port)]
+    logs = observed(mesh, gateway, "SERVER")
     return _config(
         mesh,
         gateway,
-        listeners=[listeners.gateway(port, gateway.ports[port], _gateway_routes_name(port)) for port in ports],
+        list(mesh.hosts.values()),
+        listening=[listeners.gateway(port, gateway.ports[port], _routes_name(port), logs) for port in ports],
         own_clusters=[],
-        routes={
-            _gateway_routes_name(port): _gateway_routes(mesh, gateway, port, bound) for port, bound in ports.items()
-        },
+        routes=limited(mesh.rules, gateway, [_gateway_routes(mesh, gateway, port) for port in ports]),
     )
 
 
 def _config(
-    mesh: Mesh, proxy: Proxy, *, listeners: list[Json], own_clusters: list[Json], routes: dict[str, Json]
+    mesh: Mesh,
+    proxy: Proxy,
+    hosts: list[Host],
+    *,
+    listening: list[Json],
+    own_clusters: list[Json],
+    routes: list[Json],
 ) -> ProxyConfig:
-    outbound = list(clusters.outbound(mesh, proxy))
+    outbound = list(clusters.outbound(mesh, proxy, hosts))
     return ProxyConfig(
-        listeners=tuple(listeners),
+        listeners=tuple(listening),
         clusters=(*own_clusters, *(cluster for cluster, _ in outbound)),
-        routes=routes,
-        endpoints={cluster["name"]: assignment for cluster, assignment in outbound},
+        routes={route["name"]: route for route in routes},
+        endpoints={cluster["name"]: assignment for cluster, assignment in outbound if assignment is not None},
+        extensions={jwt.JWT_FILTER: jwt.filter_config(jwt.jwt_rules(mesh.rules, proxy))},
     )
 
 
-def _outbound_hosts(mesh: Mesh, workload: Workload) -> Iterator[Json]:
-    for host in mesh.hosts.values():
+def _outbound_hosts(mesh: Mesh, workload: Workload, hosts: list[Host]) -> Iterator[Json]:
+    for host in hosts:
         for port in host.ports:
-            routes = _mesh_routes(mesh, workload, host, port)
             domains = _authorities(host.names(workload.namespace), port.number)
-            yield listeners.virtual_host(f"{host.name}:{port.number}", domains, routes)
+            yield listeners.virtual_host(
+                f"{host.name}:{port.number}", domains, _outbound_routes(mesh, workload, host, port)
+            )
+    yield from _unregistered_hosts(mesh, workload, {host.name for host in hosts})
+    yield _unknown_hosts(allowed=allows_unknown_hosts(mesh.rules, workload))
 
 
-def _mesh_routes(mesh: Mesh, workload: Workload, host: Host, port: Port) -> list[Json]:
-    source = Source(workload.namespace, workload.labels, frozenset({MESH}), port.number)
-    for rule in mesh.rules.virtual_services:
-        bound = MESH in rule.spec.gateways
-        if bound and any(host_matches(full_host(name, rule.namespace), host.name) for name in rule.spec.hosts):
-            return virtual_service_routes(mesh, rule, source)
-    return [default_route(host, port)]
+def _outbound_routes(mesh: Mesh, workload: Workload, host: Host, port: Port) -> list[Json]:
+    if port.tunnelled:
+        return [tunnel_route(cluster_name(port.number, "", host.name), f"{host.name}:{port.number}/*")]
+    rule = virtual_services.for_host(mesh.rules, workload.namespace, host.name)
+    if rule is None:
+        return [default_route(mesh, workload, host, port)]
+    return virtual_service_routes(mesh, rule, Caller(workload, frozenset({MESH}), port.number))
+
+
+def _unregistered_hosts(mesh: Mesh, workload: Workload, known: set[str]) -> Iterator[Json]:
+    """Hosts that only a VirtualService names: Istio serves them on HTTP's port."""
+    for rule in virtual_services.of_mesh(mesh.rules, workload.namespace):
+        for host in virtual_services.hosts(rule):
+            if host not in known and not host.startswith("*") and host not in mesh.hosts:
+                routes = virtual_service_routes(mesh, rule, Caller(workload, frozenset({MESH}), _HTTP_PORT))
+                yield listeners.virtual_host(f"{host}:{_HTTP_PORT}", _authorities((host,), _HTTP_PORT), routes)
 
 
 def _authorities(names: tuple[str, ...], port: int) -> list[str]:
-    """How `Host` may name each of `names` on `port`: HTTP's default port is left out."""
-    return [authority for name in names for authority in ((name, f"{name}:80") if port == 80 else (f"{name}:{port}",))]
+    """How `Host` may name each of `names` on `port`: HTTP's own port may be left out."""
+    return [
+        authority
+        for name in names
+        for authority in ((name, f"{name}:{port}") if port == _HTTP_PORT else (f"{name}:{port}",))
+    ]
 
 
-def _blocked() -> Json:
-    """What Istio answers to a host that the mesh does not know (REGISTRY_ONLY)."""
-    route = {"name": "block_all", "match": {"prefix": "/"}, "direct_response": {"status": 502}}
-    return listeners.virtual_host("block_all", ["*"], [route])
+def _unknown_hosts(*, allowed: bool) -> Json:
+    """What happens to a host that the mesh does not know: passed through, or what Istio answers to REGISTRY_ONLY."""
+    if allowed:
+        routes = [tunnel_route(clusters.PASSTHROUGH, "allow_any"), passthrough_route()]
+        return listeners.virtual_host("allow_any", ["*"], routes)
+    matches: list[Json] = [{"connect_matcher": {}}, {"prefix": "/"}]
+    blocked = [{"name": "block_all", "match": match, "direct_response": {"status": 502}} for match in matches]
+    return listeners.virtual_host("block_all", ["*"], blocked)
 
 
-def _inbound_routes(port: int) -> Json:
-    name = inbound_cluster_name(port)
-    host = listeners.virtual_host(f"inbound|http|{port}", ["*"], [inbound_route(port)])
-    return listeners.route_configuration(name, [host], any_port=True)
+def _inbound_routes(mesh: Mesh, workload: Workload, port: int, mode: str) -> Json:
+    host = next((host for host in mesh.hosts.values() if _is_behind(host, workload, port)), None)
+    operation = f"{host.name if host else workload.name}:{port}/*"
+    virtual_host = listeners.virtual_host(f"inbound|http|{port}", ["*"], [inbound_route(port, operation)])
+    filters = authorization.filter_config(mesh.rules, workload, strict=mode == "STRICT")
+    return listeners.route_configuration(inbound_cluster_name(port), [virtual_host], filters, any_port=True)
 
 
-def _servers(mesh: Mesh, gateway: Gateway, port: int) -> Iterator[tuple[Rule[GatewaySpec], Server]]:
-    for rule in mesh.rules.gateways:
-        if selects(rule.spec.selector, gateway.labels):
-            yield from ((rule, server) for server in rule.spec.servers if server.port.number == port)
+def _is_behind(host: Host, workload: Workload, port: int) -> bool:
+    endpoints = [endpoint for group in host.endpoints.values() for endpoint in group]
+    return any((endpoint.address, endpoint.port) == (workload.address, port) for endpoint in endpoints)
 
 
-def _gateway_routes_name(port: int) -> str:
+def _routes_name(port: int) -> str:
     return f"http.{port}"
 
 
-def _gateway_routes(mesh: Mesh, gateway: Gateway, port: int, servers: list[tuple[Rule[GatewaySpec], Server]]) -> Json:
-    names = frozenset(f"{rule.namespace}/{rule.name}" for rule, _ in servers)
-    source = Source(gateway.namespace, gateway.labels, names, port)
+def _gateway_routes(mesh: Mesh, gateway: Gateway, port: int) -> Json:
+    """Rules for one host are merged in their order, with each one's catch-all after all others' routes.
+
+    Istio: buildGatewayHTTPRouteConfig, pilot/pkg/networking/core/gateway.go; SortVHostRoutes.
+    """
+    offered = virtual_services.servers(mesh.rules, gateway, port)
+    names = frozenset(f"{rule.namespace}/{rule.name}" for rule, _ in offered)
+    caller = Caller(gateway, names, port)
     routes: dict[str, list[Json]] = {}
-    for rule in mesh.rules.virtual_services:
-        if not names & {gateway_reference(name, rule.namespace) for name in rule.spec.gateways}:
-            continue
-        for host in rule.spec.hosts:
-            routes.setdefault(full_host(host, rule.namespace), []).extend(virtual_service_routes(mesh, rule, source))
+    for rule in virtual_services.of_gateways(mesh.rules, names):
+        for host in virtual_services.served_hosts(rule, offered):
+            routes.setdefault(host, []).extend(virtual_service_routes(mesh, rule, caller))
+    routes.setdefault("*", [])
     virtual_hosts = [
-        listeners.virtual_host(f"{host}:{port}", [host], host_routes) for host, host_routes in routes.items()
+        listeners.virtual_host(f"{host}:{port}", [host], [*sorted(found, key=_is_catch_all), _not_found()])
+        for host, found in routes.items()
     ]
-    return listeners.route_configuration(_gateway_routes_name(port), virtual_hosts, any_port=True)
+    filters = authorization.filter_config(mesh.rules, gateway, strict=False)
+    return listeners.route_configuration(_routes_name(port), virtual_hosts, filters, any_port=True)
+
+
+def _is_catch_all(route: Json) -> bool:
+    match = route["match"]
+    return match.get("prefix") == "/" and "headers" not in match and "query_parameters" not in match
+
+
+def _not_found() -> Json:
+    """What no rule routes. As a route of its own it is subject to the gateway's policies, as everything is in Istio."""
+    return {"name": "not_found", "match": {"prefix": "/"}, "direct_response": {"status": 404}}

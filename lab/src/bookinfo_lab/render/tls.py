@@ -1,4 +1,4 @@
-"""Mutual TLS between proxies, with the identities of the lab's own authority."""
+"""TLS contexts: mutual TLS between proxies with the lab's own identities, and TLS towards the world outside."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +12,8 @@ _RAW = "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.Raw
 ALPN = "istio"
 """Tells the receiving sidecar that the peer is a sidecar."""
 
+_SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
+
 Json = dict[str, Any]
 
 
@@ -22,33 +24,57 @@ def plaintext() -> Json:
 
 def mutual_upstream(sni: str, identities: Sequence[str]) -> Json:
     """Mutual TLS as a client, with a peer that shows one of `identities` (any of the mesh's, if none is known)."""
-    validation: Json = {"trusted_ca": _file(ca.CA_FILE)}
+    validation: Json = {"trusted_ca": _own(ca.CA_FILE)}
     if identities:
-        validation["match_typed_subject_alt_names"] = [
-            {"san_type": "URI", "matcher": {"exact": identity}} for identity in identities
-        ]
-    context = {"@type": _UPSTREAM, "sni": sni, "common_tls_context": _common(validation)}
-    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
+        validation["match_typed_subject_alt_names"] = _names("URI", identities)
+    return _socket({"@type": _UPSTREAM, "sni": sni, "common_tls_context": _common(validation)})
 
 
 def mutual_downstream() -> Json:
     """Mutual TLS as a server: the client must show a certificate of the lab's authority."""
-    context = {
-        "@type": _DOWNSTREAM,
-        "common_tls_context": _common({"trusted_ca": _file(ca.CA_FILE)}),
-        "require_client_certificate": True,
-    }
+    common = _common({"trusted_ca": _own(ca.CA_FILE)})
+    return _socket({"@type": _DOWNSTREAM, "common_tls_context": common, "require_client_certificate": True})
+
+
+def originated(
+    sni: str | None,
+    names: Sequence[str],
+    authority: Json | None,
+    certificate: tuple[Json, Json] | None,
+    *,
+    verify: bool,
+) -> Json:
+    """TLS to a server outside the mesh, whose certificate must be for one of `names` (if any) by `authority`.
+
+    `authority`, and the client's `certificate` and key, are Envoy data sources; without an authority the system's hold.
+    """
+    validation: Json = {"trust_chain_verification": "ACCEPT_UNTRUSTED"}
+    if verify:
+        validation = {"trusted_ca": authority or {"filename": _SYSTEM_ROOTS}}
+        if names:
+            validation["match_typed_subject_alt_names"] = _names("DNS", names)
+    common: Json = {"validation_context": validation}
+    if certificate is not None:
+        common["tls_certificates"] = [{"certificate_chain": certificate[0], "private_key": certificate[1]}]
+    return _socket({"@type": _UPSTREAM, **({"sni": sni} if sni else {}), "common_tls_context": common})
+
+
+def _socket(context: Json) -> Json:
     return {"name": "envoy.transport_sockets.tls", "typed_config": context}
+
+
+def _names(san_type: str, names: Sequence[str]) -> list[Json]:
+    return [{"san_type": san_type, "matcher": {"exact": name}} for name in names]
 
 
 def _common(validation: Json) -> Json:
     return {
         "alpn_protocols": [ALPN],
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-        "tls_certificates": [{"certificate_chain": _file(ca.CERTIFICATE_FILE), "private_key": _file(ca.KEY_FILE)}],
+        "tls_certificates": [{"certificate_chain": _own(ca.CERTIFICATE_FILE), "private_key": _own(ca.KEY_FILE)}],
         "validation_context": validation,
     }
 
 
-def _file(name: str) -> Json:
+def _own(name: str) -> Json:
     return {"filename": str(bootstrap.TLS_FOLDER / name)}

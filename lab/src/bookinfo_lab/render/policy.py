@@ -1,0 +1,85 @@
+"""DestinationRule: which one holds for a call, and what it says for one port and subset."""
+
+from dataclasses import dataclass
+
+from bookinfo_lab.model.networking import (
+    ClientTLS,
+    ConnectionPool,
+    DestinationRuleSpec,
+    LoadBalancer,
+    OutlierDetection,
+    TrafficPolicy,
+)
+from bookinfo_lab.model.rules import Rule
+from bookinfo_lab.render.mesh import Host, Mesh, Proxy, selects, visible
+from bookinfo_lab.render.names import ROOT_NAMESPACE, full_host, host_matches
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What holds for one port of one subset; None is Istio's default."""
+
+    load_balancer: LoadBalancer | None = None
+    connection_pool: ConnectionPool | None = None
+    outlier_detection: OutlierDetection | None = None
+    tls: ClientTLS | None = None
+
+
+def destination_rule(mesh: Mesh, proxy: Proxy, host: Host) -> Rule[DestinationRuleSpec] | None:
+    """The rule that `proxy` follows when it calls `host`.
+
+    Istio: PushContext.destinationRule, pilot/pkg/model/push_context.go: the client's namespace first, then the
+    service's, then the root; in each an exact host before a wildcard, and a rule for some workloads before one for all.
+    """
+    candidates = [rule for rule in mesh.rules.destination_rules if _holds(rule, proxy, host)]
+    return min(candidates, key=lambda rule: _precedence(rule, proxy, host), default=None)
+
+
+def policy(rule: Rule[DestinationRuleSpec] | None, port: int, subset: str) -> Policy:
+    """What `rule` says for `port` of `subset` ("" is the whole host).
+
+    Each block is taken whole from the nearest place that has it: the subset's port, the subset, the rule's port, the
+    rule. Istio: util.MergeSubsetTrafficPolicy, pilot/pkg/networking/util/util.go.
+    """
+    if rule is None:
+        return Policy()
+    base = _port_policy(rule.spec.traffic_policy, port)
+    own = next((item.traffic_policy for item in rule.spec.subsets if item.name == subset), None)
+    return _overlaid(base, _port_policy(own, port))
+
+
+def _holds(rule: Rule[DestinationRuleSpec], proxy: Proxy, host: Host) -> bool:
+    selector = rule.spec.workload_selector
+    if selector is not None and not (rule.namespace == proxy.namespace and selects(selector.match_labels, proxy)):
+        return False
+    return (
+        rule.namespace in (proxy.namespace, host.namespace, ROOT_NAMESPACE)
+        and visible(rule.spec.export_to, rule.namespace, proxy.namespace)
+        and host_matches(full_host(rule.spec.host, rule.namespace), host.name)
+    )
+
+
+def _precedence(rule: Rule[DestinationRuleSpec], proxy: Proxy, host: Host) -> tuple[int, int, bool]:
+    namespaces = (proxy.namespace, host.namespace, ROOT_NAMESPACE)
+    pattern = full_host(rule.spec.host, rule.namespace)
+    specificity = 0 if pattern == host.name else -len(pattern) + len(host.name) + 2
+    return namespaces.index(rule.namespace), specificity, rule.spec.workload_selector is None
+
+
+def _port_policy(policy: TrafficPolicy | None, port: int) -> Policy:
+    if policy is None:
+        return Policy()
+    base = Policy(policy.load_balancer, policy.connection_pool, policy.outlier_detection, policy.tls)
+    for item in policy.port_level_settings:
+        if item.port.number == port:
+            return _overlaid(base, Policy(item.load_balancer, item.connection_pool, item.outlier_detection, item.tls))
+    return base
+
+
+def _overlaid(base: Policy, own: Policy) -> Policy:
+    return Policy(
+        load_balancer=own.load_balancer or base.load_balancer,
+        connection_pool=own.connection_pool or base.connection_pool,
+        outlier_detection=own.outlier_detection or base.outlier_detection,
+        tls=own.tls or base.tls,
+    )

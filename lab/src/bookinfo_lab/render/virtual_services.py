@@ -1,0 +1,99 @@
+"""Which VirtualServices hold where, and what must not be between them."""
+
+from collections.abc import Iterator, Sequence
+
+from bookinfo_lab.model import Rules
+from bookinfo_lab.model.networking import GatewaySpec, Server, VirtualServiceSpec
+from bookinfo_lab.model.rules import Rule
+from bookinfo_lab.render.mesh import selects, visible
+from bookinfo_lab.render.names import MESH, full_host, gateway_reference, host_matches
+from bookinfo_lab.topology import Gateway
+
+VirtualService = Rule[VirtualServiceSpec]
+
+
+def for_host(rules: Rules, namespace: str, host: str) -> VirtualService | None:
+    """The rule that sidecars in `namespace` follow for `host`: an exact host goes before a wildcard.
+
+    Istio: SelectVirtualServices, pilot/pkg/networking/core/httproute.go; sidecars do not merge rules.
+    """
+    patterns = [(pattern, rule) for rule in of_mesh(rules, namespace) for pattern in hosts(rule)]
+    matching = [(pattern, rule) for pattern, rule in patterns if host_matches(pattern, host)]
+    return max(matching, key=lambda item: (not item[0].startswith("*"), len(item[0])), default=(None, None))[1]
+
+
+def of_mesh(rules: Rules, namespace: str) -> list[VirtualService]:
+    """Every rule that sidecars in `namespace` follow."""
+    return [
+        rule
+        for rule in rules.virtual_services
+        if MESH in rule.spec.gateways and visible(rule.spec.export_to, rule.namespace, namespace)
+    ]
+
+
+def of_gateways(rules: Rules, gateways: frozenset[str]) -> list[VirtualService]:
+    """Every rule bound to one of `gateways` (namespace/name)."""
+    return [
+        rule
+        for rule in rules.virtual_services
+        if gateways & {gateway_reference(name, rule.namespace) for name in rule.spec.gateways}
+    ]
+
+
+def hosts(rule: VirtualService) -> list[str]:
+    """The hosts of `rule`, in full."""
+    return [full_host(host, rule.namespace) for host in rule.spec.hosts]
+
+
+def servers(rules: Rules, gateway: Gateway, port: int) -> list[tuple[Rule[GatewaySpec], Server]]:
+    """What Gateway resources ask `gateway` to serve on `port`."""
+    return [
+        (rule, server)
+        for rule in rules.gateways
+        if selects(rule.spec.selector, gateway)
+        for server in rule.spec.servers
+        if server.port.number == port
+    ]
+
+
+def served_hosts(rule: VirtualService, offered: Sequence[tuple[Rule[GatewaySpec], Server]]) -> Iterator[str]:
+    """The hosts of `rule` that the gateway's servers offer; of two that overlap, the narrower."""
+    patterns = [
+        host.rpartition("/")[2] for gateway, server in offered if _binds(rule, gateway) for host in server.hosts
+    ]
+    for host in hosts(rule):
+        for pattern in patterns:
+            if host_matches(pattern, host):
+                yield host
+                break
+            if host_matches(host, pattern):
+                yield pattern
+
+
+def refuse_conflicts(rules: Rules) -> None:
+    """Raise ManifestError where Istio would silently choose: two mesh rules, or two destination rules, for one host."""
+    routed: dict[str, VirtualService] = {}
+    for rule in rules.virtual_services:
+        for index, host in enumerate(hosts(rule) if MESH in rule.spec.gateways else []):
+            first = routed.setdefault(host, rule)
+            if first is not rule:
+                raise rule.document.error(
+                    f"VirtualService {first.name} routes {host} already",
+                    ("spec", "hosts", index),
+                    "sidecars follow only one for a host: put both rules into one",
+                )
+    targeted: dict[tuple[str, str, str], str] = {}
+    for item in rules.destination_rules:
+        host = full_host(item.spec.host, item.namespace)
+        first_name = targeted.setdefault((item.namespace, host, repr(item.spec.workload_selector)), item.name)
+        if first_name != item.name:
+            raise item.document.error(
+                f"DestinationRule {first_name} is for {host} already",
+                ("spec", "host"),
+                "put both rules into one, or delete the other",
+            )
+
+
+def _binds(rule: VirtualService, gateway: Rule[GatewaySpec]) -> bool:
+    reference = f"{gateway.namespace}/{gateway.name}"
+    return reference in {gateway_reference(name, rule.namespace) for name in rule.spec.gateways}
