@@ -1,0 +1,165 @@
+"""ratings: stars by reviewer, kept in memory."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from bookinfo_chassis.settings import InvalidSettingsError
+from bookinfo_ratings.app import create_app
+from bookinfo_ratings.settings import Settings
+from bookinfo_ratings.store import MAX_BOOKS
+
+BAD_RATINGS = (400, '{"error":"please provide valid ratings JSON"}')
+
+
+@pytest.fixture
+def ratings() -> Iterator[TestClient]:
+    with TestClient(create_app(Settings.load())) as client:
+        yield client
+
+
+def post(ratings: TestClient, body: bytes | str) -> tuple[int, str]:
+    answer = ratings.post("/ratings/7", content=body)
+    return answer.status_code, answer.text
+
+
+def test_the_ratings_of_a_book_are_the_originals_byte_for_byte(ratings: TestClient) -> None:
+    answer = ratings.get("/ratings/7")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.content == b'{"id":7,"ratings":{"Reviewer1":5,"Reviewer2":4}}'
+
+
+def test_what_was_posted_is_answered_and_kept(ratings: TestClient) -> None:
+    expected = '{"id":7,"ratings":{"Reviewer1":1,"Reviewer2":1}}'
+    assert post(ratings, '{"Reviewer1":1,"Reviewer2":1}') == (200, expected)
+    assert ratings.get("/ratings/7").text == expected
+
+
+def test_what_was_posted_for_one_book_leaves_the_others(ratings: TestClient) -> None:
+    post(ratings, '{"Reviewer1":1}')
+    assert ratings.get("/ratings/8").json()["ratings"] == {"Reviewer1": 5, "Reviewer2": 4}
+
+
+def test_a_post_replaces_all_ratings_of_a_book(ratings: TestClient) -> None:
+    post(ratings, '{"Reviewer1":1,"Reviewer2":2}')
+    post(ratings, '{"Reviewer3":3}')
+    assert ratings.get("/ratings/7").json()["ratings"] == {"Reviewer3": 3}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("bad", ["/", "/x", "/-1", "/7abc", "/" + "9" * 5000, ""])
+def test_an_id_that_is_missing_or_no_number_is_400(ratings: TestClient, method: str, bad: str) -> None:
+    answer = ratings.request(method, f"/ratings{bad}", content=b'{"Reviewer1":1}' if method == "POST" else None)
+    assert (answer.status_code, answer.text) == (400, '{"error":"please provide numeric product ID"}')
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "not JSON",
+        "null",
+        "5",
+        '"Reviewer1"',
+        "[]",
+        '[{"Reviewer1":1}]',
+        '{"Reviewer1":0}',
+        '{"Reviewer1":6}',
+        '{"Reviewer1":-1}',
+        '{"Reviewer1":1.0}',
+        '{"Reviewer1":4.5}',
+        '{"Reviewer1":1e0}',
+        '{"Reviewer1":"5"}',
+        '{"Reviewer1":true}',
+        '{"Reviewer1":null}',
+        '{"Reviewer1":NaN}',
+        '{"Reviewer1":Infinity}',
+        '{"Reviewer1":' + "9" * 5000 + "}",
+        '{"Reviewer1":{}}',
+        '{"":1}',
+        '{"Reviewer1":1',
+        '{"Reviewer1":1}x',
+        '{"\\ud800":1}',
+        '{"Reviewer1":9,"Reviewer1":1,}',
+        "[" * 30_000,
+        '{"a":' * 10_000,
+        json.dumps({"r" * 201: 1}),
+        json.dumps({f"r{number}": 1 for number in range(101)}),
+        b'\xff\xfe{"Reviewer1":1}',
+        b'{"\xff":1}',
+    ],
+    ids=lambda body: str(body[:24]),
+)
+def test_anything_but_an_object_of_reviewer_to_1_to_5_is_400_and_nothing_is_stored(
+    ratings: TestClient, body: bytes | str
+) -> None:
+    assert post(ratings, body) == BAD_RATINGS
+    assert ratings.get("/ratings/7").json()["ratings"] == {"Reviewer1": 5, "Reviewer2": 4}
+
+
+def test_a_hundred_reviewers_are_taken(ratings: TestClient) -> None:
+    body = {f"reviewer {number}": 1 + number % 5 for number in range(100)}
+    assert post(ratings, json.dumps(body))[0] == 200
+    assert ratings.get("/ratings/7").json()["ratings"] == body
+
+
+def test_a_book_may_be_left_without_ratings(ratings: TestClient) -> None:
+    assert post(ratings, "{}") == (200, '{"id":7,"ratings":{}}')
+
+
+def test_of_a_name_that_comes_twice_the_last_counts_as_in_javascript(ratings: TestClient) -> None:
+    assert post(ratings, '{"Reviewer1":1,"Reviewer1":2}') == (200, '{"id":7,"ratings":{"Reviewer1":2}}')
+
+
+def test_names_may_be_of_any_script(ratings: TestClient) -> None:
+    assert post(ratings, '{"評者":5}') == (200, '{"id":7,"ratings":{"評者":5}}')
+
+
+def test_64_kib_are_taken_and_a_byte_more_is_400(ratings: TestClient) -> None:
+    body = b'{"Reviewer1":1}'.ljust(64 * 1024)
+    assert post(ratings, body)[0] == 200
+    assert post(ratings, body + b" ") == BAD_RATINGS
+
+
+def test_a_body_beyond_the_limit_is_given_up_before_it_is_all_there(ratings: TestClient) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(1000):
+            sent += 1
+            yield b" " * 16 * 1024
+
+    answer = ratings.post("/ratings/7", content=endless())
+    assert answer.status_code == 400
+
+
+def test_the_store_is_bounded(ratings: TestClient) -> None:
+    app = ratings.app
+    assert isinstance(app, FastAPI)
+    for number in range(MAX_BOOKS):
+        app.state.store.put(number, {})
+    answer = ratings.post(f"/ratings/{MAX_BOOKS}", content='{"Reviewer1":1}')
+    assert (answer.status_code, answer.json()) == (507, {"error": f"there are ratings of {MAX_BOOKS} books already"})
+    assert ratings.post("/ratings/7", content='{"Reviewer1":1}').status_code == 200
+
+
+def test_two_instances_share_nothing() -> None:
+    with TestClient(create_app(Settings.load())) as one, TestClient(create_app(Settings.load())) as other:
+        post(one, '{"Reviewer1":1}')
+        assert other.get("/ratings/7").json()["ratings"] == {"Reviewer1": 5, "Reviewer2": 4}
+
+
+def test_health_is_the_originals(ratings: TestClient) -> None:
+    answer = ratings.get("/health")
+    assert (answer.status_code, answer.text) == (200, '{"status":"Ratings is healthy"}')
+
+
+@pytest.mark.parametrize("version", ["v2", "v2-mysql", "v3", "V1", "v-sick"])
+def test_a_version_that_does_not_exist_stops_the_start(version: Any) -> None:
+    with pytest.raises(InvalidSettingsError, match="input should be 'v1', 'v-faulty', 'v-delayed'"):
+        Settings.load(version=version)
