@@ -1,6 +1,7 @@
 """A small HTTP client for what the lab asks its own processes: probes, Envoy's admin interface, the supervisor."""
 
 import asyncio
+import contextlib
 import http.client
 import io
 import os
@@ -49,6 +50,8 @@ async def request(
             received = await reader.read()
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
     try:
         response = http.client.HTTPResponse(cast("Any", _Received(received)))
         response.begin()

@@ -1,0 +1,89 @@
+"""What is applied to a lab."""
+
+import pytest
+
+from bookinfo_lab.documents import Document, ManifestError, read_documents
+from bookinfo_lab.errors import LabError
+from bookinfo_lab.objects import Objects
+
+
+def documents(*kinds_and_names: str, version: str = "networking.istio.io/v1", spec: str = "{}") -> list[Document]:
+    text = "---\n".join(
+        f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+        for kind, _, name in (item.partition("/") for item in kinds_and_names)
+    )
+    return read_documents(text, "rules.yaml")
+
+
+def verbs(changes: object) -> list[str]:
+    assert isinstance(changes, list)
+    return [str(change) for change in changes]
+
+
+def test_an_object_is_created_then_unchanged_then_configured() -> None:
+    objects, first = Objects().apply(documents("VirtualService/reviews"))
+    objects, second = objects.apply(documents("VirtualService/reviews"))
+    objects, third = objects.apply(documents("VirtualService/reviews", spec="{hosts: [reviews]}"))
+    assert verbs(first + second + third) == [
+        "virtualservice/reviews created",
+        "virtualservice/reviews unchanged",
+        "virtualservice/reviews configured",
+    ]
+    assert len(objects.documents) == 1
+
+
+def test_another_version_of_the_api_is_the_same_object() -> None:
+    objects, _ = Objects().apply(documents("VirtualService/reviews"))
+    objects, changes = objects.apply(documents("VirtualService/reviews", version="networking.istio.io/v1beta1"))
+    assert len(objects.documents) == 1
+    assert verbs(changes) == ["virtualservice/reviews configured"]
+
+
+def test_the_same_name_in_another_group_is_another_object() -> None:
+    objects, _ = Objects().apply(documents("Gateway/g"))
+    objects, _ = objects.apply(documents("Gateway/g", version="gateway.networking.k8s.io/v1"))
+    assert len(objects.documents) == 2
+
+
+def test_an_object_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(ManifestError, match=r"is also in rules.yaml, document 1"):
+        Objects().apply(documents("VirtualService/reviews", "VirtualService/reviews"))
+
+
+def test_deleting_tells_what_was_not_there() -> None:
+    objects, _ = Objects().apply(documents("VirtualService/reviews"))
+    objects, changes = objects.delete(documents("VirtualService/reviews", "VirtualService/ratings"))
+    assert verbs(changes) == ["virtualservice/reviews deleted", "virtualservice/ratings not found"]
+    assert not objects.documents
+
+
+def test_istios_kinds_are_told_from_kubernetes_and_from_strange_ones() -> None:
+    mixed = documents("VirtualService/a") + documents("Service/b", version="v1") + documents("Pot/c", version="tea/v1")
+    objects, _ = Objects().apply(mixed)
+    assert [document.name for document in objects.istio] == ["a"]
+    assert [document.name for document in objects.kubernetes] == ["b", "c"]
+
+
+@pytest.mark.parametrize("kind", ["vs", "virtualservice", "VirtualServices", "virtualservices"])
+def test_kinds_have_short_and_plural_names(kind: str) -> None:
+    objects, _ = Objects().apply(documents("VirtualService/a", "DestinationRule/a", "VirtualService/b"))
+    assert [document.name for document in objects.select(kind, None)] == ["a", "b"]
+    assert [document.kind for document in objects.select(kind, "a")] == ["VirtualService"]
+
+
+def test_plurals_follow_english() -> None:
+    objects, _ = Objects().apply(documents("AuthorizationPolicy/a", "ServiceEntry/b"))
+    assert [document.name for document in objects.select("authorizationpolicies", None)] == ["a"]
+    assert [document.name for document in objects.select("serviceentries", None)] == ["b"]
+
+
+def test_a_name_that_is_not_applied_is_an_error() -> None:
+    with pytest.raises(LabError, match="vs/reviews: not found"):
+        Objects().select("vs", "reviews")
+
+
+def test_scaling_changes_the_replicas_alone() -> None:
+    objects, _ = Objects().apply(documents("Deployment/a", version="apps/v1", spec="{replicas: 1, other: x}"))
+    objects, changes = objects.scale("a", 3)
+    assert objects.select("deploy", "a")[0].body["spec"] == {"replicas": 3, "other": "x"}
+    assert verbs(changes) == ["deployment/a configured"]
