@@ -1,10 +1,11 @@
 """Puts a service together: its routes, the operational ones, and the middleware in the order in which it acts."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version as package_version
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from prometheus_client import Gauge
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +17,7 @@ from bookinfo_chassis.health import Lifecycle
 from bookinfo_chassis.metrics import ObservationMiddleware, RequestMetrics
 from bookinfo_chassis.propagation import PropagationMiddleware
 from bookinfo_chassis.settings import ServiceSettings
+from bookinfo_chassis.shortway import Handler, ShortWay
 
 Resources = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 """Opens what a service needs while it runs (its client, say) and closes it afterwards."""
@@ -47,11 +49,13 @@ def create_service(
     invalid: str,
     resources: Resources | None = None,
     drop_headers: frozenset[bytes] = frozenset(),
+    hot: Collection[Handler] = (),
 ) -> FastAPI:
     """A service's application.
 
     `invalid` is the text of the 400 for a request that does not validate; `drop_headers` are incoming headers that do
-    not travel on. The settings, the registry of metrics and the lifecycle are on `app.state`.
+    not travel on; `hot` are handlers of GETs that are worth a `ShortWay`. The settings, the registry of metrics and the
+    lifecycle are on `app.state`.
     """
 
     @asynccontextmanager
@@ -87,6 +91,12 @@ def create_service(
     app.state.lifecycle = Lifecycle()
     build = Gauge("bookinfo_build_info", "Which build this is", ["service", "version", "package"], registry=registry)
     build.labels(service, settings.version, app.version).set(1)
+    app.router.routes[:0] = [
+        ShortWay(route)
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.endpoint in hot
+    ]
     for router in [*routers, health.router, metrics.router, docs.router]:
         app.include_router(router)
     handle_errors(app, invalid)

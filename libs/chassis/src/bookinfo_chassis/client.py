@@ -5,9 +5,9 @@ errors and test transports are httpx's, and `AiohttpTransport` is what lies unde
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 import aiohttp
@@ -19,8 +19,18 @@ from bookinfo_chassis.propagation import RawHeaders, propagated_headers
 MAX_ANSWER = 1024 * 1024
 """Bytes; a longer answer is an error, so that a broken peer cannot fill the memory."""
 
+NO_BODY = httpx.ByteStream(b"")
+
 POOL_SIZE = 512
 """Connections at once, to all peers together."""
+
+
+class Reply(NamedTuple):
+    """What a service answered: its status, the body as it was sent, its headers."""
+
+    status_code: int
+    content: bytes
+    headers: httpx.Headers
 
 
 class Upstream:
@@ -30,6 +40,7 @@ class Upstream:
         self, base_url: str, transport: httpx.AsyncBaseTransport, time_limit: float, *, propagate: bool = True
     ) -> None:
         self._base_url = base_url
+        self._host = (b"Host", httpx.URL(base_url).netloc)
         self._transport = transport
         self._propagate = propagate
         self._time_limit = time_limit
@@ -37,22 +48,25 @@ class Upstream:
             "timeout": {"connect": time_limit, "read": time_limit, "write": time_limit, "pool": time_limit}
         }
 
-    async def get(self, path: str, headers: RawHeaders | None = None) -> httpx.Response:
+    async def get(self, path: str, headers: RawHeaders = ()) -> Reply:
         """GET `path`; the current request's propagated headers go along unless this peer is outside the mesh.
 
         Redirects are not followed. Raises `httpx.TransportError` when there is no answer within the time limit.
         """
-        sent = [*propagated_headers(), *(headers or ())] if self._propagate else (headers or [])
-        request = httpx.Request("GET", self._base_url + path, headers=sent, extensions=self._extensions)
+        request = httpx.Request(
+            "GET",
+            _parsed(self._base_url + path),
+            headers=[self._host, *(propagated_headers() if self._propagate else ()), *headers],
+            stream=NO_BODY,  # given one, httpx does not look for headers to add, which would double a request's cost
+            extensions=self._extensions,
+        )
         try:
             async with asyncio.timeout(self._time_limit):
                 response = await self._transport.handle_async_request(request)
-                response.request = request
                 try:
-                    await response.aread()
+                    return Reply(response.status_code, await _read(response, request), response.headers)
                 finally:
                     await response.aclose()
-                return response
         except TimeoutError:
             raise httpx.ReadTimeout(f"no answer within {self._time_limit:g} s", request=request) from None
 
@@ -77,8 +91,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         limits = request.extensions["timeout"]
-        with _httpx_errors(request):
-            async with self._session.request(
+        try:
+            answer = await self._session.request(
                 request.method,
                 URL(str(request.url), encoded=True),
                 headers=[(_text(name), _text(value)) for name, value in request.headers.raw],
@@ -88,15 +102,31 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 timeout=aiohttp.ClientTimeout(
                     total=None, connect=limits["pool"], sock_connect=limits["connect"], sock_read=limits["read"]
                 ),
-            ) as answer:
-                if answer.headers.get("content-encoding", "identity") != "identity":
-                    # None was accepted, and httpx would unpack it, however much comes out.
-                    raise httpx.RemoteProtocolError("an answer in an encoding not asked for", request=request)
-                body = await _read(answer, request)
-                return httpx.Response(answer.status, headers=answer.raw_headers, content=body)
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _httpx_error(error, request) from error
+        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer, request))
 
     async def aclose(self) -> None:
         await self._session.close()
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of an answer as it comes in."""
+
+    def __init__(self, answer: aiohttp.ClientResponse, request: httpx.Request) -> None:
+        self._answer = answer
+        self._request = request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._answer.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, OSError) as error:
+            raise _httpx_error(error, self._request) from error
+
+    async def aclose(self) -> None:
+        self._answer.release()
 
 
 class _Proxies:
@@ -122,6 +152,11 @@ class _Proxies:
         return self._found[key]
 
 
+@lru_cache(maxsize=256)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
+
+
 def _text(value: bytes) -> str:
     """A header as aiohttp wants it: it sends UTF-8, so what came as UTF-8 leaves byte for byte."""
     try:
@@ -130,10 +165,13 @@ def _text(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-async def _read(answer: aiohttp.ClientResponse, request: httpx.Request) -> bytes:
+async def _read(response: httpx.Response, request: httpx.Request) -> bytes:
+    """The body, whole and not decoded: no encoding was accepted, and decoded it could be of any length."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise httpx.RemoteProtocolError("an answer in an encoding not asked for", request=request)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in answer.content.iter_any():
+    async for chunk in response.stream:  # type: ignore[union-attr]  # of an asynchronous transport
         size += len(chunk)
         if size > MAX_ANSWER:
             raise httpx.ReadError(f"an answer longer than {MAX_ANSWER} bytes", request=request)
@@ -141,24 +179,22 @@ async def _read(answer: aiohttp.ClientResponse, request: httpx.Request) -> bytes
     return b"".join(chunks)
 
 
-@contextmanager
-def _httpx_errors(request: httpx.Request) -> Iterator[None]:
-    """aiohttp's errors as httpx's. The order matters: the first are subclasses of the later."""
-    try:
-        yield
-    except aiohttp.ConnectionTimeoutError as error:
-        raise httpx.ConnectTimeout(str(error), request=request) from error
-    except TimeoutError as error:
-        raise httpx.ReadTimeout(str(error), request=request) from error
-    except aiohttp.ClientConnectorError as error:
-        raise httpx.ConnectError(str(error), request=request) from error
-    except aiohttp.ClientPayloadError as error:
-        raise httpx.ReadError(str(error), request=request) from error
-    except aiohttp.ServerDisconnectedError as error:
-        raise httpx.RemoteProtocolError(str(error), request=request) from error
-    except aiohttp.ClientResponseError as error:
-        raise httpx.RemoteProtocolError(error.message, request=request) from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise httpx.NetworkError(str(error), request=request) from error
-    except ValueError as error:
-        raise httpx.LocalProtocolError(str(error), request=request) from error
+def _httpx_error(error: Exception, request: httpx.Request) -> httpx.TransportError:
+    """One of aiohttp's errors as httpx's. The order matters: the first are subclasses of the later."""
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return httpx.ConnectTimeout(str(error), request=request)
+        case TimeoutError():
+            return httpx.ReadTimeout(str(error), request=request)
+        case aiohttp.ClientConnectorError():
+            return httpx.ConnectError(str(error), request=request)
+        case aiohttp.ClientPayloadError():
+            return httpx.ReadError(str(error), request=request)
+        case aiohttp.ServerDisconnectedError():
+            return httpx.RemoteProtocolError(str(error), request=request)
+        case aiohttp.ClientResponseError():
+            return httpx.RemoteProtocolError(error.message, request=request)
+        case aiohttp.ClientError() | OSError():
+            return httpx.NetworkError(str(error), request=request)
+        case _:
+            return httpx.LocalProtocolError(str(error), request=request)

@@ -75,6 +75,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         [router],
         description="The facts about a book: author, publisher, ISBN.",
         invalid=BAD_ID,
+        hot=[details],
         resources=resources,
     )
     app.state.external_books = None

@@ -107,6 +107,7 @@ def create_app(settings: Settings, sickness: Sickness | None = None) -> FastAPI:
         [router],
         description="The stars that each reviewer gave a book.",
         invalid=BAD_ID,
+        hot=[get_ratings],
     )
     app.state.store = Store()
     app.state.sickness = sickness or Sickness(settings)

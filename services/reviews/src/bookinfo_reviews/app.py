@@ -65,6 +65,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         [router],
         description="What readers say of a book. v1 shows no stars, v2 black ones, v3 red ones.",
         invalid=BAD_ID,
+        hot=[reviews],
         resources=resources,
     )
     app.state.ratings = None
