@@ -7,6 +7,8 @@ Fields and defaults: https://istio.io/latest/docs/reference/config/networking/.
 
 from typing import Literal
 
+from pydantic import Field
+
 from bookinfo_lab.model.base import PolicySelector, Seconds, Spec
 
 
@@ -234,7 +236,7 @@ class ConnectionPool(Spec):
 
 
 class OutlierDetection(Spec):
-    consecutive5xx_errors: int | None = None
+    consecutive5xx_errors: int | None = Field(default=None, alias="consecutive5xxErrors")
     consecutive_gateway_errors: int | None = None
     consecutive_local_origin_failures: int | None = None
     split_external_local_origin_errors: bool = False

@@ -21,7 +21,7 @@ from bookinfo_lab.model.networking import (
 from bookinfo_lab.model.security import AuthorizationPolicySpec, PeerAuthenticationSpec, RequestAuthenticationSpec
 from bookinfo_lab.model.telemetry import EnvoyFilterSpec, TelemetrySpec
 
-_SPECS: Mapping[str, type[Spec]] = {
+KINDS: Mapping[str, type[Spec]] = {
     "Gateway": GatewaySpec,
     "VirtualService": VirtualServiceSpec,
     "DestinationRule": DestinationRuleSpec,
@@ -33,6 +33,7 @@ _SPECS: Mapping[str, type[Spec]] = {
     "AuthorizationPolicy": AuthorizationPolicySpec,
     "Telemetry": TelemetrySpec,
 }
+"""The kinds of Istio that the lab implements."""
 
 SpecT_co = TypeVar("SpecT_co", bound=Spec, covariant=True)
 _SpecT = TypeVar("_SpecT", bound=Spec)
@@ -93,9 +94,9 @@ def _of(rules: Iterable[Rule[Spec]], spec_type: type[_SpecT]) -> tuple[Rule[_Spe
 
 def _parse(document: Document) -> Rule[Spec]:
     schema.check(document)
-    spec_type = _SPECS.get(document.kind)
+    spec_type = KINDS.get(document.kind)
     if spec_type is None:
-        known = ", ".join(sorted(_SPECS))
+        known = ", ".join(sorted(KINDS))
         raise document.error(f"the lab does not implement {document.kind}", ("kind",), f"it implements {known}")
     try:
         # By way of JSON, because strict validation of Python values would refuse a list where a tuple is meant.

@@ -1,0 +1,40 @@
+"""Istio's own schema, and the lab's model held against it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+import pytest
+
+from bookinfo_lab.model.base import Spec
+from bookinfo_lab.model.rules import KINDS
+from bookinfo_lab.schema import istio_schema
+
+
+def _names(model: type[Spec], schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, bool]]:
+    """Each field of the model with whether Istio has it, below those that both have."""
+    for name, field in model.model_fields.items():
+        alias = field.alias or name
+        yield f"{path}.{alias}", alias in schema["fields"]
+        for nested in _models(field.annotation):
+            content = schema["fields"].get(alias)
+            while isinstance(content, Mapping) and "fields" not in content:
+                content = content.get("array", content.get("map"))
+            if content is not None:
+                yield from _names(nested, content, f"{path}.{alias}")
+
+
+def _models(annotation: Any) -> list[type[Spec]]:
+    if isinstance(annotation, type) and issubclass(annotation, Spec):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models(argument)]
+
+
+def test_the_schema_is_of_istio_1_29_or_newer() -> None:
+    assert tuple(int(part) for part in istio_schema()["istio"].split(".")) >= (1, 29)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_field_of_the_model_is_one_of_istios(kind: str) -> None:
+    found = [entry for name, entry in istio_schema()["kinds"].items() if name.endswith(f"/{kind}")]
+
+    assert [name for name, known in _names(KINDS[kind], found[0]["spec"], "spec") if not known] == []
