@@ -1,0 +1,231 @@
+"""Each client against the real application of its server: no network, nothing made up."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from bookinfo_chassis.client import Upstream
+from bookinfo_details.app import create_app as create_details
+from bookinfo_details.settings import Settings as DetailsSettings
+from bookinfo_productpage.app import create_app as create_productpage
+from bookinfo_productpage.backends import Backends
+from bookinfo_productpage.settings import Settings as ProductpageSettings
+from bookinfo_ratings.app import create_app as create_ratings
+from bookinfo_ratings.settings import Settings as RatingsSettings
+from bookinfo_reviews.app import create_app as create_reviews
+from bookinfo_reviews.ratings_client import RatingsClient
+from bookinfo_reviews.settings import Settings as ReviewsSettings
+
+REVIEWS = ["v1", "v2", "v3"]
+STAR = "glyphicon glyphicon-star"
+Result = TypeVar("Result")
+
+
+class Mesh(httpx.AsyncBaseTransport):
+    """All services, reached by name as in a mesh, each in this process."""
+
+    def __init__(self, reviews: str = "v2", ratings: str = "v1", **faults: Any) -> None:
+        self.seen: list[tuple[str, list[tuple[bytes, bytes]]]] = []
+        self.apps: dict[str, FastAPI] = {
+            "details": create_details(DetailsSettings.load()),
+            "reviews": create_reviews(ReviewsSettings.load(version=reviews, hostname=f"reviews-{reviews}-pod"), self),
+            "ratings": create_ratings(RatingsSettings.load(version=ratings, **faults)),
+            "productpage": create_productpage(ProductpageSettings.load(session_secret="a key of enough length"), self),
+        }
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host not in self.apps:
+            raise httpx.ConnectError("no such service", request=request)
+        self.seen.append((request.url.host, list(request.headers.raw)))
+        return await httpx.ASGITransport(self.apps[request.url.host]).handle_async_request(request)
+
+    def run(self, scenario: Callable[[], Awaitable[Result]]) -> Result:
+        """Run `scenario` while all services run."""
+
+        async def running() -> Result:
+            async with AsyncExitStack() as stack:
+                for app in self.apps.values():
+                    await stack.enter_async_context(app.router.lifespan_context(app))
+                return await scenario()
+
+        return asyncio.run(running())
+
+    def browse(self, path: str = "/productpage", **headers: str) -> httpx.Response:
+        """GET as a browser does."""
+
+        async def scenario() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self, base_url="http://productpage") as browser:
+                return await browser.get(path, headers=headers)
+
+        return self.run(scenario)
+
+
+def upstream(mesh: Mesh, name: str) -> Upstream:
+    return Upstream(f"http://{name}:9080", mesh, 5)
+
+
+# --- reviews asks ratings ---------------------------------------------------------------------------------------------
+
+
+def ratings_seen_by_reviews(mesh: Mesh) -> Any:
+    return mesh.run(lambda: RatingsClient(upstream(mesh, "ratings")).ratings(0))
+
+
+def test_reviews_understands_ratings() -> None:
+    assert ratings_seen_by_reviews(Mesh()) == {"Reviewer1": 5, "Reviewer2": 4}
+
+
+def test_reviews_sees_what_was_posted_to_ratings() -> None:
+    mesh = Mesh()
+
+    async def scenario() -> Any:
+        async with httpx.AsyncClient(transport=mesh) as client:
+            await client.post("http://ratings:9080/ratings/0", json={"Reviewer1": 1, "Reviewer2": 2})
+        return await RatingsClient(upstream(mesh, "ratings")).ratings(0)
+
+    assert mesh.run(scenario) == {"Reviewer1": 1, "Reviewer2": 2}
+
+
+def test_reviews_takes_a_sick_ratings_for_missing() -> None:
+    assert ratings_seen_by_reviews(Mesh(ratings="v-faulty", faulty_percent=100)) is None
+
+
+def test_reviews_takes_an_injected_fault_for_missing() -> None:
+    assert ratings_seen_by_reviews(Mesh(fault_abort_percent=100)) is None
+
+
+# --- productpage asks details, reviews and ratings --------------------------------------------------------------------
+
+
+def backends(mesh: Mesh) -> Backends:
+    urls = {name: f"http://{name}:9080" for name in ("details", "reviews", "ratings")}
+    return Backends(urls, mesh, CollectorRegistry())
+
+
+def test_productpage_understands_details() -> None:
+    mesh = Mesh()
+    answer = mesh.run(lambda: backends(mesh).details.get(0, []))
+    assert (answer.status, len(answer.content)) == (200, 178)
+    assert answer.model is not None
+    assert (answer.model.publisher, answer.model.isbn_13) == ("PublisherA", "123-1234567890")
+
+
+@pytest.mark.parametrize("version", REVIEWS)
+def test_productpage_understands_every_build_of_reviews(version: str) -> None:
+    mesh = Mesh(reviews=version)
+    answer = mesh.run(lambda: backends(mesh).reviews.get(0, []))
+    assert answer.model is not None
+    assert answer.model.podname == f"reviews-{version}-pod"
+    stars = [review.rating and (review.rating.stars, review.rating.color) for review in answer.model.reviews]
+    assert stars == {"v1": [None, None], "v2": [(5, "black"), (4, "black")], "v3": [(5, "red"), (4, "red")]}[version]
+
+
+def test_productpage_understands_that_ratings_are_missing() -> None:
+    mesh = Mesh(reviews="v2", ratings="v-faulty", faulty_percent=100)
+    answer = mesh.run(lambda: backends(mesh).reviews.get(0, []))
+    assert answer.model is not None
+    assert [review.rating and review.rating.error for review in answer.model.reviews] == [
+        "Ratings service is currently unavailable"
+    ] * 2
+
+
+def test_productpage_understands_ratings() -> None:
+    mesh = Mesh()
+    answer = mesh.run(lambda: backends(mesh).ratings.get(7, []))
+    assert answer.model is not None
+    assert answer.content == b'{"id":7,"ratings":{"Reviewer1":5,"Reviewer2":4}}'
+
+
+# --- the whole chain --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("version", "stars", "color"), [("v1", 0, None), ("v2", 9, "black"), ("v3", 9, "red")])
+def test_the_page_shows_the_stars_of_every_build(version: str, stars: int, color: str | None) -> None:
+    answer = Mesh(reviews=version).browse()
+    assert answer.status_code == 200
+    assert answer.text.count(STAR) == stars
+    assert re.findall(r"\b(red|black) stars\b", answer.text) == ([color] * 2 if color else [])
+    assert f"reviews-{version}-pod" in answer.text
+
+
+def test_without_ratings_the_page_shows_the_reviews_and_says_so() -> None:
+    mesh = Mesh(reviews="v3")
+    del mesh.apps["ratings"]
+    answer = mesh.browse()
+    assert answer.text.count("Ratings service is currently unavailable") == 2
+    assert "Book Reviews" in answer.text
+
+
+@pytest.mark.parametrize("name", ["details", "reviews"])
+def test_without_a_backend_the_page_is_there(name: str) -> None:
+    mesh = Mesh()
+    del mesh.apps[name]
+    answer = mesh.browse()
+    assert answer.status_code == 200
+    assert f"Error fetching product {name}" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/products",
+        "/api/v1/products/0",
+        "/api/v1/products/0/reviews",
+        "/api/v1/products/0/ratings",
+        "/api/v1/products/3/ratings",
+    ],
+)
+def test_the_public_api_answers_json(path: str) -> None:
+    answer = Mesh().browse(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json()
+
+
+def test_every_header_of_the_list_comes_to_every_service_as_the_browser_sent_it() -> None:
+    mesh = Mesh(reviews="v3")
+    sent = {
+        name: f"value of {name}"
+        for name in (
+            *("x-request-id", "x-ot-span-context", "x-cloud-trace-context", "grpc-trace-bin", "sw8"),
+            *("x-datadog-trace-id", "x-datadog-parent-id", "x-datadog-sampling-priority"),
+            *("traceparent", "tracestate", "baggage"),
+            *("x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags", "b3"),
+            *("user-agent", "cookie", "authorization", "jwt"),
+        )
+    }
+    mesh.browse(**sent)
+    assert sorted(name for name, _ in mesh.seen) == ["details", "productpage", "ratings", "reviews"]
+    for name, headers in mesh.seen:
+        got = {key.decode().lower(): value.decode() for key, value in headers}
+        assert {key: got.get(key) for key in sent} == sent, name
+
+
+def test_the_user_of_the_session_comes_to_ratings_and_one_from_outside_does_not() -> None:
+    mesh = Mesh(reviews="v2")
+
+    async def scenario() -> None:
+        async with httpx.AsyncClient(transport=mesh, base_url="http://productpage") as browser:
+            await browser.post("/login", data={"username": "jason"})
+            mesh.seen.clear()
+            await browser.get("/productpage", headers={"end-user": "eve"})
+
+    mesh.run(scenario)
+    users = {
+        name: [value for key, value in headers if key.lower() == b"end-user"]
+        for name, headers in mesh.seen
+        if name != "productpage"
+    }
+    assert users == {"details": [b"jason"], "reviews": [b"jason"], "ratings": [b"jason"]}
+
+
+def test_nobody_calls_anybody_else() -> None:
+    mesh = Mesh(reviews="v1")
+    mesh.browse()
+    assert sorted(name for name, _ in mesh.seen) == ["details", "productpage", "reviews"]

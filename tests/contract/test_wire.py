@@ -1,0 +1,431 @@
+"""The transport that services call each other with, against real servers that misbehave, and real proxies."""
+
+import asyncio
+import gzip
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from bookinfo_chassis.client import MAX_ANSWER, AiohttpTransport, Upstream
+from bookinfo_chassis.propagation import PropagationMiddleware
+from bookinfo_productpage.app import create_app as create_productpage
+from bookinfo_productpage.settings import Settings as ProductpageSettings
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[None]]
+Result = TypeVar("Result")
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+
+
+@dataclass
+class Server:
+    """A TCP server on loopback, what it was sent, and how many connections it took."""
+
+    url: str
+    requests: list[bytes] = field(default_factory=list)
+    connections: int = 0
+
+
+@asynccontextmanager
+async def server(serve: Serve) -> AsyncIterator[Server]:
+    """`serve` gets each request's head."""
+    running = Server("")
+    writers: set[asyncio.StreamWriter] = set()
+
+    async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        running.connections += 1
+        writers.add(writer)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                running.requests.append(head)
+                await serve(reader, writer, head)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    listener = await asyncio.start_server(connection, "127.0.0.1", 0)
+    running.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    try:
+        yield running
+    finally:
+        listener.close()
+        for writer in writers:
+            writer.close()
+        await asyncio.sleep(0)
+
+
+def says(*parts: bytes, pause: float = 0, close: bool = False, reset: bool = False) -> Serve:
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _head: bytes) -> None:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(pause)
+        if reset:
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if close or reset:
+            writer.close()
+
+    return serve
+
+
+def body(content: bytes, *headers: bytes) -> bytes:
+    lines = b"".join(header + b"\r\n" for header in headers)
+    return OK + lines + b"content-length: %d\r\n\r\n" % len(content) + content
+
+
+async def silent(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter, _head: bytes) -> None:
+    await asyncio.sleep(3600)
+
+
+async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _head: bytes) -> None:
+    writer.write(OK + b"content-length: 100000\r\n\r\n")
+    while True:
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+def get(
+    serve: Serve,
+    *,
+    limit: float = 5,
+    times: int = 1,
+    idle: float = 4,
+    environ: Mapping[str, str] | None = None,
+    headers: list[tuple[bytes, bytes]] | None = None,
+) -> tuple[Any, Server]:
+    """Call a server that behaves like `serve`; the last answer, or the error, and the server."""
+
+    async def scenario() -> tuple[Any, Server]:
+        async with server(serve) as peer, AiohttpTransport(environ or {}, idle) as transport:
+            upstream = Upstream(peer.url, transport, limit)
+            outcome: Any = None
+            for _ in range(times):
+                try:
+                    outcome = await upstream.get("/x", headers or [])
+                except httpx.TransportError as error:
+                    outcome = error
+            return outcome, peer
+
+    return asyncio.run(scenario())
+
+
+# --- what comes back --------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_read_whole() -> None:
+    answer, _ = get(says(body(b'{"a": 1}')))
+    assert (answer.status_code, answer.content) == (200, b'{"a": 1}')
+
+
+def test_a_chunked_answer_is_read_whole() -> None:
+    answer, _ = get(says(OK + b"transfer-encoding: chunked\r\n\r\n", b"2\r\nab\r\n", b"1\r\nc\r\n", b"0\r\n\r\n"))
+    assert answer.content == b"abc"
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+def test_an_answer_without_a_body_has_none(status: bytes) -> None:
+    answer, _ = get(says(b"HTTP/1.1 " + status + b"\r\n\r\n"))
+    assert (answer.status_code, answer.content) == (int(status[:3]), b"")
+
+
+def test_a_redirect_is_not_followed() -> None:
+    answer, peer = get(says(b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n"))
+    assert answer.status_code == 302
+    assert len(peer.requests) == 1
+
+
+def test_a_refused_connection_is_a_connect_error() -> None:
+    async def scenario() -> None:
+        with socket.socket() as reserved:
+            reserved.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
+            async with AiohttpTransport({}, 4) as transport:
+                with pytest.raises(httpx.ConnectError):
+                    await Upstream(url, transport, 5).get("/")
+
+    asyncio.run(scenario())
+
+
+def test_a_name_that_does_not_resolve_is_a_connect_error() -> None:
+    async def scenario() -> None:
+        async with AiohttpTransport({}, 4) as transport:
+            with pytest.raises((httpx.ConnectError, httpx.TimeoutException)):
+                await Upstream("http://no-such-service.invalid", transport, 5).get("/")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "serve",
+    [
+        says(close=True),
+        says(reset=True),
+        says(OK, close=True),
+        says(OK + b"content-length: 10\r\n\r\nhalf", close=True),
+        says(OK + b"content-length: 10\r\n\r\nhalf", reset=True),
+        says(OK + b"transfer-encoding: chunked\r\n\r\n5\r\nhel", close=True),
+        says(OK + b"transfer-encoding: chunked\r\n\r\nnonsense\r\n", close=True),
+        says(b"SSH-2.0-OpenSSH_9.2\r\n", close=True),
+        says(b"HTTP/1.1 abc\r\n\r\n", close=True),
+        says(b"HTTP/1.1 200 OK\r\nx: " + b"a" * 100_000 + b"\r\n\r\n", close=True),
+        says(b"\x00" * 100, close=True),
+    ],
+)
+def test_an_answer_that_breaks_off_or_is_not_http_is_a_transport_error(serve: Serve) -> None:
+    outcome, _ = get(serve)
+    assert isinstance(outcome, httpx.TransportError)
+    assert not isinstance(outcome, httpx.TimeoutException)
+
+
+@pytest.mark.parametrize("serve", [silent, drip, says(OK, pause=3600)])
+def test_an_answer_that_takes_longer_than_the_limit_in_all_is_given_up(serve: Serve) -> None:
+    began = monotonic()
+    outcome, _ = get(serve, limit=0.3)
+    assert isinstance(outcome, httpx.TimeoutException)
+    assert 0.3 <= monotonic() - began < 3
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_an_answer_beyond_the_limit_is_an_error(chunked: bool) -> None:
+    size = MAX_ANSWER + 1
+    if chunked:
+        serve = says(OK + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % size, b"x" * size + b"\r\n0\r\n\r\n")
+    else:
+        serve = says(body(b"x" * size))
+    outcome, _ = get(serve)
+    assert isinstance(outcome, httpx.ReadError)
+
+
+def test_an_answer_at_the_limit_is_taken() -> None:
+    answer, _ = get(says(body(b"x" * MAX_ANSWER)))
+    assert len(answer.content) == MAX_ANSWER
+
+
+@pytest.mark.parametrize("content", [gzip.compress(b"0" * 50_000_000, 1), b"not gzip"])
+def test_an_encoding_that_was_not_asked_for_is_an_error_and_never_unpacked(content: bytes) -> None:
+    outcome, _ = get(says(body(content, b"content-encoding: gzip")))
+    assert isinstance(outcome, httpx.RemoteProtocolError)
+
+
+# --- what is sent -----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_sent_but_what_was_given_host_and_accept() -> None:
+    _, peer = get(says(body(b"")), headers=[(b"x-request-id", b"1")])
+    lines = peer.requests[0].decode().split("\r\n")
+    assert lines[0] == "GET /x HTTP/1.1"
+    names = [line.split(":")[0].lower() for line in lines[1:] if line]
+    assert sorted(names) == ["accept", "host", "x-request-id"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"plain", b"with  inner\tspace", b"a=b; c=d, e", b"Zo\xc3\xab", b"%41%zz", b'"quoted\\"', b"x" * 7000],
+    ids=lambda value: value[:10],
+)
+def test_a_header_leaves_byte_for_byte(value: bytes) -> None:
+    async def scenario() -> list[bytes]:
+        async with server(says(body(b""))) as peer, AiohttpTransport({}, 4) as transport:
+            upstream = Upstream(peer.url, transport, 5)
+
+            async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+                await upstream.get("/")
+
+            scope = {"type": "http", "headers": [(b"cookie", value), (b"baggage", value), (b"baggage", b"second")]}
+            await PropagationMiddleware(app)(scope, None, None)  # type: ignore[arg-type]
+            return peer.requests
+
+    (head,) = asyncio.run(scenario())
+    sent = [tuple(line.split(b": ", 1)) for line in head.split(b"\r\n")[1:] if line]
+    headers = [(name.lower(), content) for name, content in sent]
+    assert [pair for pair in headers if pair[0] in {b"cookie", b"baggage"}] == [
+        (b"cookie", value),
+        (b"baggage", value),
+        (b"baggage", b"second"),
+    ]
+
+
+def test_a_path_is_sent_as_it_was_given() -> None:
+    async def scenario() -> bytes:
+        async with server(says(body(b""))) as peer, AiohttpTransport({}, 4) as transport:
+            await Upstream(peer.url, transport, 5).get("/books/v1/volumes?q=isbn:0486424618")
+            return peer.requests[0].split(b"\r\n")[0]
+
+    assert asyncio.run(scenario()) == b"GET /books/v1/volumes?q=isbn:0486424618 HTTP/1.1"
+
+
+def test_cookies_that_a_backend_sets_are_not_sent_back() -> None:
+    _, peer = get(says(body(b"", b"set-cookie: tracking=1; path=/")), times=2)
+    assert all(b"tracking" not in head for head in peer.requests)
+
+
+# --- connections ------------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_is_used_again() -> None:
+    _, peer = get(says(body(b"x")), times=5)
+    assert (len(peer.requests), peer.connections) == (5, 1)
+
+
+def test_without_idle_seconds_every_call_has_a_connection_of_its_own() -> None:
+    _, peer = get(says(body(b"x")), times=5, idle=0)
+    assert (len(peer.requests), peer.connections) == (5, 5)
+
+
+def test_a_call_on_a_connection_that_the_peer_has_closed_is_made_again_on_a_new_one() -> None:
+    answer, peer = get(says(body(b"x"), pause=0.01, close=True), times=5)
+    assert answer.status_code == 200
+    assert len(peer.requests) == 5
+
+
+def test_a_connection_with_an_answer_half_read_is_not_used_again() -> None:
+    outcome, peer = get(says(OK + b"content-length: 9999999\r\n\r\n" + b"x" * (MAX_ANSWER + 1)), times=3)
+    assert isinstance(outcome, httpx.ReadError)
+    assert peer.connections == 3
+
+
+# --- proxies ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy"])
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_proxy_from_the_environment_gets_the_request_with_the_services_name(variable: str, scheme: str) -> None:
+    async def scenario() -> bytes:
+        async with server(says(body(b"by proxy"))) as proxy:
+            environ = {variable: scheme + proxy.url.removeprefix("http://")}
+            async with AiohttpTransport(environ, 4) as transport:
+                answer = await Upstream("http://reviews.invalid:9080", transport, 5).get("/reviews/0")
+                assert answer.content == b"by proxy"
+                return proxy.requests[0]
+
+    head = asyncio.run(scenario())
+    assert head.startswith(b"GET http://reviews.invalid:9080/reviews/0 HTTP/1.1\r\n")
+    assert b"host: reviews.invalid:9080" in head.lower()
+
+
+@pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
+def test_a_host_of_no_proxy_is_reached_directly(variable: str) -> None:
+    async def scenario() -> tuple[bytes, int]:
+        async with server(says(body(b"by proxy"))) as proxy, server(says(body(b"direct"))) as peer:
+            environ = {"HTTP_PROXY": proxy.url, variable: "example.com,127.0.0.1"}
+            async with AiohttpTransport(environ, 4) as transport:
+                answer = await Upstream(peer.url, transport, 5).get("/")
+                return answer.content, proxy.connections
+
+    assert asyncio.run(scenario()) == (b"direct", 0)
+
+
+def test_calls_through_a_proxy_share_its_connections() -> None:
+    async def scenario() -> int:
+        async with server(says(body(b"x"))) as proxy, AiohttpTransport({"HTTP_PROXY": proxy.url}, 4) as transport:
+            for name in ("details", "reviews", "ratings") * 3:
+                await Upstream(f"http://{name}.invalid:9080", transport, 5).get("/")
+            return proxy.connections
+
+    assert asyncio.run(scenario()) <= 3
+
+
+def test_https_goes_through_its_proxy_by_connect_and_is_not_handed_to_it() -> None:
+    async def scenario() -> bytes:
+        async with (
+            server(says(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", close=True)) as proxy,
+            AiohttpTransport({"HTTPS_PROXY": proxy.url}, 4) as transport,
+        ):
+            with pytest.raises(httpx.TransportError):
+                await Upstream("https://books.invalid", transport, 5).get("/secret")
+            return proxy.requests[0]
+
+    head = asyncio.run(scenario())
+    assert head.startswith(b"CONNECT books.invalid:443 HTTP/1.1\r\n")
+    assert b"secret" not in head
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "socks5://127.0.0.1:1", "http://[bad", "nonsense://"])
+def test_a_proxy_that_cannot_be_used_is_a_transport_error(proxy: str) -> None:
+    async def scenario() -> None:
+        async with AiohttpTransport({"HTTP_PROXY": proxy}, 4) as transport:
+            with pytest.raises(httpx.TransportError):
+                await Upstream("http://reviews:9080", transport, 5).get("/")
+
+    asyncio.run(scenario())
+
+
+# --- the page on the real wire ----------------------------------------------------------------------------------------
+
+
+async def browse(app: FastAPI, path: str) -> httpx.Response:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://productpage") as browser,
+    ):
+        return await browser.get(path)
+
+
+@pytest.mark.parametrize(
+    "serve",
+    [
+        says(close=True),
+        says(reset=True),
+        says(OK + b"content-length: 10\r\n\r\nhalf", close=True),
+        says(b"SSH-2.0-OpenSSH_9.2\r\n", close=True),
+        says(body(b"<html>")),
+        says(body(b"x" * (MAX_ANSWER + 1))),
+        says(body(b"nothing gzipped", b"content-encoding: gzip")),
+        says(b"HTTP/1.1 204 No Content\r\n\r\n"),
+        says(b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"),
+        says(b"HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n"),
+    ],
+)
+def test_the_page_is_200_and_the_api_tells_an_error_however_backends_break(
+    monkeypatch: pytest.MonkeyPatch, serve: Serve
+) -> None:
+    async def scenario() -> tuple[httpx.Response, httpx.Response]:
+        async with server(serve) as peer:
+            monkeypatch.setenv("HTTP_PROXY", peer.url)
+            monkeypatch.delenv("http_proxy", raising=False)
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            monkeypatch.delenv("no_proxy", raising=False)
+            settings = ProductpageSettings.load(session_secret="a key of enough length")
+            return await browse(create_productpage(settings), "/productpage"), await browse(
+                create_productpage(settings), "/api/v1/products/0"
+            )
+
+    page, api = asyncio.run(scenario())
+    assert page.status_code == 200
+    assert "Error fetching product details" in page.text
+    assert "Error fetching product reviews" in page.text
+    assert api.status_code == 500
+    assert api.json() == {"error": "Sorry, product details are currently unavailable for this book."}
+
+
+def test_backends_that_drip_hold_the_page_up_for_two_attempts_of_3_seconds_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> httpx.Response:
+        async with server(drip) as peer:
+            monkeypatch.setenv("http_proxy", peer.url)
+            monkeypatch.delenv("no_proxy", raising=False)
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            return await browse(
+                create_productpage(ProductpageSettings.load(session_secret="a key of enough length")), "/productpage"
+            )
+
+    began = monotonic()
+    answer = asyncio.run(scenario())
+    assert answer.status_code == 200
+    assert "Sorry, product reviews are currently unavailable for this book." in answer.text
+    assert 6 <= monotonic() - began < 9
