@@ -37,11 +37,9 @@ T = TypeVar("T")
 
 def main() -> None:
     """Run the command; what is wrong is told in one line."""
-    from bookinfo_lab.documents import ManifestError
-
     try:
         app()
-    except (LabError, ManifestError) as error:
+    except LabError as error:
         typer.echo(f"bookinfo: {error}", err=True)
         sys.exit(1)
     except BrokenPipeError:  # as with `bookinfo logs | head`
@@ -66,8 +64,12 @@ def up(
         typer.echo("it runs on in the background; stop it with `bookinfo down`")
         return
     from bookinfo_lab import supervisor
+    from bookinfo_lab.documents import ManifestError
 
-    asyncio.run(supervisor.run(supervisor.Settings(folder, gateway_port, dict(os.environ)), _report))
+    try:
+        asyncio.run(supervisor.run(supervisor.Settings(folder, gateway_port, dict(os.environ)), _report))
+    except ManifestError as error:
+        raise LabError(str(error)) from error
 
 
 @app.command()

@@ -33,7 +33,7 @@ class Delivery:
         self._versions = itertools.count(1)
 
     async def judge(self, configs: Mapping[str, ProxyConfig], topology: Topology) -> None:
-        """Let Envoy judge each configuration that differs from what was published, before a running Envoy sees it.
+        """Let Envoy judge what differs from what was published, before a running Envoy sees it.
 
         Raises:
             LabError: it refuses one.
@@ -42,8 +42,9 @@ class Delivery:
         proxies = {proxy.name: proxy for proxy in everyone}
         distinct: dict[str, str] = {}
         for name, config in configs.items():
-            if config != self._configs.get(name):
-                distinct.setdefault(_shape(config, proxies[name]), name)
+            new = _news(config, self._configs.get(name, _NOTHING), proxies[name])
+            if new:
+                distinct.setdefault(new, name)
         slots = asyncio.Semaphore(_VALIDATORS)
 
         async def judged(name: str) -> str | None:
@@ -102,7 +103,21 @@ class Delivery:
         return (await client.request(target, f"/stats?filter={xds.STATS_FILTER}")).text
 
 
-def _shape(config: ProxyConfig, proxy: Workload | Gateway) -> str:
-    """A configuration without the proxy's own name and address: one for all pods of a Deployment."""
-    parts = [config.listeners, config.clusters, config.routes, config.endpoints, config.extensions]
-    return json.dumps(parts, sort_keys=True).replace(proxy.name, "NAME").replace(f'"{proxy.address}"', '"ADDRESS"')
+_NOTHING = ProxyConfig(listeners=(), clusters=())
+
+
+def _news(config: ProxyConfig, running: ProxyConfig, proxy: Workload | Gateway) -> str:
+    """What Envoy has to judge of a configuration, the rest of which it runs already.
+
+    It is alike for all proxies that get the same news, so that one judgement stands for all.
+    """
+    news = [
+        [listener for listener in config.listeners if listener not in running.listeners],
+        [cluster for cluster in config.clusters if cluster not in running.clusters],
+        [route for name, route in config.routes.items() if route != running.routes.get(name)],
+        [item for name, item in config.extensions.items() if item != running.extensions.get(name)],
+    ]
+    names = sorted(cluster["name"] for cluster in config.clusters)
+    if not any(news) and names == sorted(cluster["name"] for cluster in running.clusters):
+        return ""
+    return json.dumps([news, names], sort_keys=True).replace(proxy.name, "NAME").replace(f'"{proxy.address}"', '""')
