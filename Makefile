@@ -34,6 +34,12 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
+$(VENV)/containers.stamp: $(VENV)/bin/python requirements/containers.txt
+	@echo "setup: installing the tools for containers (hash-checked) into $(VENV)/containers"
+	@$(BIN)/python -m venv $(VENV)/containers
+	@$(VENV)/containers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/containers.txt
+	@touch $@
+
 .PHONY: run
 run: setup  ## start Bookinfo on http://localhost:8080/productpage (Ctrl-C stops it)
 	@exec $(BIN)/bookinfo up
@@ -42,7 +48,7 @@ run: setup  ## start Bookinfo on http://localhost:8080/productpage (Ctrl-C stops
 lint: $(VENV)/dev.stamp  ## check style and types
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
-	@$(BIN)/mypy $(SOURCES) requirements
+	@$(BIN)/mypy $(SOURCES) requirements containers
 
 # Coverage is measured over unit and contract together, subprocesses included: `make coverage` judges both.
 PYTEST = $(BIN)/coverage run -m pytest -q
@@ -68,7 +74,11 @@ lab: $(VENV)/dev.stamp  ## start the real lab on real Envoys and load it
 interpreters: $(VENV)/dev.stamp  ## install and import the services on every other Python of this machine
 	@$(BIN)/python -m pytest -q tests/interpreters
 
-PARTS := lint unit contract coverage interpreters lab
+.PHONY: containers
+containers: $(VENV)/dev.stamp $(VENV)/containers.stamp  ## build the images, start them by compose and load them (needs Docker)
+	@$(BIN)/python -m pytest -q tests/images
+
+PARTS := lint unit contract coverage interpreters lab containers
 
 .PHONY: test
 test: $(VENV)/dev.stamp  ## run all of the above, with each part's time
@@ -87,6 +97,28 @@ format: $(VENV)/dev.stamp  ## rewrite the code in the one style
 .PHONY: bench
 bench: $(VENV)/dev.stamp  ## measure CPU, latency, memory and cold start beside a floor (BENCH="--quick --output FILE")
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+.PHONY: images
+images:  ## build the container images (IMAGES="bookinfo-details ...", REGISTRY=name/, TAG=, PYTHON_IMAGE=)
+	@$(PYTHON) containers/build.py $(IMAGES)
+
+.PHONY: sbom
+sbom: $(VENV)/containers.stamp  ## write a CycloneDX SBOM of each built image into build/sbom (IMAGES=...)
+	@$(VENV)/containers/bin/python containers/sbom.py $(IMAGES)
+
+.PHONY: audit
+audit: $(VENV)/containers.stamp  ## look for known vulnerabilities in the locked packages
+	@$(VENV)/containers/bin/python containers/audit.py
+
+.PHONY: pin
+pin: $(VENV)/dev.stamp  ## record the digests of the images that come from elsewhere
+	@$(PYTHON) containers/pin.py
+	@$(BIN)/python containers/bake.py
+
+.PHONY: bake
+bake: $(VENV)/dev.stamp  ## write docker-bake.json and the compose gateway's configuration anew from their sources
+	@$(BIN)/python containers/bake.py
+	@$(BIN)/python containers/gateway.py
 
 .PHONY: lock
 lock: $(VENV)/dev.stamp  ## resolve third-party versions anew into requirements/ (LOCK=--upgrade for the newest)

@@ -14,6 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
 SERVICES = ("productpage", "details", "reviews", "ratings", "client", "books")
+APART = "containers"
+"""The one file that is resolved by itself: its tools are installed into an environment of their own."""
+
 HEADER = "# Compiled by `make lock` from the pyproject.toml files: change those, not this.\n"
 
 
@@ -37,6 +40,7 @@ def wanted() -> dict[str, list[str]]:
     files["lab"] = declared(*(f"services/{service}" for service in SERVICES), "lab")
     files["build"] = groups["build"]
     files["dev"] = sorted({line for lines in [*files.values(), groups["dev"]] for line in lines})
+    files[APART] = groups[APART]
     return files
 
 
@@ -70,8 +74,12 @@ def main() -> None:
         constraints = Path(folder) / "constraints.txt"
         constraints.write_text(re.sub(r" *\\\n +--hash=\S+", "", everything))
         for name, requirements in files.items():
-            text = everything if name == "dev" else compile_lock(requirements, constraints, None, upgrade=True)
-            (REQUIREMENTS / f"{name}.txt").write_text(text)
+            file = REQUIREMENTS / f"{name}.txt"
+            if name == APART:
+                text = compile_lock(requirements, None, file, upgrade=upgrade)
+            else:
+                text = everything if name == "dev" else compile_lock(requirements, constraints, None, upgrade=True)
+            file.write_text(text)
             print(f"requirements/{name}.txt: {text.count('==')} packages")  # noqa: T201
 
 

@@ -1,0 +1,31 @@
+"""Writes a CycloneDX SBOM of each built image into build/sbom: Debian's packages and Python's, as they are in it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from build import FILE, ROOT, chosen, read
+
+FOLDER = ROOT / "build/sbom"
+
+
+def main(names: list[str]) -> None:
+    """Look into the images of `names`, or all. Ends with one line for the first that cannot be looked into."""
+    syft = shutil.which("syft", path=Path(sys.executable).parent)
+    if syft is None:
+        sys.exit("sbom: there is no syft beside this Python: run it by `make sbom`")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for image in chosen(read(FILE.read_text(), os.environ), names):
+        file = FOLDER / f"{image.name}.cdx.json"
+        command = [syft, "scan", f"docker:{image.tag}", "--quiet", "--output", f"cyclonedx-json={file}"]
+        done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)  # noqa: S603 - the locked tool
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            sys.exit(f"sbom: {image.tag}: {reason}; are the images built (`make images`)?")
+        sys.stdout.write(f"sbom: {file.relative_to(ROOT)}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
