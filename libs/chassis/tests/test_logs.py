@@ -49,6 +49,7 @@ def test_a_crash_is_one_line_with_service_request_trace_and_traceback(start: Sta
         "version": "v1",
         "request_id": "r-1",
         "trace_id": TRACE,
+        "span_id": "00f067aa0ba902b7",
     }
 
 
@@ -57,7 +58,7 @@ def test_a_crash_is_one_line_with_service_request_trace_and_traceback(start: Sta
     [
         ({"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}, TRACE),
         ({"b3": f"{TRACE}-00f067aa0ba902b7-1"}, TRACE),
-        ({"x-b3-traceid": TRACE[:16]}, TRACE[:16]),
+        ({"x-b3-traceid": TRACE[:16], "x-b3-spanid": "00f067aa0ba902b7"}, TRACE[:16]),
         ({"traceparent": "nonsense"}, None),
         ({"b3": "0"}, None),
         ({}, None),

@@ -18,6 +18,7 @@ from bookinfo_chassis.metrics import ObservationMiddleware, RequestMetrics
 from bookinfo_chassis.propagation import PropagationMiddleware
 from bookinfo_chassis.settings import ServiceSettings
 from bookinfo_chassis.shortway import Handler, ShortWay
+from bookinfo_chassis.tracing import Tracing
 
 Resources = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 """Opens what a service needs while it runs (its client, say) and closes it afterwards."""
@@ -63,6 +64,8 @@ def create_service(
         async with resources(app) if resources else _nothing():
             app.state.lifecycle.ready = True
             yield
+        if tracing:
+            await tracing.shutdown()
 
     registry = metrics.create_registry()
     faults = Faults.from_settings(settings)
@@ -100,6 +103,9 @@ def create_service(
     for router in [*routers, health.router, metrics.router, docs.router]:
         app.include_router(router)
     handle_errors(app, invalid)
+    tracing = Tracing.from_settings(service, settings)
+    if tracing:
+        tracing.install(app)
     return app
 
 

@@ -15,6 +15,7 @@ import httpx
 from yarl import URL
 
 from bookinfo_chassis.propagation import RawHeaders, propagated_headers
+from bookinfo_chassis.tracing import Call
 
 MAX_ANSWER = 1024 * 1024
 """Bytes; a longer answer is an error, so that a broken peer cannot fill the memory."""
@@ -53,13 +54,21 @@ class Upstream:
 
         Redirects are not followed. Raises `httpx.TransportError` when there is no answer within the time limit.
         """
-        request = httpx.Request(
-            "GET",
-            _parsed(self._base_url + path),
-            headers=[self._host, *(propagated_headers() if self._propagate else ()), *headers],
-            stream=NO_BODY,  # given one, httpx does not look for headers to add, which would double a request's cost
-            extensions=self._extensions,
-        )
+        url = _parsed(self._base_url + path)
+        with Call("GET", url) as call:
+            propagated = call.headers(propagated_headers()) if self._propagate else ()
+            request = httpx.Request(
+                "GET",
+                url,
+                headers=[self._host, *propagated, *headers],
+                stream=NO_BODY,  # given one, httpx looks for no headers to add, which would double a request's cost
+                extensions=self._extensions,
+            )
+            reply = await self._send(request)
+            call.answered(reply.status_code, reply.headers)
+            return reply
+
+    async def _send(self, request: httpx.Request) -> Reply:
         try:
             async with asyncio.timeout(self._time_limit):
                 response = await self._transport.handle_async_request(request)

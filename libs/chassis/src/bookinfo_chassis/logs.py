@@ -7,18 +7,25 @@ import sys
 import time
 from typing import Any
 
-from bookinfo_chassis.propagation import propagated_header
+from opentelemetry import trace
+
+from bookinfo_chassis import tracecontext
+from bookinfo_chassis.propagation import propagated_header, propagated_headers
 from bookinfo_chassis.settings import ServiceSettings
 
 
+def trace_ids() -> tuple[str | None, str | None]:
+    """The current request's trace id and span id: our own span's, or where it is not traced the caller's."""
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        return trace.format_trace_id(span.trace_id), trace.format_span_id(span.span_id)
+    caller = tracecontext.read(propagated_headers())
+    return caller.trace_id.decode() or None, caller.span_id.decode() or None
+
+
 def trace_id() -> str | None:
-    """The current request's trace id, from W3C or B3 headers, as 16 or 32 hexadecimal digits."""
-    if traceparent := propagated_header(b"traceparent"):
-        parts = traceparent.split("-")
-        return parts[1] if len(parts) >= 4 else None
-    if single := propagated_header(b"b3"):
-        return single.split("-")[0] if "-" in single else None
-    return propagated_header(b"x-b3-traceid")
+    """The current request's trace id, as 16 or 32 hexadecimal digits."""
+    return trace_ids()[0]
 
 
 class ContextFilter(logging.Filter):
@@ -33,7 +40,7 @@ class ContextFilter(logging.Filter):
         record.service = self._service
         record.version = self._version
         record.request_id = propagated_header(b"x-request-id")
-        record.trace_id = trace_id()
+        record.trace_id, record.span_id = trace_ids()
         return True
 
 
@@ -48,7 +55,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        for name in ("service", "version", "request_id", "trace_id"):
+        for name in ("service", "version", "request_id", "trace_id", "span_id"):
             if value := getattr(record, name, None):
                 line[name] = value
         if record.exc_info:
@@ -61,8 +68,8 @@ class ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        trace = getattr(record, "trace_id", None)
-        return f"{text}  trace={trace}" if trace else text
+        trace_id = getattr(record, "trace_id", None)
+        return f"{text}  trace={trace_id}" if trace_id else text
 
 
 def configure_logging(service: str, settings: ServiceSettings) -> None:

@@ -80,6 +80,19 @@ class ServiceSettings(BaseSettings):
     )
     fault_seed: int | None = Field(default=None, description="Seed of the draws, so that a run can be repeated")
 
+    # The standard variables that switch tracing on; OpenTelemetry itself reads the rest of OTEL_*:
+    # https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
+    otel_sdk_disabled: bool = Field(default=False, description="Tracing off, whatever else is set")
+    otel_traces_exporter: Literal["otlp", "none"] | None = Field(
+        default=None, description="Default: otlp if an endpoint is set"
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None, description="Where traces go, e.g. http://jaeger:4318"
+    )
+    otel_exporter_otlp_traces_endpoint: str | None = Field(default=None, description="The same, with its path")
+    otel_exporter_otlp_protocol: Literal["http/protobuf"] = Field(default="http/protobuf", description="The only one")
+    otel_exporter_otlp_traces_protocol: Literal["http/protobuf"] = Field(default="http/protobuf", description="Same")
+
     @field_validator("uds")
     @classmethod
     def _usable_socket_path(cls, path: str | None) -> str | None:
@@ -91,6 +104,13 @@ class ServiceSettings(BaseSettings):
             if Path(path).exists() and not Path(path).is_socket():
                 raise ValueError("there is something else than a socket at this path")
         return path
+
+    @property
+    def exports_traces(self) -> bool:
+        """Whether `OTEL_*` switches tracing on."""
+        endpoint = self.otel_exporter_otlp_traces_endpoint or self.otel_exporter_otlp_endpoint
+        wanted = self.otel_traces_exporter == "otlp" or (self.otel_traces_exporter is None and endpoint is not None)
+        return wanted and not self.otel_sdk_disabled
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

@@ -28,6 +28,7 @@ class ShortWay(BaseRoute):
         annotations = [parameter.annotation for parameter in parameters.values()]
         if "GET" not in (route.methods or ()) or annotations not in ([Request], [Request, NumericId]):
             raise TypeError(f"there is no short way to {route.endpoint.__name__}")
+        self.path = route.path  # OpenTelemetry reads it
         self._route = route
         self._id = list(parameters)[1] if len(parameters) == 2 else None
         self._start = route.path.removesuffix(f"{{{self._id}}}")

@@ -1,0 +1,1 @@
+"""Watching what runs: traces as they come in."""

@@ -1,0 +1,121 @@
+"""The four services as processes, exporting to a real OTLP receiver over the wire."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import httpx
+import pytest
+import uvicorn
+
+from bookinfo_lab.observe.otlp import receiver
+from bookinfo_lab.observe.spans import Span, SpanStore
+
+DEADLINE = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Collector:
+    """A receiver on a port of its own."""
+
+    def __init__(self) -> None:
+        self.store = SpanStore()
+        self.port = free_port()
+        config = uvicorn.Config(receiver(self.store), host="127.0.0.1", port=self.port, log_config=None, lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve()))
+        self._thread.start()
+
+    def wait_for(self, trace_id: str, spans: int) -> list[Span]:
+        """The spans of a trace once there are so many, and a moment later, so that one too many is seen."""
+        deadline = time.monotonic() + DEADLINE
+        while len(self.store.trace(trace_id)) < spans and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.6)  # three times as long as a batch waits to be exported
+        return self.store.trace(trace_id)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+
+@dataclass(frozen=True)
+class Services:
+    """Where each runs."""
+
+    ports: Mapping[str, int]
+    collector: Collector
+
+    def url(self, service: str, path: str) -> str:
+        return f"http://127.0.0.1:{self.ports[service]}{path}"
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    found = Collector()
+    yield found
+    found.stop()
+
+
+def start(service: str, port: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", f"bookinfo_{service}"]
+    keep = {name: os.environ[name] for name in ("PATH", "HOME", "COVERAGE_PROCESS_START") if name in os.environ}
+    return subprocess.Popen(
+        command,
+        env=keep | {"HOST": "127.0.0.1", "PORT": str(port), "DRAIN_SECONDS": "0", "LOG_LEVEL": "error"} | dict(env),
+    )
+
+
+def until_ready(url: str) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError(f"{url} is not ready")
+
+
+@pytest.fixture(scope="module")
+def services(collector: Collector) -> Iterator[Services]:
+    """productpage, details, ratings, and reviews in three versions (productpage asks v3)."""
+    names = ("productpage", "details", "ratings", "reviews-v1", "reviews-v2", "reviews-v3")
+    ports = {name: free_port() for name in names}
+    neighbours = {
+        "DETAILS_HOSTNAME": "127.0.0.1",
+        "DETAILS_SERVICE_PORT": str(ports["details"]),
+        "REVIEWS_HOSTNAME": "127.0.0.1",
+        "REVIEWS_SERVICE_PORT": str(ports["reviews-v3"]),
+        "RATINGS_HOSTNAME": "127.0.0.1",
+        "RATINGS_SERVICE_PORT": str(ports["ratings"]),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}",
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+        "SESSION_SECRET": "only-for-this-test",
+    }
+    processes = []
+    for name in names:
+        service, _, version = name.partition("-")
+        processes.append(
+            start(service, ports[name], neighbours | {"VERSION": version or "v1", "HOSTNAME": f"{name}-pod"})
+        )
+    try:
+        for name in names:
+            until_ready(f"http://127.0.0.1:{ports[name]}/readyz")
+        yield Services(ports, collector)
+    finally:
+        for process in processes:
+            process.terminate()
+        codes = [process.wait(timeout=15) for process in processes]
+    assert codes == [0] * len(codes)

@@ -1,0 +1,120 @@
+"""One page load is one trace, with exactly the edges of the graph."""
+
+import secrets
+from collections.abc import Mapping
+
+import httpx
+import pytest
+from tests.telemetry.conftest import Services
+
+from bookinfo_lab.observe.spans import Span
+
+EDGES = {
+    ("productpage", "/productpage"): {("productpage", "details"), ("productpage", "reviews"), ("reviews", "ratings")},
+    ("reviews-v3", "/reviews/0"): {("reviews", "ratings")},
+    ("reviews-v2", "/reviews/0"): {("reviews", "ratings")},
+    ("reviews-v1", "/reviews/0"): set(),
+    ("details", "/details/0"): set(),
+}
+"""From where a request enters, which services call which."""
+
+TRACE = secrets.token_hex(16)
+
+
+def contexts(trace_id: str) -> dict[str, Mapping[str, str]]:
+    """A sampled caller's headers, in each way in which it may speak."""
+    span_id = secrets.token_hex(8)
+    w3c = {"traceparent": f"00-{trace_id}-{span_id}-01"}
+    b3 = {"x-b3-traceid": trace_id, "x-b3-spanid": span_id, "x-b3-sampled": "1"}
+    foreign = {"x-b3-traceid": secrets.token_hex(16), "x-b3-spanid": span_id, "x-b3-sampled": "1"}
+    return {
+        "w3c": w3c,
+        "b3 multi": b3,
+        "b3 single": {"b3": f"{trace_id}-{span_id}-1"},
+        "w3c and b3": w3c | b3,
+        "w3c wins over b3": w3c | foreign,
+        "b3 deferred": {"x-b3-traceid": trace_id, "x-b3-spanid": span_id},
+    }
+
+
+def edges(spans: list[Span]) -> set[tuple[str, str]]:
+    """(caller, callee) for each server span whose parent is a client span."""
+    by_id = {span.span_id: span for span in spans}
+    return {
+        (by_id[span.parent_id].service, span.service)
+        for span in spans
+        if span.kind == "server" and span.parent_id in by_id
+    }
+
+
+def hops(spans: list[Span], kind: str) -> int:
+    return sum(span.kind == kind for span in spans)
+
+
+@pytest.mark.parametrize("way", list(contexts("")))
+@pytest.mark.parametrize(("entry", "path"), list(EDGES))
+def test_a_request_is_one_trace_with_the_edges_of_the_graph(
+    services: Services, entry: str, path: str, way: str
+) -> None:
+    trace_id = secrets.token_hex(16)
+    expected = EDGES[entry, path]
+    assert httpx.get(services.url(entry, path), headers=contexts(trace_id)[way]).status_code == 200
+    spans = services.collector.wait_for(trace_id, 1 + 2 * len(expected))
+    assert edges(spans) == expected
+    assert hops(spans, "server") == 1 + len(expected)
+    assert hops(spans, "client") == len(expected)
+    assert len(spans) == 1 + 2 * len(expected)
+
+
+def test_a_request_without_a_trace_starts_one(services: Services) -> None:
+    known = set(services.collector.store.traces())
+    httpx.get(services.url("reviews-v3", "/reviews/0"))
+    services.collector.wait_for("", 1)
+    (trace_id,) = set(services.collector.store.traces()) - known
+    spans = services.collector.store.trace(trace_id)
+    assert edges(spans) == {("reviews", "ratings")}
+    assert [span.parent_id for span in spans if span.service == "reviews" and span.kind == "server"] == [""]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"traceparent": f"00-{TRACE}-{'2' * 16}-00"},
+        {"x-b3-traceid": TRACE, "x-b3-spanid": "2" * 16, "x-b3-sampled": "0"},
+        {"b3": f"{TRACE}-{'2' * 16}-0"},
+        {"b3": "0"},
+        {"x-b3-sampled": "0"},
+    ],
+)
+def test_what_the_caller_does_not_sample_is_not_sampled(services: Services, refusal: Mapping[str, str]) -> None:
+    known = services.collector.store.traces()
+    httpx.get(services.url("productpage", "/productpage"), headers=refusal)
+    services.collector.wait_for(TRACE, 0)
+    assert services.collector.store.traces() == known
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/metrics"])
+def test_probes_and_scrapes_are_never_traced(services: Services, path: str) -> None:
+    trace_id = secrets.token_hex(16)
+    headers = {"traceparent": f"00-{trace_id}-{'2' * 16}-01"}
+    assert httpx.get(services.url("details", path), headers=headers).status_code == 200
+    assert services.collector.wait_for(trace_id, 0) == []
+
+
+def test_spans_say_what_the_stable_conventions_say(services: Services) -> None:
+    trace_id = secrets.token_hex(16)
+    headers = {"traceparent": f"00-{trace_id}-{'2' * 16}-01"}
+    httpx.get(services.url("reviews-v2", "/reviews/7"), headers=headers)
+    spans = services.collector.wait_for(trace_id, 3)
+    (server,) = (span for span in spans if span.kind == "server" and span.service == "reviews")
+    (client,) = (span for span in spans if span.kind == "client")
+    assert server.attributes["http.request.method"] == "GET"
+    assert server.attributes["http.route"] == "/reviews/{product_id}"
+    assert server.attributes["http.response.status_code"] == 200
+    assert server.resource["service.version"] == "v2"
+    assert server.resource["service.instance.id"] == "reviews-v2-pod"
+    assert client.attributes["http.request.method"] == "GET"
+    assert client.attributes["http.response.status_code"] == 200
+    assert client.attributes["server.address"] == "127.0.0.1"
+    assert client.attributes["peer.version"] == "v1"
+    assert not [name for span in spans for name in span.attributes if name in ("http.method", "http.status_code")]
