@@ -100,25 +100,25 @@ bench: $(VENV)/dev.stamp  ## measure CPU, latency, memory and cold start beside 
 
 .PHONY: images
 images:  ## build the container images (IMAGES="bookinfo-details ...", REGISTRY=name/, TAG=, PYTHON_IMAGE=)
-	@$(PYTHON) containers/build.py $(IMAGES)
+	@$(PYTHON) -m containers.build $(IMAGES)
 
 .PHONY: sbom
 sbom: $(VENV)/containers.stamp  ## write a CycloneDX SBOM of each built image into build/sbom (IMAGES=...)
-	@$(VENV)/containers/bin/python containers/sbom.py $(IMAGES)
+	@$(VENV)/containers/bin/python -m containers.sbom $(IMAGES)
 
 .PHONY: audit
 audit: $(VENV)/containers.stamp  ## look for known vulnerabilities in the locked packages
-	@$(VENV)/containers/bin/python containers/audit.py
+	@$(VENV)/containers/bin/python -m containers.audit
 
 .PHONY: pin
 pin: $(VENV)/dev.stamp  ## record the digests of the images that come from elsewhere
-	@$(PYTHON) containers/pin.py
-	@$(BIN)/python containers/bake.py
+	@$(PYTHON) -m containers.pin
+	@$(BIN)/python -m containers.bake
 
 .PHONY: bake
 bake: $(VENV)/dev.stamp  ## write docker-bake.json and the compose gateway's configuration anew from their sources
-	@$(BIN)/python containers/bake.py
-	@$(BIN)/python containers/gateway.py
+	@$(BIN)/python -m containers.bake
+	@$(BIN)/python -m containers.gateway
 
 .PHONY: lock
 lock: $(VENV)/dev.stamp  ## resolve third-party versions anew into requirements/ (LOCK=--upgrade for the newest)

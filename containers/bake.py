@@ -26,7 +26,7 @@ def bake(images: Mapping[str, Json], version: str, python_image: str) -> Json:
     targets = {name: _service(name, entry) for name, entry in images.items()} | {ENVOY: _target(ENVOY, "envoy", {})}
     arguments = {name: f"${{{name}}}" for name in ("PYTHON_IMAGE", "RELEASE", "REVISION", "SOURCE")}
     return {
-        "//": "Made from images.yaml and the Dockerfile by containers/bake.py: change those, then run it.",
+        "//": "Made from images.yaml and the Dockerfile by `make bake`: change those.",
         "variable": {
             # With its final slash, e.g. `registry.example/bookinfo/`.
             "REGISTRY": {"default": ""},

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from build import FILE, ROOT, chosen, read
+from containers.build import FILE, ROOT, chosen, read
 
 FOLDER = ROOT / "build/sbom"
 
