@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from bookinfo_lab import remote, state
+from bookinfo_lab import remote, scenario_commands, state
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.state import LabFolder
 
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+scenario_commands.add_to(app)
 
 LabOption = Annotated[str, typer.Option("--lab", envvar="BOOKINFO_LAB", help="Which lab, if there are several.")]
 WorkloadArgument = Annotated[str, typer.Argument(help="A pod's name or its Deployment's, e.g. reviews-v1.")]

@@ -1,0 +1,127 @@
+"""`bookinfo scenario`, `bookinfo verify`, `bookinfo certificate`."""
+
+import os
+import textwrap
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bookinfo_lab.scenarios.model import Scenario
+    from bookinfo_lab.scenarios.runner import Judged
+
+LabOption = Annotated[str, typer.Option("--lab", envvar="BOOKINFO_LAB", help="Which lab, if there are several.")]
+NameArgument = Annotated[str, typer.Argument(help="A scenario; `bookinfo scenario list` shows them.")]
+
+scenario_app = typer.Typer(help="Lessons: what they teach, and running them step by step.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.add_typer(scenario_app, name="scenario")
+    app.command()(verify)
+    app.command()(certificate)
+
+
+@scenario_app.command("list")
+def list_scenarios() -> None:
+    """List the scenarios in the order in which they are best learned."""
+    from bookinfo_lab.scenarios.definitions import SCENARIOS
+
+    width = max(len(scenario.name) for scenario in SCENARIOS)
+    for scenario in SCENARIOS:
+        typer.echo(f"{scenario.name.ljust(width)}  {scenario.teaches}")
+
+
+@scenario_app.command()
+def show(name: NameArgument) -> None:
+    """Print a scenario's page."""
+    from bookinfo_lab.scenarios import definitions, pages
+
+    typer.echo(pages.page(definitions.find(name)), nl=False)
+
+
+@scenario_app.command()
+def run(
+    name: NameArgument,
+    step: Annotated[
+        int | None, typer.Option(min=1, help="Go to this step, show what is to be seen there, and stay.")
+    ] = None,
+    lab: LabOption = "default",
+) -> None:
+    """Run one scenario in a lab: all of it and back, or up to a step and no further."""
+    from bookinfo_lab import repository
+    from bookinfo_lab.errors import LabError
+    from bookinfo_lab.scenarios import definitions, report, verification
+    from bookinfo_lab.scenarios.manifests import Manifests
+    from bookinfo_lab.scenarios.runner import Runner
+
+    scenario = definitions.find(name)
+    if step is None:
+        verify([name], lab=lab)
+        return
+    if step > len(scenario.steps):
+        raise LabError(f"{name} has {len(scenario.steps)} steps")
+    runner = Runner(verification.running_lab(lab, os.environ), Manifests(repository.find(os.environ)), _progress)
+    judged = runner.show(scenario, step)
+    typer.echo(report.table(judged))
+    typer.echo(f"\n{textwrap.fill(scenario.steps[step - 1].text, 100)}\n\nIt stays so; `bookinfo reset` goes back.")
+    if any(row.bad for row in judged):
+        raise typer.Exit(1)
+
+
+@scenario_app.command()
+def docs(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail if a page is not current.")] = False,
+) -> None:
+    """Write docs/scenarios anew from the definitions."""
+    from bookinfo_lab import repository
+    from bookinfo_lab.errors import LabError
+    from bookinfo_lab.scenarios import pages
+
+    folder = repository.find(os.environ) / pages.FOLDER
+    if check:
+        if stale := pages.stale(folder):
+            raise LabError(f"not current: {', '.join(stale)}; run `bookinfo scenario docs`")
+        return
+    pages.write(folder)
+
+
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Scenarios; all if left out.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    lab: LabOption = "default",
+) -> None:
+    """Prove on real traffic that the mesh does what its rules say, and restore what was there before.
+
+    Each claim is judged twice: with its rule it must hold, and without it, on the same traffic, it must not. If no lab
+    runs, one is started for the purpose. The exit code is 1 if any claim does not come out so.
+    """
+    from bookinfo_lab.scenarios import report, verification
+
+    def done(scenario: "Scenario", judged: "list[Judged]") -> None:
+        if not as_json:
+            typer.echo(f"\n{scenario.name}: {scenario.title}\n{report.table(judged)}")
+
+    scenarios = verification.chosen(names or [])
+    with verification.lab(lab, os.environ, _progress) as target:
+        outcome = verification.verify(target, scenarios, os.environ, _progress, done)
+    if as_json:
+        typer.echo(report.as_json(outcome.judged, outcome.seconds))
+    else:
+        typer.echo(f"\n{report.summary(outcome.judged, outcome.seconds)}")
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def certificate(
+    host: Annotated[str, typer.Argument(help="The name that it is for, e.g. books.example.")],
+) -> None:
+    """Print a Secret with a certificate from an authority of its own, for kubernetes/external-books.yaml."""
+    from bookinfo_lab.scenarios.certificate import secret_manifest
+
+    typer.echo(secret_manifest(host), nl=False)
+
+
+def _progress(line: str) -> None:
+    typer.echo(line, err=True)

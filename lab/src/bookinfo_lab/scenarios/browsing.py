@@ -1,0 +1,38 @@
+"""What a browser sends: by way of the gateway, signed in if need be."""
+
+from collections.abc import Mapping
+
+from bookinfo_client.send import Plan, send
+from bookinfo_lab.errors import LabError
+from bookinfo_lab.scenarios.model import Browser, Traffic
+
+
+def browser_plan(gateway: str, traffic: Traffic, proxies: Mapping[str, str]) -> Plan:
+    """The plan for a browser's traffic to `gateway`, a URL without a path. Signing in takes a request of its own.
+
+    Raises:
+        LabError: the user cannot sign in.
+    """
+    assert isinstance(traffic.caller, Browser)  # noqa: S101 - mypy cannot know
+    headers = dict(traffic.headers)
+    if traffic.caller.agent:
+        headers["user-agent"] = traffic.caller.agent
+    if traffic.caller.user:
+        headers["cookie"] = _sign_in(gateway, traffic.caller.user, proxies)
+    return Plan(
+        url=gateway + traffic.url,
+        method=traffic.method,
+        headers=headers,
+        count=traffic.count,
+        concurrency=traffic.concurrency,
+        per_second=traffic.per_second,
+        timeout=traffic.timeout,
+    )
+
+
+def _sign_in(gateway: str, user: str, proxies: Mapping[str, str]) -> str:
+    (result,) = send(Plan(f"{gateway}/login?username={user}", method="POST"), proxies)
+    cookie = result.headers.get("set-cookie", "").partition(";")[0]
+    if result.status != 302 or not cookie:
+        raise LabError(f"{user} cannot sign in at {gateway}: {result.error or result.status}")
+    return cookie

@@ -1,0 +1,116 @@
+"""A running lab as a target."""
+
+import asyncio
+import json
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from bookinfo_client.send import Plan, Result, send
+from bookinfo_lab import pods, remote
+from bookinfo_lab.documents import Document, read_documents
+from bookinfo_lab.errors import LabError
+from bookinfo_lab.objects import Key, key
+from bookinfo_lab.scenarios.browsing import browser_plan
+from bookinfo_lab.scenarios.model import Browser, Counter, Log, Traffic
+from bookinfo_lab.state import LabFolder
+
+_Objects = dict[Key, Document]
+
+
+class LabTarget:
+    """The lab in `folder`. `start` is what its baseline consists of: the objects that a lab starts with."""
+
+    def __init__(self, folder: LabFolder, start: Sequence[Document]) -> None:
+        """Remember what is applied.
+
+        Raises:
+            LabError: the lab is not running.
+        """
+        self._folder = folder
+        self._start: _Objects = {key(document): document for document in start}
+        self._applied = self._found = self._objects()
+        address = urlsplit(self._ask("/status")["url"])
+        self._gateway = f"{address.scheme}://{address.netloc}"
+
+    def bring(self, documents: Sequence[Document], without: Collection[Key] = ()) -> None:
+        """See `Target`. One change at most each way: Envoys run the new rules when the lab answers."""
+        start = {identity: document for identity, document in self._start.items() if identity not in without}
+        self._become(start | {key(document): document for document in documents})
+
+    def restore(self) -> None:
+        """See `Target`."""
+        self._become(self._found)
+
+    def send(self, traffic: Traffic) -> list[Result]:
+        """See `Target`. A pod's requests go out by its sidecar's outbound port, as those of `bookinfo exec` do."""
+        if isinstance(traffic.caller, Browser):
+            return send(browser_plan(self._gateway, traffic, {}), {})
+        env = self._ask(f"/workloads/{traffic.caller.deployment}")["env"]
+        plan = Plan(
+            url=traffic.url,
+            method=traffic.method,
+            headers=dict(traffic.headers),
+            count=traffic.count,
+            concurrency=traffic.concurrency,
+            per_second=traffic.per_second,
+            timeout=traffic.timeout,
+        )
+        return send(plan, {"http": env["http_proxy"], "https": env["https_proxy"]})
+
+    def count(self, counter: Counter) -> int:
+        """See `Target`."""
+        total = 0
+        for pod in self._pods(counter.workload):
+            text = asyncio.run(remote.admin(self._folder, pod, f"/stats?filter={quote(counter.pattern)}"))
+            for name, _, value in (line.rpartition(": ") for line in text.splitlines()):
+                if re.fullmatch(counter.pattern, name) and value.isdigit():
+                    total += int(value)
+        return total
+
+    def log_mark(self, log: Log) -> object:
+        """See `Target`."""
+        return {path: path.stat().st_size for path in self._logs(log)}
+
+    def log_lines(self, log: Log, mark: object) -> int:
+        """See `Target`."""
+        sizes: dict[Path, int] = mark if isinstance(mark, dict) else {}
+        text = "".join(path.read_bytes()[sizes.get(path, 0) :].decode(errors="replace") for path in self._logs(log))
+        return sum(bool(re.search(log.pattern, line)) for line in text.splitlines())
+
+    def _logs(self, log: Log) -> list[Path]:
+        folders = [Path(self._ask(f"/workloads/{pod}")["folder"]) for pod in self._pods(log.workload)]
+        return [folder / pods.ENVOY_LOG for folder in folders]
+
+    def _pods(self, workload: str) -> list[str]:
+        status = self._ask("/status")
+        if workload == status["gateway"]["name"]:
+            return [workload]
+        found = [row["name"] for row in status["workloads"] if row["deployment"] == workload]
+        if not found:
+            raise LabError(f"there is no workload {workload!r}")
+        return found
+
+    def _objects(self) -> _Objects:
+        bodies = self._ask("/objects")
+        documents = [document for body in bodies for document in read_documents(json.dumps(body), "the lab")]
+        return {key(document): document for document in documents}
+
+    def _become(self, wanted: _Objects) -> None:
+        changed = [
+            document
+            for identity, document in wanted.items()
+            if identity not in self._applied or self._applied[identity].body != document.body
+        ]
+        gone = [document for identity, document in self._applied.items() if identity not in wanted]
+        # Applied first: a pod that a rule needs is there before the rule that it replaces goes.
+        for path, documents in (("/apply", changed), ("/delete", gone)):
+            if documents:
+                sources = [{"source": item.source, "text": json.dumps(item.body)} for item in documents]
+                self._ask(path, method="POST", body=json.dumps(sources).encode())
+        self._applied = wanted
+
+    def _ask(self, path: str, method: str = "GET", body: bytes = b"") -> Any:
+        return asyncio.run(remote.ask(self._folder, path, method=method, body=body))

@@ -1,0 +1,130 @@
+"""The scenarios' pages in docs/, made from their definitions."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bookinfo_lab.scenarios.definitions import SCENARIOS, file_name
+from bookinfo_lab.scenarios.model import Browser, Generated, Manifest, Observation, Scaled, Scenario, Step, Traffic
+
+FOLDER = "docs/scenarios"
+MADE = "<!-- Made by `make docs` from lab/src/bookinfo_lab/scenarios/definitions: change that, not this. -->"
+
+
+def page(scenario: Scenario) -> str:
+    """A scenario for somebody who learns."""
+    return "\n".join(_page(scenario)) + "\n"
+
+
+def index() -> str:
+    """All scenarios, with what each teaches."""
+    rows = [
+        f"| {number} | [{scenario.title}]({file_name(scenario)}) | {scenario.teaches} |"
+        for number, scenario in enumerate(SCENARIOS, 1)
+    ]
+    return "\n".join([*INDEX_HEAD, "| | scenario | what it teaches |", "| --- | --- | --- |", *rows]) + "\n"
+
+
+INDEX_HEAD = (
+    MADE,
+    "# Scenarios",
+    "",
+    "Each is a lesson in steps: what to apply, what to send, and what must be seen then. All run in the lab, with no",
+    "cluster: start it with `make run` in one terminal, and type along in another.",
+    "",
+    "```",
+    "bookinfo scenario run canary            # the whole lesson, proved, and everything as it was afterwards",
+    "bookinfo scenario run canary --step 2   # go to step 2 and stay there",
+    "bookinfo verify                         # all of them",
+    "```",
+    "",
+    "`bookinfo verify` sends each step's traffic twice, with the rule and without it. A claim counts only if it holds",
+    "with the rule and does not hold without it; what holds either way is marked as such.",
+    "",
+)
+
+
+def write(folder: Path) -> None:
+    """Write all pages, and remove those of scenarios that are no more."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = _files()
+    for path in folder.glob("*.md"):
+        if path.name not in wanted:
+            path.unlink()
+    for name, text in wanted.items():
+        (folder / name).write_text(text)
+
+
+def stale(folder: Path) -> list[str]:
+    """The names of pages that are missing, too many, or not what the definitions say."""
+    wanted = _files()
+    found = {path.name: path.read_text() for path in folder.glob("*.md")}
+    return sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+
+
+def _files() -> dict[str, str]:
+    return {"README.md": index(), **{file_name(scenario): page(scenario) for scenario in SCENARIOS}}
+
+
+def _page(scenario: Scenario) -> Iterator[str]:
+    yield from (MADE, f"# {scenario.title}", "", scenario.teaches, "", scenario.text.strip(), "")
+    start = [*_commands("delete", scenario.without), *_commands("apply", scenario.given)]
+    if start:
+        yield from ("## Before the first step", "", "```", *start, "```", "")
+    for number, step in enumerate(scenario.steps, 1):
+        yield from _step(number, step)
+    yield from ("## Back to the start", "", "```", "bookinfo reset", "```", "")
+    yield from ("Proof, with all of the above:", "", "```", f"bookinfo verify {scenario.name}", "```", "")
+    yield from (
+        "In a cluster with Istio it is `kubectl apply` and `kubectl delete` instead of `bookinfo apply` and `delete`.",
+    )
+    if scenario.more:
+        yield from ("", scenario.more.strip())
+
+
+def _step(number: int, step: Step) -> Iterator[str]:
+    yield from (f"## {number}. {step.title}", "", step.text.strip(), "")
+    commands = [*_commands("delete", step.delete), *_commands("apply", step.apply)]
+    if commands:
+        yield from ("```", *commands, "```", "")
+    for observation in step.observations:
+        yield from _observation(observation)
+
+
+def _observation(observation: Observation) -> Iterator[str]:
+    yield f"Try it ({observation.traffic}):"
+    yield from ("", "```", *_try(observation.traffic), "```", "")
+    without = "before this step" if observation.against == "before" else "before the first step"
+    yield from ("| what must be seen | without the rule |", "| --- | --- |")
+    yield from (f"| {claim.expected} | not so {without} |" for claim in observation.shows)
+    yield from (f"| {claim.expected} | the same |" for claim in observation.keeps)
+    yield ""
+
+
+def _commands(verb: str, manifests: Sequence[Manifest]) -> Iterator[str]:
+    files: list[str] = []
+    for manifest in manifests:
+        match manifest:
+            case Generated():
+                yield f"{manifest.command} | bookinfo {verb} -f -"
+            case Scaled():
+                yield f"bookinfo scale {manifest.deployment} --replicas {manifest.replicas}"
+            case _:
+                files.append(manifest)
+    for file in files:
+        yield f"bookinfo {verb} -f {file}"
+
+
+def _try(traffic: Traffic) -> Iterator[str]:
+    options = ["-s"] + (["-X", traffic.method] if traffic.method != "GET" else [])
+    options += [option for name, value in traffic.headers for option in ("-H", f"{name}: {value}")]
+    bearer = f' -H "Authorization: Bearer $(cat {traffic.token})"' if traffic.token else ""
+    if not isinstance(traffic.caller, Browser):
+        yield f"bookinfo exec {traffic.caller} -- curl {shlex.join(options)}{bearer} {shlex.quote(traffic.url)}"
+        return
+    if traffic.caller.agent:
+        options += ["-A", traffic.caller.agent]
+    if traffic.caller.user:
+        yield f"curl -s -c jar.txt -d username={traffic.caller.user} http://localhost:8080/login"
+        options += ["-b", "jar.txt"]
+    yield f"curl {shlex.join(options)}{bearer} http://localhost:8080{traffic.url}"
