@@ -51,9 +51,13 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Leave redirects to whoever asked."""
 
 
-def send(plan: Plan) -> list[Result]:
-    """Send all of `plan`, in the order in which the requests were started. A failing request is a result, too."""
-    opener = urllib.request.build_opener(_NoRedirect)
+def send(plan: Plan, proxies: Mapping[str, str] | None = None) -> list[Result]:
+    """Send all of `plan`; a failing request is a result, too. The results are in the order of the requests.
+
+    `proxies` are URLs by scheme; None takes the environment's.
+    """
+    chosen = None if proxies is None else dict(proxies)
+    opener = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler(chosen))
     began = time.monotonic()
 
     def one(index: int) -> Result:
