@@ -45,7 +45,7 @@ def static(proxy: Workload | Gateway, config: ProxyConfig, static_clusters: Sequ
         "node": bootstrap.node(proxy),
         "static_resources": {
             "listeners": [_inline(listener, config) for listener in config.listeners],
-            "clusters": [*static_clusters, *(_inline_endpoints(cluster, config) for cluster in config.clusters)],
+            "clusters": [*static_clusters, *config.clusters],
         },
     }
 
@@ -63,13 +63,6 @@ def _inline(value: Any, config: ProxyConfig) -> Any:
     if isinstance(value, list):
         return [_inline(item, config) for item in value]
     return value
-
-
-def _inline_endpoints(cluster: Json, config: ProxyConfig) -> Json:
-    if cluster["name"] not in config.endpoints:
-        return cluster
-    rest = {key: item for key, item in cluster.items() if key != "eds_cluster_config"}
-    return {**rest, "type": "STATIC", "load_assignment": config.endpoints[cluster["name"]]}
 
 
 def _reason(output: str, code: int) -> str:

@@ -1,9 +1,10 @@
 """Envoy's configuration as files (xDS over the file system), replaced atomically.
 
-A file subscription of EDS, RDS or ECDS holds exactly one resource, so each has a file of its own; LDS and CDS are one
-file each. A change reaches a running Envoy in three steps, so that no request meets a cluster that is not there:
+A file subscription of RDS or ECDS holds exactly one resource, so each has a file of its own; LDS and CDS are one file
+each. Each subscription takes one of the user's inotify instances, so there are few. A change reaches a running Envoy in
+three steps, so that no request meets a cluster that is not there:
 
-1. `write` puts new endpoints and clusters before the routes that name them, and keeps clusters that went out of use;
+1. `write` puts new clusters before the routes that name them, and keeps clusters that went out of use;
 2. the caller waits until `progress` says that every proxy runs it (or rejects it);
 3. `prune` drops what went out of use.
 """
@@ -21,7 +22,6 @@ FOLDER = Path("xds")
 LISTENERS = FOLDER / "lds.json"
 CLUSTERS = FOLDER / "cds.json"
 ROUTES = FOLDER / "rds"
-ENDPOINTS = FOLDER / "eds"
 EXTENSIONS = FOLDER / "ecds"
 
 STATS_FILTER = r"(version_text|update_rejected|config_fail)$"
@@ -31,7 +31,6 @@ _TYPE = "type.googleapis.com/"
 _LISTENER = f"{_TYPE}envoy.config.listener.v3.Listener"
 _CLUSTER = f"{_TYPE}envoy.config.cluster.v3.Cluster"
 _ROUTE = f"{_TYPE}envoy.config.route.v3.RouteConfiguration"
-_ENDPOINT = f"{_TYPE}envoy.config.endpoint.v3.ClusterLoadAssignment"
 _EXTENSION = f"{_TYPE}envoy.config.core.v3.TypedExtensionConfig"
 
 Json = dict[str, Any]
@@ -44,7 +43,6 @@ class ProxyConfig:
     listeners: tuple[Json, ...]
     clusters: tuple[Json, ...]
     routes: Mapping[str, Json] = field(default_factory=dict)  # RouteConfiguration by name
-    endpoints: Mapping[str, Json] = field(default_factory=dict)  # ClusterLoadAssignment by cluster
     extensions: Mapping[str, Json] = field(default_factory=dict)  # a filter's typed configuration by name
 
 
@@ -71,11 +69,6 @@ def route_file(name: str) -> Path:
     return ROUTES / f"{name}.json"
 
 
-def endpoint_file(cluster: str) -> Path:
-    """Where the endpoints of `cluster` stand."""
-    return ENDPOINTS / f"{cluster}.json"
-
-
 def extension_file(name: str) -> Path:
     """Where the configuration of the HTTP filter `name` stands."""
     return EXTENSIONS / f"{name}.json"
@@ -84,9 +77,9 @@ def extension_file(name: str) -> Path:
 def write(folder: Path, config: ProxyConfig, version: str) -> bool:
     """Write `config` below a proxy's `folder` as `version`; files whose content is unchanged are left alone.
 
-    Returns whether anything changed. Clusters and endpoints that went out of use stay until `prune`.
+    Returns whether anything changed. Clusters that went out of use stay until `prune`.
     """
-    for subfolder in (ROUTES, ENDPOINTS, EXTENSIONS):
+    for subfolder in (ROUTES, EXTENSIONS):
         (folder / subfolder).mkdir(mode=0o700, parents=True, exist_ok=True)
     names = {cluster["name"] for cluster in config.clusters}
     retired = [cluster for cluster in _resources(folder / CLUSTERS) if cluster["name"] not in names]
@@ -94,7 +87,6 @@ def write(folder: Path, config: ProxyConfig, version: str) -> bool:
     # new cluster, so it comes last.
     new_routes = {name: route for name, route in config.routes.items() if not (folder / route_file(name)).exists()}
     changes = [
-        *(_put(folder / path, resources, version) for path, resources in _endpoints(config)),
         _put(folder / CLUSTERS, [{"@type": _CLUSTER, **cluster} for cluster in [*config.clusters, *retired]], version),
         *(_put(folder / path, resources, version) for path, resources in _extensions(config)),
         *(_put(folder / path, resources, version) for path, resources in _routes(new_routes)),
@@ -107,7 +99,7 @@ def write(folder: Path, config: ProxyConfig, version: str) -> bool:
 def prune(folder: Path, config: ProxyConfig, version: str) -> bool:
     """Drop what `config` no longer uses, once it is live. Returns whether anything was dropped."""
     changed = _put(folder / CLUSTERS, [{"@type": _CLUSTER, **cluster} for cluster in config.clusters], version)
-    for subfolder, used in ((ROUTES, config.routes), (ENDPOINTS, config.endpoints), (EXTENSIONS, config.extensions)):
+    for subfolder, used in ((ROUTES, config.routes), (EXTENSIONS, config.extensions)):
         for file in (folder / subfolder).glob("*.json"):
             if file.stem not in used:
                 file.unlink()
@@ -120,7 +112,7 @@ def versions(folder: Path, config: ProxyConfig) -> dict[str, str]:
     return {
         r"listener_manager\.lds": _version(folder / LISTENERS),
         r"cluster_manager\.cds": _version(folder / CLUSTERS),
-        **{rf"cluster\.{_stat(name)}": _version(folder / endpoint_file(name)) for name in config.endpoints},
+        **{rf".*\.{_stat(name)}": _version(folder / extension_file(name)) for name in config.extensions},
         **{rf"http\..+\.rds\.{_stat(name)}": _version(folder / route_file(name)) for name in config.routes},
     }
 
@@ -147,11 +139,6 @@ def progress(stats: str, expected: Mapping[str, str], rejected_before: Mapping[s
     )
     rejected = tuple(name for name, count in rejections(stats).items() if count > rejected_before.get(name, 0))
     return Progress(pending, rejected)
-
-
-def _endpoints(config: ProxyConfig) -> Iterator[tuple[Path, list[Json]]]:
-    for name, assignment in config.endpoints.items():
-        yield endpoint_file(name), [{"@type": _ENDPOINT, **assignment}]
 
 
 def _routes(routes: Mapping[str, Json]) -> Iterator[tuple[Path, list[Json]]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bookinfo_lab import bootstrap, xds
+from bookinfo_lab import bootstrap
 from bookinfo_lab.model.base import duration
 from bookinfo_lab.model.networking import (
     ClientTLS,
@@ -60,8 +60,13 @@ class _Target:
         return cluster_name(self.port.number, self.subset, self.host.name)
 
 
-def outbound(mesh: Mesh, proxy: Proxy, hosts: Iterable[Host]) -> Iterator[tuple[Json, Json | None]]:
-    """Each cluster that `proxy` can call, with its endpoints if they are files (DNS names stay in the cluster)."""
+def outbound(mesh: Mesh, proxy: Proxy, hosts: Iterable[Host]) -> Iterator[Json]:
+    """Each cluster that `proxy` can call, its endpoints included.
+
+    Istio sends endpoints by EDS. Over the file system each EDS subscription costs one of the user's inotify instances,
+    of which Linux grants 128, and an Envoy that gets none aborts: a handful of Envoys with all of Bookinfo's subsets
+    would use them up.
+    """
     for host in hosts:
         rule = destination_rule(mesh, proxy, host)
         for port in host.ports:
@@ -121,7 +126,7 @@ def hash_policy(hashed: ConsistentHash) -> Json:
     return {"connection_properties": {"source_ip": bool(hashed.use_source_ip)}}
 
 
-def _cluster(target: _Target) -> tuple[Json, Json | None]:
+def _cluster(target: _Target) -> Json:
     pool = target.policy.connection_pool or ConnectionPool()
     rendered: Json = {
         "name": target.name,
@@ -137,17 +142,9 @@ def _cluster(target: _Target) -> tuple[Json, Json | None]:
         # The called side knows its caller by this address. It cannot reach beyond this machine.
         rendered["upstream_bind_config"] = {"source_address": {"address": target.proxy.address, "port_value": 0}}
     if None in addresses:
-        dns = {"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED", "respect_dns_ttl": True}
-        return {**rendered, **dns, "load_assignment": _assignment(target)}, None
-    eds = {"eds_config": xds.source(xds.endpoint_file(target.name)), "service_name": target.name}
-    return {**rendered, "type": "EDS", "eds_cluster_config": eds}, _assignment(target)
-
-
-def _assignment(target: _Target) -> Json:
-    return {
-        "cluster_name": target.name,
-        "endpoints": [{"lb_endpoints": [_endpoint(endpoint) for endpoint in target.endpoints]}],
-    }
+        rendered |= {"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED", "respect_dns_ttl": True}
+    endpoints = [{"lb_endpoints": [_endpoint(endpoint) for endpoint in target.endpoints]}]
+    return {"type": "STATIC", **rendered, "load_assignment": {"cluster_name": target.name, "endpoints": endpoints}}
 
 
 def _endpoint(endpoint: Endpoint) -> Json:

@@ -72,12 +72,10 @@ def _config(
     own_clusters: list[Json],
     routes: list[Json],
 ) -> ProxyConfig:
-    outbound = list(clusters.outbound(mesh, proxy, hosts))
     return ProxyConfig(
         listeners=tuple(listening),
-        clusters=(*own_clusters, *(cluster for cluster, _ in outbound)),
+        clusters=(*own_clusters, *clusters.outbound(mesh, proxy, hosts)),
         routes={route["name"]: route for route in routes},
-        endpoints={cluster["name"]: assignment for cluster, assignment in outbound if assignment is not None},
         extensions={jwt.JWT_FILTER: jwt.filter_config(jwt.jwt_rules(mesh.rules, proxy))},
     )
 

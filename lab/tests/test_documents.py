@@ -1,0 +1,96 @@
+"""Reading manifests: what is taken, and how each mistake is told."""
+
+import pytest
+
+from bookinfo_lab.documents import MAX_BYTES, ManifestError, dotted, read_documents
+
+ONE = """
+apiVersion: v1
+kind: Service
+metadata:
+  name: reviews
+spec:
+  ports:
+    - port: 9080
+"""
+
+
+def test_documents_are_read_in_order_and_empty_ones_left_out() -> None:
+    documents = read_documents(f"---\n{ONE}\n---\n---\n{ONE.replace('reviews', 'ratings')}", "a.yaml")
+
+    assert [(document.kind, document.name, document.index) for document in documents] == [
+        ("Service", "reviews", 0),
+        ("Service", "ratings", 2),
+    ]
+
+
+def test_the_namespace_is_default_unless_the_document_names_one() -> None:
+    other = ONE.replace("name: reviews", "name: reviews\n  namespace: other")
+
+    assert [document.namespace for document in read_documents(f"{ONE}---{other}", "a.yaml")] == ["default", "other"]
+
+
+def test_a_list_is_flattened() -> None:
+    text = "apiVersion: v1\nkind: List\nitems:\n" + "".join(
+        f"  - {{apiVersion: v1, kind: Service, metadata: {{name: {name}}}}}\n" for name in ("a", "b")
+    )
+
+    assert [document.name for document in read_documents(text, "list.yaml")] == ["a", "b"]
+
+
+def test_what_looks_like_a_date_stays_text() -> None:
+    (document,) = read_documents(ONE + "  released: 2024-01-02\n", "a.yaml")
+
+    assert document.body["spec"]["released"] == "2024-01-02"
+
+
+def test_an_error_names_file_document_path_line_and_what_to_do() -> None:
+    (document,) = read_documents(ONE, "services.yaml")
+
+    error = document.error("port is wrong", ("spec", "ports", 0, "port"), "write another")
+
+    assert str(error) == (
+        "services.yaml: document 1 (Service reviews): spec.ports[0].port, line 8: port is wrong; write another"
+    )
+
+
+def test_a_path_is_written_as_people_do() -> None:
+    assert dotted(("spec", "http", 0, "route")) == "spec.http[0].route"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "holds no object"),
+        ("# nothing\n", "holds no object"),
+        ("a: [", "is not YAML"),
+        ("\x00", "is not YAML"),
+        ("%%%", "is not YAML"),
+        ("just words", "is text, not an object"),
+        ("- 1", "is a list, not an object"),
+        ("{kind: Service, metadata: {name: a}}", "has no apiVersion"),
+        ("{apiVersion: v1, metadata: {name: a}}", "has no kind"),
+        ("{apiVersion: v1, kind: Service}", "has no metadata"),
+        ("{apiVersion: v1, kind: Service, metadata: {}}", "has no metadata.name"),
+        ("{apiVersion: v1, kind: Service, metadata: {name: 7}}", "has no metadata.name"),
+        (ONE + "kind: Service\n", "the key 'kind' occurs twice at line 9"),
+        (ONE + "  8080: x\n", "the key 8080 is not text"),
+        (ONE + "#" * MAX_BYTES, "is larger than 4 MB"),
+        ("&a " + "[" * 5000, "is not YAML"),
+    ],
+)
+def test_what_is_no_manifest_is_refused_in_one_line(text: str, said: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        read_documents(text, "bad.yaml")
+
+    assert str(caught.value).startswith("bad.yaml: ")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_aliases_that_stand_for_millions_of_values_are_refused() -> None:
+    levels = ["l0: &l0 [x, x, x, x, x, x, x, x, x, x]"]
+    levels += [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 9)]
+
+    with pytest.raises(ManifestError, match="more than 200000 values"):
+        read_documents("\n".join(levels), "bomb.yaml")

@@ -1,0 +1,377 @@
+"""A small mesh of real Envoys, without the lab's supervisor: what a rule does is seen on the wire.
+
+productpage, reviews v1 and v2, two ratings and a plain workload, and a gateway; behind each sidecar a tiny application
+that tells what it received.
+"""
+
+import contextlib
+import http.client
+import itertools
+import json
+import os
+import shutil
+import socket
+import socketserver
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bookinfo_lab import addresses, bootstrap, ca, xds
+from bookinfo_lab import envoy as envoy_binary
+from bookinfo_lab.documents import read_documents
+from bookinfo_lab.errors import LabError
+from bookinfo_lab.model import Rules
+from bookinfo_lab.render import render
+from bookinfo_lab.render.listeners import OUTBOUND_PORT
+from bookinfo_lab.topology import TRUST_DOMAIN, Gateway, Secret, Service, ServicePort, Topology, Workload
+from bookinfo_lab.validate import validate
+
+PORT = 9080
+DEADLINE = 15.0
+
+GATEWAY_RULES = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+    - port: {number: 8080, name: http, protocol: HTTP}
+      hosts: ["*"]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: edge}
+spec:
+  hosts: ["*"]
+  gateways: [edge]
+  http:
+    - match: [{uri: {prefix: /}}]
+      route: [{destination: {host: productpage}}]
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, and how long it took."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+    seconds: float
+
+    @property
+    def seen(self) -> Any:
+        """What the application says that it received: name, path, method, headers."""
+        return json.loads(self.body)
+
+
+@dataclass
+class App:
+    """What a workload runs: /status/N answers N, /sleep/S takes S seconds, /flaky answers 503 and 200 in turn."""
+
+    name: str
+    requests: list[str] = field(default_factory=list)
+    always: int | None = None  # a status for every request
+
+    def __post_init__(self) -> None:
+        self.flaky = itertools.cycle((503, 200))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    app: App
+
+    def answer(self) -> None:
+        self.app.requests.append(self.path)
+        path = self.path.partition("?")[0].split("/")
+        if path[1] == "sleep":
+            time.sleep(float(path[2]))
+        status = int(path[2]) if path[1] == "status" else next(self.app.flaky) if path[1] == "flaky" else 200
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        seen = {"name": self.app.name, "path": self.path, "method": self.command, "headers": headers}
+        body = json.dumps(seen).encode()
+        self.send_response(self.app.always or status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_OPTIONS = answer  # noqa: N815  # the base class names them
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def address_string(self) -> str:
+        return "unix"
+
+
+class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+class _TCPServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+def _handler(app: App) -> type[_Handler]:
+    return type("Handler", (_Handler,), {"app": app})
+
+
+class Connection:
+    """One connection that is kept open, to a proxy or straight to an address."""
+
+    def __init__(self, address: str, port: int, base: str = "") -> None:
+        self._connection = http.client.HTTPConnection(address, port, timeout=DEADLINE)
+        self._base = base
+        self._connection.connect()
+        self._socket = self._connection.sock
+
+    def get(self, path: str = "/", method: str = "GET", **headers: str) -> Answer:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self._connection.sock is None:
+            self._connection.connect()
+        started = time.monotonic()
+        self._connection.request(method, self._base + path, headers=named)
+        response = self._connection.getresponse()
+        body = response.read().decode()
+        answered = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, answered, body, time.monotonic() - started)
+
+    @property
+    def still_the_first(self) -> bool:
+        """Whether no other connection was opened since."""
+        return self._connection.sock in (self._socket, None)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class MeshOnTheWire:
+    """Real Envoys for a small topology, and the rules that they run."""
+
+    def __init__(self, envoy: Path, root: Path, network: addresses.AddressRange) -> None:
+        self._envoy = envoy
+        self._root = root
+        self._versions = itertools.count(1)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._servers: list[socketserver.BaseServer] = []
+        self._authority = ca.create_authority(TRUST_DOMAIN)
+        self.apps: dict[str, App] = {}
+        self.collector = App("collector")
+        self.network = network
+        self.edge = network.take()
+        self.topology = self._topology(network)
+
+    def _topology(self, network: addresses.AddressRange) -> Topology:
+        def workload(app: str, version: str, number: int = 1, *, sidecar: bool = True) -> Workload:
+            return Workload(
+                name=f"{app}-{version}-{number}",
+                deployment=f"{app}-{version}",
+                namespace="default",
+                labels={"app": app, "version": version},
+                service_account=f"bookinfo-{app}",
+                address=network.take(),
+                ports={"http": PORT},
+                sidecar=sidecar,
+            )
+
+        def service(app: str) -> Service:
+            return Service(app, "default", (ServicePort(PORT, "http", "http"),), {"app": app})
+
+        names = ("productpage", "reviews", "ratings", "plain", "outside")
+        return Topology(
+            services=tuple(service(name) for name in names),
+            workloads=(
+                workload("productpage", "v1"),
+                workload("reviews", "v1"),
+                workload("reviews", "v2"),
+                workload("ratings", "v1", 1),
+                workload("ratings", "v1", 2),
+                workload("plain", "v1", sidecar=False),
+            ),
+            gateways=(
+                Gateway(
+                    "gateway", "istio-system", {"istio": "ingressgateway"}, "edge", self.edge, {8080: (self.edge, 8080)}
+                ),
+            ),
+            secrets=(Secret("outside-ca", "default", {}),),
+            collector=(self.edge, 4318),
+        )  # fmt: skip
+
+    def start(self) -> None:
+        self.serve_tcp(self.collector, self.edge, 4318)
+        for workload in self.topology.workloads:
+            app = self.apps[workload.name] = App(workload.name)
+            if workload.sidecar:
+                folder = self._prepared(workload)
+                server = _UnixServer(str(folder / bootstrap.APP_SOCKET), _handler(app))
+                self._run(server)
+            else:
+                self.serve_tcp(app, workload.address, PORT)
+        self._prepared(self.topology.gateways[0])
+        self.write("")
+        for proxy in self._proxies():
+            folder = self._root / proxy.name
+            with (folder / "envoy.log").open("wb") as log:
+                self._processes.append(
+                    subprocess.Popen([self._envoy, *bootstrap.arguments()], cwd=folder, stdout=log, stderr=log)
+                )
+        self._wait_live({})
+
+    def stop(self) -> None:
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.wait(DEADLINE)
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+
+    def serve_tcp(self, app: App, address: str, port: int, context: ssl.SSLContext | None = None) -> None:
+        """An application outside the mesh."""
+        server = _TCPServer((address, port), _handler(app))
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        self._run(server)
+
+    def write(self, rules: str) -> None:
+        """Render `rules` (beside the gateway's own) and write them, without waiting."""
+        documents = read_documents(f"{GATEWAY_RULES}\n---\n{rules}", "test.yaml")
+        self.configs = render(self.topology, Rules.parse(documents))
+        for name, config in self.configs.items():
+            xds.write(self._root / name, config, str(next(self._versions)))
+
+    def apply(self, rules: str) -> None:
+        """Make `rules` what holds, and return when every proxy runs them."""
+        before = {proxy.name: xds.rejections(self.stats(proxy.name)) for proxy in self._proxies()}
+        self.write(rules)
+        self._wait_live(before)
+        for name, config in self.configs.items():
+            xds.prune(self._root / name, config, str(next(self._versions)))
+        self._wait_live(before)
+
+    def refusal(self, rules: str, name: str) -> str | None:
+        """What Envoy says to `rules` for the proxy `name`, without running them."""
+        configs = render(self.topology, Rules.parse(read_documents(rules, "test.yaml")))
+        proxy = next(proxy for proxy in self._proxies() if proxy.name == name)
+        clusters = [bootstrap.collector_cluster(self.topology.collector)] if self.topology.collector else []
+        return validate(self._envoy, proxy, configs[name], self._root / name, clusters)
+
+    def workload(self, name: str) -> Workload:
+        return next(workload for workload in self.topology.workloads if workload.name == name)
+
+    def connect(self, caller: str, host: str, port: int = PORT) -> Connection:
+        """A connection from `caller`'s application to its sidecar, for calls of `host`."""
+        return Connection(self.workload(caller).address, OUTBOUND_PORT, f"http://{host}:{port}")
+
+    def call(
+        self, host: str, path: str = "/", caller: str = "productpage-v1-1", port: int = PORT, **options: str
+    ) -> Answer:
+        """One request of `caller`'s application through its sidecar."""
+        with contextlib.closing(self.connect(caller, host, port)) as connection:
+            return connection.get(path, **options)
+
+    def calls(self, count: int, host: str, path: str = "/", **options: str) -> Counter[str]:
+        """Which instance answered each of `count` requests on one connection (a status, if none did)."""
+        with contextlib.closing(self.connect("productpage-v1-1", host)) as connection:
+            answers = [connection.get(path, **options) for _ in range(count)]
+        return Counter(a.seen["name"] if a.status == 200 else str(a.status) for a in answers)
+
+    def direct(self, name: str) -> Connection:
+        """A plaintext connection to a workload's own address, from outside the mesh."""
+        return Connection(self.workload(name).address, PORT)
+
+    def enter(self, path: str = "/", method: str = "GET", **headers: str) -> Answer:
+        """One request from outside through the gateway."""
+        with contextlib.closing(Connection(self.edge, 8080)) as connection:
+            return connection.get(path, method, **headers)
+
+    def stats(self, name: str) -> str:
+        """The statistics of a proxy that tell what it runs."""
+        return self.admin(name, f"/stats?filter={xds.STATS_FILTER}")
+
+    def admin(self, name: str, path: str) -> str:
+        connection = http.client.HTTPConnection("admin", timeout=DEADLINE)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        with contextlib.closing(connection):
+            connection.sock.connect(str(self._root / name / bootstrap.ADMIN_SOCKET))
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+
+    def log(self, name: str) -> str:
+        """What a proxy has written."""
+        return (self._root / name / "envoy.log").read_text()
+
+    def _proxies(self) -> list[Workload | Gateway]:
+        return [*(workload for workload in self.topology.workloads if workload.sidecar), *self.topology.gateways]
+
+    def _prepared(self, proxy: Workload | Gateway) -> Path:
+        folder = self._root / proxy.name
+        folder.mkdir(mode=0o700)
+        ca.issue(self._authority, proxy.spiffe_id, folder / bootstrap.TLS_FOLDER)
+        assert self.topology.collector is not None
+        content = bootstrap.bootstrap(proxy, [bootstrap.collector_cluster(self.topology.collector)])
+        (folder / bootstrap.FILE).write_text(json.dumps(content))
+        return folder
+
+    def _run(self, server: socketserver.BaseServer) -> None:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self._servers.append(server)
+
+    def _wait_live(self, before: dict[str, dict[str, int]]) -> None:
+        deadline = time.monotonic() + DEADLINE
+        for proxy in self._proxies():
+            expected = xds.versions(self._root / proxy.name, self.configs[proxy.name])
+            while True:
+                with contextlib.suppress(OSError):
+                    progress = xds.progress(self.stats(proxy.name), expected, before.get(proxy.name, {}))
+                    assert not progress.rejected, (
+                        f"{proxy.name} rejects {progress.rejected}: {self.log(proxy.name)[-2000:]}"
+                    )
+                    if progress.live:
+                        break
+                assert time.monotonic() < deadline, f"{proxy.name} is not live: {self.log(proxy.name)[-2000:]}"
+                time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def _running_mesh() -> Iterator[MeshOnTheWire]:
+    try:
+        envoy = envoy_binary.find(os.environ)
+    except LabError as error:
+        if os.environ.get("BOOKINFO_TEST_ALL"):
+            raise
+        pytest.skip(str(error))
+    root = Path(tempfile.mkdtemp(prefix="mesh-"))  # short: the tests reach sockets in it by their whole path
+    network = addresses.reserve(str(root))
+    mesh = MeshOnTheWire(envoy, root, network)
+    try:
+        mesh.start()
+        yield mesh
+    finally:
+        mesh.stop()
+        network.close()
+        shutil.rmtree(root)
+
+
+@pytest.fixture
+def mesh(_running_mesh: MeshOnTheWire) -> Iterator[MeshOnTheWire]:
+    """The mesh, with no rules and nothing remembered."""
+    for app in _running_mesh.apps.values():
+        app.requests.clear()
+    yield _running_mesh
+    for app in _running_mesh.apps.values():
+        app.always = None
+    _running_mesh.apply("")
