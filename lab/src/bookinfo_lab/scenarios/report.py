@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
-from bookinfo_lab.scenarios.runner import BAD, Judged
+from bookinfo_lab.scenarios.runner import Judged
 
 _WIDTHS = (5, 44, 46, 38)
 _COLUMNS = ("step", "expected", "seen", "without the rule", "result")
@@ -36,10 +36,10 @@ def summary(judged: Sequence[Judged], seconds: float) -> str:
 
 def as_json(judged: Iterable[Judged], seconds: float) -> str:
     """The whole run for programs."""
-    rows = [asdict(row) for row in judged]
-    return json.dumps(
-        {"seconds": round(seconds, 1), "failed": sum(row.bad for row in judged), "claims": rows}, indent=2
-    )
+    rows = list(judged)
+    failed = sum(row.bad for row in rows)
+    found = {"seconds": round(seconds, 1), "failed": failed, "claims": [asdict(row) for row in rows]}
+    return json.dumps(found, indent=2)
 
 
 def _wrapped(cells: tuple[str, str, str, str, str]) -> Iterator[str]:

@@ -18,7 +18,6 @@ LOG_FLUSH = 2.0
 _POLL = 0.2
 
 Outcome = Literal["holds", "fails", "holds without its rule", "not checked"]
-BAD = ("fails", "holds without its rule")
 Report = Callable[[str], None]
 
 
@@ -39,7 +38,7 @@ class Judged:
     @property
     def bad(self) -> bool:
         """Whether it speaks against the mesh, or against the claim."""
-        return self.outcome in BAD
+        return self.outcome in ("fails", "holds without its rule")
 
 
 @dataclass(frozen=True)
