@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +34,11 @@ class Service:
         """GET on a connection of its own."""
         with self.client() as client:
             return client.get(path)
+
+    def listens(self) -> bool:
+        """Whether a connection is taken; asked without httpx, which leaks a Unix socket that is refused."""
+        with socket.socket(socket.AF_UNIX if self.uds else socket.AF_INET) as sock:
+            return sock.connect_ex(self.uds or ("127.0.0.1", int(self.url.rpartition(":")[2]))) == 0
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)
@@ -69,7 +73,7 @@ def launch(tmp_path: Path, free_port: int) -> Iterator[Launch]:
     started: list[subprocess.Popen[bytes]] = []
 
     def _launch(name: str, **variables: object) -> Service:
-        variables = {"PORT": free_port} | variables
+        variables = {"PORT": free_port, "DRAIN_SECONDS": 0} | variables
         log = tmp_path / f"{name}-{len(started)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -83,9 +87,8 @@ def launch(tmp_path: Path, free_port: int) -> Iterator[Launch]:
         service = Service(process, f"http://127.0.0.1:{variables['PORT']}", log, uds)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            with suppress(httpx.TransportError):
-                if service.get("/readyz").status_code == 200:
-                    return service
+            if service.listens() and service.get("/readyz").status_code == 200:
+                return service
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)
         pytest.fail(f"{name} is not ready after {START_SECONDS} s: {log.read_text()}")
@@ -93,8 +96,12 @@ def launch(tmp_path: Path, free_port: int) -> Iterator[Launch]:
     yield _launch
     for process in started:
         if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
             process.kill()
-        process.wait(STOP_SECONDS)
+            process.wait()
 
 
 @pytest.fixture

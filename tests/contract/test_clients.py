@@ -9,18 +9,14 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 
-from bookinfo_chassis.client import Upstream
 from bookinfo_details.app import create_app as create_details
 from bookinfo_details.settings import Settings as DetailsSettings
 from bookinfo_productpage.app import create_app as create_productpage
-from bookinfo_productpage.backends import Backends
 from bookinfo_productpage.settings import Settings as ProductpageSettings
 from bookinfo_ratings.app import create_app as create_ratings
 from bookinfo_ratings.settings import Settings as RatingsSettings
 from bookinfo_reviews.app import create_app as create_reviews
-from bookinfo_reviews.ratings_client import RatingsClient
 from bookinfo_reviews.settings import Settings as ReviewsSettings
 
 REVIEWS = ["v1", "v2", "v3"]
@@ -67,15 +63,11 @@ class Mesh(httpx.AsyncBaseTransport):
         return self.run(scenario)
 
 
-def upstream(mesh: Mesh, name: str) -> Upstream:
-    return Upstream(f"http://{name}:9080", mesh, 5)
-
-
 # --- reviews asks ratings ---------------------------------------------------------------------------------------------
 
 
 def ratings_seen_by_reviews(mesh: Mesh) -> Any:
-    return mesh.run(lambda: RatingsClient(upstream(mesh, "ratings")).ratings(0))
+    return mesh.run(lambda: mesh.apps["reviews"].state.ratings.ratings(0))
 
 
 def test_reviews_understands_ratings() -> None:
@@ -88,7 +80,7 @@ def test_reviews_sees_what_was_posted_to_ratings() -> None:
     async def scenario() -> Any:
         async with httpx.AsyncClient(transport=mesh) as client:
             await client.post("http://ratings:9080/ratings/0", json={"Reviewer1": 1, "Reviewer2": 2})
-        return await RatingsClient(upstream(mesh, "ratings")).ratings(0)
+        return await mesh.apps["reviews"].state.ratings.ratings(0)
 
     assert mesh.run(scenario) == {"Reviewer1": 1, "Reviewer2": 2}
 
@@ -104,14 +96,14 @@ def test_reviews_takes_an_injected_fault_for_missing() -> None:
 # --- productpage asks details, reviews and ratings --------------------------------------------------------------------
 
 
-def backends(mesh: Mesh) -> Backends:
-    urls = {name: f"http://{name}:9080" for name in ("details", "reviews", "ratings")}
-    return Backends(urls, mesh, CollectorRegistry())
+def ask(mesh: Mesh, backend: str, product_id: int = 0) -> Any:
+    """What productpage's own client makes of a backend's answer."""
+    return mesh.run(lambda: getattr(mesh.apps["productpage"].state.backends, backend).get(product_id, []))
 
 
 def test_productpage_understands_details() -> None:
     mesh = Mesh()
-    answer = mesh.run(lambda: backends(mesh).details.get(0, []))
+    answer = ask(mesh, "details", 0)
     assert (answer.status, len(answer.content)) == (200, 178)
     assert answer.model is not None
     assert (answer.model.publisher, answer.model.isbn_13) == ("PublisherA", "123-1234567890")
@@ -120,7 +112,7 @@ def test_productpage_understands_details() -> None:
 @pytest.mark.parametrize("version", REVIEWS)
 def test_productpage_understands_every_build_of_reviews(version: str) -> None:
     mesh = Mesh(reviews=version)
-    answer = mesh.run(lambda: backends(mesh).reviews.get(0, []))
+    answer = ask(mesh, "reviews", 0)
     assert answer.model is not None
     assert answer.model.podname == f"reviews-{version}-pod"
     stars = [review.rating and (review.rating.stars, review.rating.color) for review in answer.model.reviews]
@@ -129,7 +121,7 @@ def test_productpage_understands_every_build_of_reviews(version: str) -> None:
 
 def test_productpage_understands_that_ratings_are_missing() -> None:
     mesh = Mesh(reviews="v2", ratings="v-faulty", faulty_percent=100)
-    answer = mesh.run(lambda: backends(mesh).reviews.get(0, []))
+    answer = ask(mesh, "reviews", 0)
     assert answer.model is not None
     assert [review.rating and review.rating.error for review in answer.model.reviews] == [
         "Ratings service is currently unavailable"
@@ -138,7 +130,7 @@ def test_productpage_understands_that_ratings_are_missing() -> None:
 
 def test_productpage_understands_ratings() -> None:
     mesh = Mesh()
-    answer = mesh.run(lambda: backends(mesh).ratings.get(7, []))
+    answer = ask(mesh, "ratings", 7)
     assert answer.model is not None
     assert answer.content == b'{"id":7,"ratings":{"Reviewer1":5,"Reviewer2":4}}'
 

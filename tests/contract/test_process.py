@@ -1,0 +1,317 @@
+"""Services as processes: how they listen, refuse, drain and end."""
+
+import json
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bookinfo_chassis.server import listen
+
+Launch = Callable[..., Any]
+Refused = Callable[..., tuple[int, str]]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Poll until `condition` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def refuses_connections(service: Any) -> bool:
+    try:
+        service.get("/livez")
+    except httpx.TransportError:
+        return True
+    return False
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+def test_after_sigterm_a_service_is_unready_and_alive_and_serves_new_connections_while_it_drains(
+    launch: Launch,
+) -> None:
+    ratings = launch("ratings", DRAIN_SECONDS=2)
+    began = time.monotonic()
+    ratings.signal()
+    wait_for(lambda: ratings.get("/readyz").status_code == 503, seconds=1.5)
+    served = 0
+    while time.monotonic() - began < 1.5:
+        answer = ratings.get("/ratings/0")
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        assert ratings.get("/livez").status_code == 200
+        served += 1
+    assert served > 1
+    assert ratings.exit_code() == 0
+    assert 2 <= time.monotonic() - began < 10
+    assert refuses_connections(ratings)
+
+
+@pytest.mark.parametrize("name", ["productpage", "details", "reviews", "ratings"])
+def test_every_service_ends_with_0_after_a_signal(launch: Launch, name: str) -> None:
+    service = launch(name, VERSION="v2" if name in {"details", "reviews"} else "v1")
+    began = time.monotonic()
+    service.signal(signal.SIGINT if name == "ratings" else signal.SIGTERM)
+    assert service.exit_code() == 0
+    assert time.monotonic() - began < 5
+    assert "Traceback" not in service.log.read_text()
+
+
+def test_what_is_in_flight_when_the_listener_closes_is_finished(launch: Launch) -> None:
+    ratings = launch("ratings", DRAIN_SECONDS=0, FAULT_DELAY_MS=1500)
+    answers: list[httpx.Response] = []
+    call = threading.Thread(target=lambda: answers.append(ratings.get("/ratings/0")))
+    call.start()
+    wait_for(lambda: "http_requests_in_flight 1.0" in ratings.get("/metrics").text)
+    ratings.signal()
+    wait_for(lambda: refuses_connections(ratings), seconds=1.4)
+    assert not answers
+    call.join(10)
+    assert [answer.status_code for answer in answers] == [200]
+    assert ratings.exit_code() == 0
+
+
+def test_what_hangs_does_not_hold_the_end_up_for_10_seconds(launch: Launch) -> None:
+    ratings = launch("ratings", DRAIN_SECONDS=0.5, FAULT_DELAY_MS=60_000)
+
+    def call() -> None:
+        with suppress(httpx.TransportError):
+            ratings.get("/ratings/0")
+
+    threading.Thread(target=call, daemon=True).start()
+    wait_for(lambda: "http_requests_in_flight 1.0" in ratings.get("/metrics").text)
+    began = time.monotonic()
+    ratings.signal()
+    assert ratings.exit_code() == 0
+    assert time.monotonic() - began < 10
+
+
+def test_a_second_signal_stops_at_once(launch: Launch) -> None:
+    ratings = launch("ratings", DRAIN_SECONDS=60)
+    ratings.signal()
+    wait_for(lambda: ratings.get("/readyz").status_code == 503)
+    began = time.monotonic()
+    ratings.signal()
+    assert ratings.exit_code() == 0
+    assert time.monotonic() - began < 5
+
+
+def test_a_kept_alive_connection_is_closed_by_the_drain_and_not_cut(launch: Launch) -> None:
+    ratings = launch("ratings", DRAIN_SECONDS=2)
+    with ratings.client() as client:
+        assert "connection" not in client.get("/ratings/0").headers
+        ratings.signal()
+        wait_for(lambda: ratings.get("/readyz").status_code == 503)
+        assert client.get("/ratings/0").headers["connection"] == "close"
+        assert client.get("/ratings/0").status_code == 200
+    assert ratings.exit_code() == 0
+
+
+# --- the start --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "variables", "line"),
+    [
+        ("productpage", {"SESSION_SECRET": "hunter2"}, "productpage: SESSION_SECRET: at least 16 characters"),
+        ("details", {"DO_NOT_ENCRYPT": "perhaps"}, "details: DO_NOT_ENCRYPT: input should be a valid boolean"),
+        ("reviews", {"VERSION": "v4"}, "reviews: VERSION: input should be 'v1', 'v2' or 'v3' (got 'v4')"),
+        ("ratings", {"SERVICE_VERSION": "v2-mysql"}, "ratings: SERVICE_VERSION: input should be 'v1', 'v-faulty'"),
+        ("ratings", {"HOST": "no-such-host.invalid"}, "ratings: HOST, PORT: cannot listen on no-such-host.invalid"),
+        ("ratings", {"HOST": "192.0.2.1"}, "ratings: HOST, PORT: cannot listen on 192.0.2.1 port 9080: Cannot assign"),
+        ("ratings", {"UDS": "/no/such/folder/socket"}, "ratings: UDS: its folder does not exist or is not writable"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_ends_the_start_with_one_line_and_78(
+    refused: Refused, name: str, variables: dict[str, str], line: str
+) -> None:
+    code, error = refused(name, **variables)
+    assert code == 78
+    assert error.startswith(line)
+    assert error.count("\n") == 1
+    assert "hunter2" not in error
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_a_port_in_use_ends_the_start_with_one_line(refused: Refused, family: socket.AddressFamily) -> None:
+    with socket.socket(family) as taken:
+        if family is socket.AF_INET6:
+            taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, error = refused("ratings", PORT=port)
+    address = "::" if family is socket.AF_INET6 else "0.0.0.0"
+    assert (code, error) == (
+        78,
+        f"ratings: HOST, PORT: cannot listen on {address} port {port}: Address already in use\n",
+    )
+
+
+def test_what_cannot_be_opened_at_the_start_is_no_success(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    code, error = refused("ratings", UDS=tmp_path / "s")
+    assert code != 0
+    assert "UDS: there is something else than a socket" in error
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------
+
+
+def reachable(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [(None, {"127.0.0.1", "::1"}), ("127.0.0.1", {"127.0.0.1"})],
+)
+def test_a_service_listens_on_ipv4_and_ipv6_or_where_it_is_told(
+    launch: Launch, free_port: int, host: str | None, expected: set[str]
+) -> None:
+    launch("ratings", **({"HOST": host} if host else {}))
+    assert {address for address in ("127.0.0.1", "::1") if reachable(address, free_port)} == expected
+
+
+def test_ipv6_alone_when_it_is_told(free_port: int) -> None:
+    (sock,) = listen("::", free_port)
+    with sock:
+        sock.listen()
+        assert not reachable("127.0.0.1", free_port)
+        assert reachable("::1", free_port)
+
+
+@pytest.fixture
+def _no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.socket
+
+    class WithoutIPv6(real):  # type: ignore[misc, valid-type]
+        def __init__(self, family: int = socket.AF_INET, *rest: Any, **more: Any) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(97, "Address family not supported by protocol")
+            super().__init__(family, *rest, **more)
+
+    monkeypatch.setattr(socket, "socket", WithoutIPv6)
+
+
+@pytest.mark.usefixtures("_no_ipv6")
+def test_where_ipv6_is_off_ipv4_alone_is_listened_on(free_port: int) -> None:
+    sockets = listen(None, free_port)
+    assert [sock.getsockname() for sock in sockets] == [("0.0.0.0", free_port)]
+    for sock in sockets:
+        sock.close()
+
+
+@pytest.fixture
+def uds() -> Iterator[Path]:
+    """A path for a socket: shorter than pytest's own, which may be too long for one."""
+    with tempfile.TemporaryDirectory(prefix="bookinfo-") as folder:
+        yield Path(folder) / "service.sock"
+
+
+def test_a_unix_socket_instead_of_a_port(launch: Launch, uds: Path, free_port: int) -> None:
+    ratings = launch("ratings", UDS=uds)
+    assert ratings.get("/ratings/7").content == b'{"id":7,"ratings":{"Reviewer1":5,"Reviewer2":4}}'
+    assert not reachable("127.0.0.1", free_port)
+
+
+def test_a_unix_socket_that_a_killed_service_left_behind_is_taken(launch: Launch, uds: Path) -> None:
+    first = launch("ratings", UDS=uds)
+    first.signal(signal.SIGKILL)
+    first.exit_code()
+    assert uds.exists()
+    assert launch("ratings", UDS=uds).get("/health").status_code == 200
+
+
+def test_https_claimed_on_the_unix_socket_is_believed(launch: Launch, uds: Path) -> None:
+    productpage = launch("productpage", UDS=uds)
+    with productpage.client() as client:
+        answer = client.post("/login", data={"username": "jason"}, headers={"x-forwarded-proto": "https"})
+    assert answer.status_code == 302
+    assert "Secure" in answer.headers["set-cookie"]
+
+
+def test_https_is_believed_from_istios_sidecar_and_loopback_and_not_from_others(launch: Launch) -> None:
+    productpage = launch("productpage")
+    secure = {}
+    for source in ("127.0.0.1", "127.0.0.6", "127.0.0.7"):
+        with httpx.Client(transport=httpx.HTTPTransport(local_address=source)) as client:
+            answer = client.post(
+                f"{productpage.url}/login", data={"username": "jason"}, headers={"x-forwarded-proto": "https"}
+            )
+        secure[source] = "Secure" in answer.headers["set-cookie"]
+    assert secure == {"127.0.0.1": True, "127.0.0.6": True, "127.0.0.7": False}
+
+
+# --- on the wire ------------------------------------------------------------------------------------------------------
+
+
+def exchange(port: int, request: bytes) -> bytes:
+    """Send raw bytes and read until the service closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        sock.sendall(request)
+        received = b""
+        while chunk := sock.recv(65536):
+            received += chunk
+        return received
+
+
+def test_raw_http(launch: Launch, free_port: int) -> None:
+    launch("ratings")
+    head = exchange(free_port, b"HEAD /ratings/0 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"content-length: 48" in head
+    assert head.endswith(b"\r\n\r\n")
+    assert b"\r\nserver:" not in head.lower()
+
+    two = b"GET /ratings/1 HTTP/1.1\r\nhost: x\r\n\r\nGET /ratings/2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    answers = exchange(free_port, two)
+    assert (answers.count(b'{"id":1,'), answers.count(b'{"id":2,')) == (1, 1)
+
+    for broken in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n"):
+        assert exchange(free_port, broken).startswith(b"HTTP/1.1 400 Bad Request")
+
+    big = b"POST /ratings/0 HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 65537\r\n\r\n" + b" " * 65537
+    assert b'{"error":"please provide valid ratings JSON"}' in exchange(free_port, big)
+
+
+def test_logs_are_json_lines_that_name_service_version_and_request(launch: Launch) -> None:
+    ratings = launch("ratings", ACCESS_LOG=1, VERSION="v-faulty")
+    with ratings.client() as client:
+        client.get("/ratings/x", headers={"x-request-id": "r-1"})
+    ratings.signal()
+    ratings.exit_code()
+    lines = [json.loads(line) for line in ratings.log.read_text().splitlines()]
+    assert {line["service"] for line in lines} == {"ratings"}
+    assert {line["version"] for line in lines} == {"v-faulty"}
+    (access,) = [line for line in lines if line["logger"] == "bookinfo.access"]
+    assert access["request_id"] == "r-1"
+    assert access["message"].startswith("GET /ratings/x 400 ")
+
+
+def test_a_client_that_goes_away_in_the_middle_of_its_body_is_no_crash(launch: Launch, free_port: int) -> None:
+    ratings = launch("ratings")
+    with socket.create_connection(("127.0.0.1", free_port)) as sock:
+        sock.sendall(b"POST /ratings/0 HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        wait_for(lambda: "http_requests_in_flight 1.0" in ratings.get("/metrics").text)
+    wait_for(lambda: "http_requests_in_flight 0.0" in ratings.get("/metrics").text)
+    ratings.signal()
+    ratings.exit_code()
+    log = ratings.log.read_text()
+    assert "went away" in log
+    assert "Traceback" not in log
