@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
 
 DENIED = (403, "RBAC: access denied")
+REFUSED = (OSError, http.client.HTTPException)
 ISSUER = "https://tokens.example"
 
 
@@ -107,10 +108,7 @@ def test_strict_refuses_plaintext_at_every_workload(mesh: Mesh) -> None:
 
     for workload in mesh.topology.workloads:
         if workload.sidecar:
-            with (
-                contextlib.closing(mesh.direct(workload.name)) as connection,
-                pytest.raises((OSError, http.client.HTTPException)),
-            ):
+            with contextlib.closing(mesh.direct(workload.name)) as connection, pytest.raises(REFUSED):
                 connection.get()
     assert mesh.call("reviews").status == 200
 
@@ -121,7 +119,7 @@ def test_strict_reaches_a_plaintext_connection_that_is_open(mesh: Mesh) -> None:
         mesh.apply(peers("STRICT"))
         try:
             answer = connection.get()
-        except (OSError, http.client.HTTPException):
+        except REFUSED:
             return  # closed: refused as well
         assert connection.still_the_first
         assert verdict(answer) == DENIED

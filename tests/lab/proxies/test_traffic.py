@@ -3,6 +3,7 @@
 import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -158,7 +159,8 @@ def test_a_request_tells_which_attempt_it_is(mesh: Mesh) -> None:
 
 
 def test_a_delay_and_an_abort_happen_in_that_order_and_the_abort_is_not_retried(mesh: Mesh) -> None:
-    fault = "fault: {delay: {fixedDelay: 0.3s, percentage: {value: 100}}, abort: {httpStatus: 418, percentage: {value: 100}}}"
+    always = "percentage: {value: 100}"
+    fault = f"fault: {{delay: {{fixedDelay: 0.3s, {always}}}, abort: {{httpStatus: 418, {always}}}}}"
     mesh.apply(routed(f"[{{{fault}, retries: {{attempts: 3, retryOn: '418'}}, route: [{to('v1')}]}}]"))
 
     answer = mesh.call("reviews")
@@ -285,11 +287,8 @@ def test_what_does_not_fit_a_connection_pool_is_503_at_once(mesh: Mesh) -> None:
 
 
 def test_a_sick_instance_is_ejected_and_comes_back(mesh: Mesh) -> None:
-    mesh.apply(
-        policy(
-            "{outlierDetection: {consecutive5xxErrors: 3, interval: 0.1s, baseEjectionTime: 0.5s, maxEjectionPercent: 100}}"
-        )
-    )
+    times = "interval: 0.1s, baseEjectionTime: 0.5s"
+    mesh.apply(policy(f"{{outlierDetection: {{consecutive5xxErrors: 3, {times}, maxEjectionPercent: 100}}}}"))
     mesh.apps["ratings-v1-1"].always = 500
 
     seen = mesh.calls(60, "ratings")
@@ -332,6 +331,39 @@ def test_20_applies_under_load_lose_no_request(mesh: Mesh) -> None:
 
     assert failures == []
     assert total > 100
+
+
+def test_instances_come_and_go_under_load_without_a_lost_request(mesh: Mesh) -> None:
+    """A cluster whose endpoints change is replaced; what is in flight on the old one ends there."""
+    whole = mesh.topology
+    failures: list[int] = []
+    done = False
+
+    def load() -> None:
+        with contextlib.closing(mesh.connect("productpage-v1-1", "ratings")) as connection:
+            while not done:
+                status = connection.get("/sleep/0.05").status
+                if status != 200:
+                    failures.append(status)
+
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            loads = [pool.submit(load) for _ in range(4)]
+            for number in range(10):
+                absent = f"ratings-v1-{number % 2 + 1}"
+                mesh.topology = replace(
+                    whole,
+                    workloads=tuple(replace(item, ready=item.name != absent) for item in whole.workloads),
+                )
+                mesh.apply("")
+                time.sleep(0.1)
+            done = True
+            for item in loads:
+                item.result()
+    finally:
+        mesh.topology = whole
+
+    assert failures == []
 
 
 def _within(condition: Any, seconds: float = 10.0) -> bool:

@@ -38,6 +38,8 @@ def outbound(workload: Workload, observed: Json) -> Json:
         OUTBOUND_ROUTES,
         [*_client_filters(), _resolver(), _router()],
         upgrade_configs=[{"upgrade_type": "websocket"}, {"upgrade_type": "CONNECT"}],
+        # Python's own HTTP client opens tunnels by HTTP/1.0 before its version 3.12.
+        http_protocol_options={"accept_http_10": True},
         **observed,
     )
     return _listener("outbound", workload.address, OUTBOUND_PORT, [{"filters": [hcm]}])

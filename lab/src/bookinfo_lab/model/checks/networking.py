@@ -212,6 +212,12 @@ def _cors(cors: CorsPolicy | None, path: Path) -> Iterator[Problem]:
 def destination_rule(spec: DestinationRuleSpec) -> Iterator[Problem]:
     """A DestinationRule."""
     yield from values.host(spec.host, ("host",))
+    if spec.workload_selector is None and _names_credentials(spec):
+        yield Problem(
+            "without a workloadSelector Istio's sidecars pass over credentialName",
+            ("trafficPolicy",),
+            "select the calling workloads by workloadSelector.matchLabels",
+        )
     yield from _traffic_policy(spec.traffic_policy, ("trafficPolicy",))
     names = [subset.name for subset in spec.subsets]
     for index, subset in enumerate(spec.subsets):
@@ -220,6 +226,12 @@ def destination_rule(spec: DestinationRuleSpec) -> Iterator[Problem]:
         if subset.name in names[:index]:
             yield Problem(f"two subsets are named {subset.name}", ("subsets", index, "name"), "rename one")
         yield from _traffic_policy(subset.traffic_policy, ("subsets", index, "trafficPolicy"))
+
+
+def _names_credentials(spec: DestinationRuleSpec) -> bool:
+    policies = [spec.traffic_policy, *(subset.traffic_policy for subset in spec.subsets)]
+    settings = [item.tls for policy in policies if policy for item in (policy, *policy.port_level_settings)]
+    return any(tls is not None and tls.credential_name for tls in settings)
 
 
 def _traffic_policy(policy: TrafficPolicy | None, path: Path) -> Iterator[Problem]:

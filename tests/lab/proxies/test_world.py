@@ -1,0 +1,256 @@
+"""Calls that leave the mesh, rate limits and what proxies tell, on real Envoys."""
+
+import contextlib
+import datetime as dt
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from bookinfo_lab.documents import ManifestError
+from bookinfo_lab.render.listeners import OUTBOUND_PORT
+from bookinfo_lab.topology import Secret
+
+Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
+
+HOST = "books.example"
+
+
+@pytest.fixture(scope="module")
+def certificate() -> tuple[str, str]:
+    """A server's certificate for HOST, which is its own authority, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
+    now = dt.datetime.now(dt.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(minutes=5))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return signed.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
+
+
+@pytest.fixture(scope="module")
+def outside(_running_mesh: Mesh, certificate: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a server outside the mesh: plaintext at 8080, TLS at 8443."""
+    folder = tmp_path_factory.mktemp("outside")
+    for name, text in zip(("cert.pem", "key.pem"), certificate, strict=True):
+        (folder / name).write_text(text)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    address: str = _running_mesh.network.take()
+    application = type(_running_mesh.collector)("outside")
+    _running_mesh.serve_tcp(application, address, 8080)
+    _running_mesh.serve_tcp(application, address, 8443, context)
+    return address
+
+
+@pytest.fixture
+def with_secret(mesh: Mesh, certificate: tuple[str, str]) -> Iterator[None]:
+    """The Secret `books`, which holds the authority of the server outside."""
+    before = mesh.topology
+    mesh.topology = replace(before, secrets=(Secret("books", "default", {"ca.crt": certificate[0]}),))
+    yield
+    mesh.topology = before
+
+
+def entry(address: str, ports: str = "[{number: 80, name: http, protocol: HTTP, targetPort: 8080}]") -> str:
+    return (
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: books}\n"
+        f"spec: {{hosts: [{HOST}], resolution: STATIC, ports: {ports}, endpoints: [{{address: {address}}}]}}\n---\n"
+    )
+
+
+def tls(settings: str) -> str:
+    return (
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: books}\n"
+        f"spec: {{host: {HOST}, workloadSelector: {{matchLabels: {{app: productpage}}}}, "
+        f"trafficPolicy: {{tls: {{{settings}}}}}}}\n"
+    )
+
+
+ENCRYPTED = "[{number: 80, name: http, protocol: HTTP, targetPort: 8443}]"
+
+
+def test_an_outside_host_is_502_until_a_service_entry_names_it(mesh: Mesh, outside: str) -> None:
+    assert mesh.call(HOST, port=80).status == 502
+
+    mesh.apply(entry(outside))
+
+    answer = mesh.call(HOST, port=80)
+    assert answer.seen["name"] == "outside"
+    assert "x-forwarded-client-cert" not in answer.seen["headers"]
+
+
+def test_tls_is_originated_and_the_server_verified_by_the_named_secret(
+    mesh: Mesh, outside: str, with_secret: None
+) -> None:
+    names = f"sni: {HOST}, subjectAltNames: [{HOST}]"
+    mesh.apply(entry(outside, ENCRYPTED) + tls(f"mode: SIMPLE, credentialName: books, {names}"))
+
+    assert mesh.call(HOST, port=80).seen["name"] == "outside"
+
+
+def test_without_sni_and_names_the_host_of_the_request_is_asked_for_and_verified(
+    mesh: Mesh, outside: str, with_secret: None
+) -> None:
+    """Istio: auto_sni and auto_san_validation."""
+    mesh.apply(entry(outside, ENCRYPTED) + tls("mode: SIMPLE, credentialName: books"))
+
+    assert mesh.call(HOST, port=80).seen["name"] == "outside"
+
+
+def test_a_server_that_shows_another_name_is_not_trusted(mesh: Mesh, outside: str, with_secret: None) -> None:
+    names = f"sni: {HOST}, subjectAltNames: [other.example]"
+    mesh.apply(entry(outside, ENCRYPTED) + tls(f"mode: SIMPLE, credentialName: books, {names}"))
+
+    assert mesh.call(HOST, port=80).status == 503
+
+
+def test_a_secret_that_is_not_there_is_told(mesh: Mesh, outside: str) -> None:
+    with pytest.raises(ManifestError, match="there is no Secret books in namespace default; apply it first"):
+        mesh.apply(entry(outside, ENCRYPTED) + tls("mode: SIMPLE, credentialName: books"))
+
+
+def test_an_https_host_is_reached_through_a_tunnel(mesh: Mesh, outside: str, certificate: tuple[str, str]) -> None:
+    mesh.apply(entry(outside, "[{number: 443, name: https, protocol: HTTPS, targetPort: 8443}]"))
+    context = ssl.create_default_context(cadata=certificate[0])
+
+    connection = http.client.HTTPSConnection(mesh.workload("productpage-v1-1").address, OUTBOUND_PORT, context=context)
+    connection.set_tunnel(HOST, 443)
+    with contextlib.closing(connection):
+        connection.request("GET", "/through")
+        assert connection.getresponse().status == 200
+
+
+def test_a_tunnel_to_an_unknown_host_is_refused(mesh: Mesh) -> None:
+    address = (mesh.workload("productpage-v1-1").address, OUTBOUND_PORT)
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(b"CONNECT elsewhere.example:443 HTTP/1.1\r\nhost: elsewhere.example:443\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 502")
+
+
+def test_allow_any_lets_a_workload_call_what_the_registry_does_not_know(mesh: Mesh, outside: str) -> None:
+    assert mesh.call(outside, port=8080).status == 502
+
+    mesh.apply(
+        "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: open}\n"
+        "spec: {workloadSelector: {labels: {app: productpage}}, outboundTrafficPolicy: {mode: ALLOW_ANY}}"
+    )
+
+    assert mesh.call(outside, port=8080).seen["name"] == "outside"
+    assert mesh.call(outside, port=8080, caller="reviews-v1-1").status == 502
+
+
+def test_a_sidecar_can_narrow_what_a_workload_sees(mesh: Mesh) -> None:
+    mesh.apply(
+        "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: default}\n"
+        "spec: {egress: [{hosts: ['./reviews.default.svc.cluster.local']}]}"
+    )
+
+    assert mesh.call("reviews").status == 200
+    assert mesh.call("ratings").status == 502
+
+
+LIMIT = """
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: limit}
+spec:
+  workloadSelector: {labels: {app: reviews, version: v1}}
+  configPatches:
+    - applyTo: HTTP_FILTER
+      match:
+        context: SIDECAR_INBOUND
+        listener: {filterChain: {filter: {name: envoy.filters.network.http_connection_manager}}}
+      patch:
+        operation: INSERT_BEFORE
+        value:
+          name: envoy.filters.http.local_ratelimit
+          typed_config:
+            "@type": type.googleapis.com/udpa.type.v1.TypedStruct
+            type_url: type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit
+            value:
+              stat_prefix: http_local_rate_limiter
+              token_bucket: {max_tokens: 4, tokens_per_fill: 4, fill_interval: 60s}
+              filter_enabled: {runtime_key: e, default_value: {numerator: 100, denominator: HUNDRED}}
+              filter_enforced: {runtime_key: f, default_value: {numerator: 100, denominator: HUNDRED}}
+              response_headers_to_add:
+                - {append: false, header: {key: x-local-rate-limit, value: "true"}}
+"""
+
+
+def test_the_fifth_request_of_a_minute_is_429_also_on_an_open_connection(mesh: Mesh) -> None:
+    with contextlib.closing(mesh.direct("reviews-v1-1")) as connection:
+        assert connection.get().status == 200
+        mesh.apply(LIMIT)
+        answers = [connection.get() for _ in range(5)]
+        assert connection.still_the_first
+
+    assert [answer.status for answer in answers] == [200, 200, 200, 200, 429]
+    assert answers[-1].headers["x-local-rate-limit"] == "true"
+
+
+LOGGED = (
+    "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: logs}\n"
+    "spec: {accessLogging: [{providers: [{name: envoy}]FILTER}]}"
+)
+
+
+def test_an_access_log_has_istios_line_for_each_request(mesh: Mesh) -> None:
+    assert mesh.call("reviews", "/before").status == 200
+    mesh.apply(LOGGED.replace("FILTER", ""))
+
+    assert mesh.call("reviews", "/after").status == 200
+
+    assert _within(lambda: '"GET /after HTTP/1.1" 200 - via_upstream' in mesh.log("productpage-v1-1"))
+    assert "/before" not in mesh.log("productpage-v1-1")
+    assert "outbound|9080||reviews.default.svc.cluster.local" in mesh.log("productpage-v1-1")
+
+
+def test_an_access_log_can_be_of_errors_alone(mesh: Mesh) -> None:
+    mesh.apply(LOGGED.replace("FILTER", ", filter: {expression: response.code >= 400}"))
+
+    mesh.call("reviews", "/fine")
+    mesh.call("reviews", "/status/500")
+
+    assert _within(lambda: "/status/500" in mesh.log("productpage-v1-1"))
+    assert "/fine" not in mesh.log("productpage-v1-1")
+
+
+def test_spans_go_to_the_collector_when_a_telemetry_asks_for_them(mesh: Mesh) -> None:
+    mesh.apply(
+        "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: traces}\n"
+        "spec: {tracing: [{providers: [{name: opentelemetry}], randomSamplingPercentage: 100}]}"
+    )
+
+    assert "traceparent" in mesh.call("reviews").seen["headers"]
+    assert _within(lambda: "/v1/traces" in mesh.collector.requests)
+
+
+def _within(condition: Any, seconds: float = 15.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
