@@ -59,9 +59,9 @@ def test_each_star_is_drawn_once(page: TestClient, world: World) -> None:
 def test_the_colours_can_be_told_apart(page: TestClient, world: World, rating: dict[str, Any], other: str) -> None:
     world.answers["reviews"] = world.reviews(rating, rating)
     text = html(page)
-    assert f"stars-{rating['color']}" in text
+    assert f"text-{rating['color']}-500" in text
     assert f"{rating['color']} stars" in text
-    assert f"stars-{other}" not in text
+    assert f"text-{other}-500" not in text
 
 
 def test_without_stars_given_none_are_drawn(page: TestClient, world: World) -> None:

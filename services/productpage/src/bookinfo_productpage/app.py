@@ -1,6 +1,7 @@
 """The HTTP interface of productpage."""
 
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,22 +13,28 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
 from pydantic import BaseModel
 from starlette.datastructures import FormData
-from starlette.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 
 from bookinfo_chassis.app import create_service
 from bookinfo_chassis.client import AiohttpTransport
 from bookinfo_chassis.errors import Error, NumericId, bad_id_response, bad_request, limit_body
-from bookinfo_chassis.propagation import RawHeaders
+from bookinfo_chassis.instance import Instance
+from bookinfo_chassis.logs import trace_id
+from bookinfo_chassis.propagation import RawHeaders, propagated_header
+from bookinfo_productpage.assets import ASK_AGAIN, Assets
 from bookinfo_productpage.backends import Answer, Backends
 from bookinfo_productpage.catalogue import PRODUCTS, Product
 from bookinfo_productpage.forwarded import TrustedPeers
-from bookinfo_productpage.pages import Pages, load_pages
-from bookinfo_productpage.session import MAX_NAME, Sessions, end_user_header, is_name
+from bookinfo_productpage.pages import HEADERS, Pages, Visit, load_pages
+from bookinfo_productpage.session import MAX_NAME, Sessions, end_user_header, is_name, sent_by_another_site
 from bookinfo_productpage.settings import Settings
 
 BAD_ID = "please provide numeric product id"
 BAD_NAME = f"please provide a user name of 1 to {MAX_NAME} characters"
+ELSEWHERE = "please sign in on Bookinfo's own page"
 MAX_FORM = 16 * 1024
+TRACE_ID = re.compile(r"[0-9a-f]{16}([0-9a-f]{16})?")
+REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 router = APIRouter()
 
@@ -47,7 +54,17 @@ def _end_user(request: Request) -> RawHeaders:
 async def index(request: Request) -> Response:
     """What Bookinfo is, and the way to its page."""
     pages: Pages = request.app.state.pages
-    return pages.index()
+    return pages.index.response(request.headers, ASK_AGAIN, HEADERS)
+
+
+@router.get("/static/{name:path}", include_in_schema=False)
+async def static(request: Request, name: str) -> Response:
+    """A style sheet, a script, a picture."""
+    assets: Assets = request.app.state.assets
+    response = assets.response(name, request.headers)
+    if response is None:
+        raise HTTPException(404)
+    return response
 
 
 @router.get("/productpage", response_class=HTMLResponse, tags=["pages"])
@@ -60,9 +77,21 @@ async def productpage(request: Request) -> Response:
     pages: Pages = state.pages
     user = sessions.user(request)
     product = PRODUCTS[0]
-    headers = [(b"end-user", end_user_header(user))] if user else []
+    end_user = end_user_header(user) if user else None
+    headers = [(b"end-user", end_user)] if end_user else []
     details, reviews = await backends.page(product.id, headers, settings.flood_factor)
-    return pages.product(product, user, details, reviews)
+    visit = Visit(
+        user=user,
+        end_user=end_user.decode() if end_user else None,
+        trace_id=_shown(TRACE_ID, trace_id()),
+        request_id=_shown(REQUEST_ID, propagated_header(b"x-request-id")),
+    )
+    return pages.product(product, visit, details, reviews)
+
+
+def _shown(form: re.Pattern[str], value: str | None) -> str | None:
+    """An id as the page shows it: not at all unless it looks like one, since anybody can send anything."""
+    return value if value and form.fullmatch(value) else None
 
 
 @router.get("/health", response_class=PlainTextResponse, tags=["operations"])
@@ -79,7 +108,11 @@ async def health() -> Response:
     status_code=302,
     response_class=RedirectResponse,
     tags=["session"],
-    responses={400: {"model": Error, "description": BAD_NAME}, 413: {"model": Error, "description": "Too long a form"}},
+    responses={
+        400: {"model": Error, "description": BAD_NAME},
+        403: {"model": Error, "description": "Another site's page sent it"},
+        413: {"model": Error, "description": "Too long a form"},
+    },
     openapi_extra={
         "requestBody": {
             "content": {
@@ -95,6 +128,8 @@ async def health() -> Response:
 )
 async def login(request: Request) -> Response:
     """Sign in as `username`, from the query or the form. Any name and any password will do: this is a sample."""
+    if sent_by_another_site(request.headers):
+        return JSONResponse({"error": ELSEWHERE}, status_code=403)
     name = request.query_params.get("username") or (await _form(request)).get("username")
     if not isinstance(name, str) or not is_name(name.strip()):
         return bad_request(BAD_NAME)
@@ -232,11 +267,12 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         [router],
         description="The bookstore's page, and its public API. Any user and any password may sign in: it is a sample.",
         invalid=BAD_ID,
+        hot=[productpage],
         resources=resources,
         drop_headers=frozenset({b"end-user"}),
     )
     secret = settings.session_secret.get_secret_value() if settings.session_secret else None
     app.state.sessions = Sessions(secret, TrustedPeers.parse(settings.trusted_proxies))
-    app.state.pages = load_pages()
-    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
+    app.state.assets = Assets.load(Path(__file__).parent / "static")
+    app.state.pages = load_pages(app.state.assets.urls, Instance.from_settings(settings), settings.trace_url_template)
     return app

@@ -131,7 +131,10 @@ class Backend(Generic[Model]):
         if response.status_code != 200:
             # Only an error is passed on as it is: a 204 or a 304 cannot carry the error object, a 201 would belie it.
             status = response.status_code if 400 <= response.status_code < 600 else 500
-            return self._failed(status, f"answered {response.status_code}", instance=instance)
+            problem = f"answered {response.status_code}"
+            if instance is None:
+                problem = f"a proxy {problem}: no pod signed it"
+            return self._failed(status, problem, instance=instance)
         try:
             model = self._model.model_validate_json(response.content)
         except ValidationError:

@@ -6,10 +6,11 @@ came.
 
 import logging
 import secrets
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import Request, Response
 from itsdangerous import BadData, URLSafeSerializer
+from starlette.datastructures import Headers
 
 from bookinfo_productpage.forwarded import TrustedPeers, came_by_https
 
@@ -65,6 +66,22 @@ def is_name(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return 0 < len(text) <= MAX_NAME
+
+
+def sent_by_another_site(headers: Headers) -> bool:
+    """Whether a browser sends this for another site's page: as Fetch Metadata says, else as Origin does.
+
+    Both are the browser's own word, out of a page's reach. What sends neither, as curl, is no browser, and has nobody's
+    session to disturb. Another port of this host is another site too.
+    """
+    if site := headers.get("sec-fetch-site"):  # https and localhost only
+        return site not in {"same-origin", "none"}
+    if origin := headers.get("origin"):
+        try:
+            return urlsplit(origin).netloc != headers.get("host")
+        except ValueError:
+            return True
+    return False
 
 
 def end_user_header(user: str) -> bytes:

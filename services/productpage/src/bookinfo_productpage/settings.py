@@ -33,6 +33,18 @@ class Settings(ServiceSettings):
         "127.0.0.6 is where Istio's sidecar comes from",
     )
 
+    trace_url_template: str | None = Field(
+        default=None,
+        description="Where a trace is looked at: an http(s) address with `{trace_id}` in it, to which the page links",
+    )
+
+    @field_validator("trace_url_template")
+    @classmethod
+    def _links_to_a_trace(cls, template: str | None) -> str | None:
+        if template is not None and not (template.startswith(("http://", "https://")) and "{trace_id}" in template):
+            raise ValueError("it begins with http:// or https:// and holds {trace_id}")
+        return template
+
     @field_validator("session_secret")
     @classmethod
     def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
