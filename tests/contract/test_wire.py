@@ -13,12 +13,16 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
 
 from bookinfo_chassis.client import MAX_ANSWER, AiohttpTransport, Upstream
+from bookinfo_chassis.metrics import CallMetrics
 from bookinfo_chassis.propagation import PropagationMiddleware
 from bookinfo_productpage.app import create_app as create_productpage
 from bookinfo_productpage.settings import Settings as ProductpageSettings
+
+CALLS = CallMetrics(CollectorRegistry())
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[None]]
 Result = TypeVar("Result")
@@ -111,7 +115,7 @@ def get(
 
     async def scenario() -> tuple[Any, Server]:
         async with server(serve) as peer, AiohttpTransport(environ or {}, idle) as transport:
-            upstream = Upstream(peer.url, transport, limit)
+            upstream = Upstream(peer.url, transport, limit, CALLS)
             outcome: Any = None
             for _ in range(times):
                 try:
@@ -155,7 +159,7 @@ def test_a_refused_connection_is_a_connect_error() -> None:
             url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
             async with AiohttpTransport({}, 4) as transport:
                 with pytest.raises(httpx.ConnectError):
-                    await Upstream(url, transport, 5).get("/")
+                    await Upstream(url, transport, 5, CALLS).get("/")
 
     asyncio.run(scenario())
 
@@ -164,7 +168,7 @@ def test_a_name_that_does_not_resolve_is_a_connect_error() -> None:
     async def scenario() -> None:
         async with AiohttpTransport({}, 4) as transport:
             with pytest.raises((httpx.ConnectError, httpx.TimeoutException)):
-                await Upstream("http://no-such-service.invalid", transport, 5).get("/")
+                await Upstream("http://no-such-service.invalid", transport, 5, CALLS).get("/")
 
     asyncio.run(scenario())
 
@@ -240,7 +244,7 @@ def test_nothing_is_sent_but_what_was_given_host_and_accept() -> None:
 def test_a_header_leaves_byte_for_byte(value: bytes) -> None:
     async def scenario() -> list[bytes]:
         async with server(says(body(b""))) as peer, AiohttpTransport({}, 4) as transport:
-            upstream = Upstream(peer.url, transport, 5)
+            upstream = Upstream(peer.url, transport, 5, CALLS)
 
             async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
                 await upstream.get("/")
@@ -262,7 +266,7 @@ def test_a_header_leaves_byte_for_byte(value: bytes) -> None:
 def test_a_path_is_sent_as_it_was_given() -> None:
     async def scenario() -> bytes:
         async with server(says(body(b""))) as peer, AiohttpTransport({}, 4) as transport:
-            await Upstream(peer.url, transport, 5).get("/books/v1/volumes?q=isbn:0486424618")
+            await Upstream(peer.url, transport, 5, CALLS).get("/books/v1/volumes?q=isbn:0486424618")
             return peer.requests[0].split(b"\r\n")[0]
 
     assert asyncio.run(scenario()) == b"GET /books/v1/volumes?q=isbn:0486424618 HTTP/1.1"
@@ -308,7 +312,7 @@ def test_a_proxy_from_the_environment_gets_the_request_with_the_services_name(va
         async with server(says(body(b"by proxy"))) as proxy:
             environ = {variable: scheme + proxy.url.removeprefix("http://")}
             async with AiohttpTransport(environ, 4) as transport:
-                answer = await Upstream("http://reviews.invalid:9080", transport, 5).get("/reviews/0")
+                answer = await Upstream("http://reviews.invalid:9080", transport, 5, CALLS).get("/reviews/0")
                 assert answer.content == b"by proxy"
                 return proxy.requests[0]
 
@@ -323,7 +327,7 @@ def test_a_host_of_no_proxy_is_reached_directly(variable: str) -> None:
         async with server(says(body(b"by proxy"))) as proxy, server(says(body(b"direct"))) as peer:
             environ = {"HTTP_PROXY": proxy.url, variable: "example.com,127.0.0.1"}
             async with AiohttpTransport(environ, 4) as transport:
-                answer = await Upstream(peer.url, transport, 5).get("/")
+                answer = await Upstream(peer.url, transport, 5, CALLS).get("/")
                 return answer.content, proxy.connections
 
     assert asyncio.run(scenario()) == (b"direct", 0)
@@ -333,7 +337,7 @@ def test_calls_through_a_proxy_share_its_connections() -> None:
     async def scenario() -> int:
         async with server(says(body(b"x"))) as proxy, AiohttpTransport({"HTTP_PROXY": proxy.url}, 4) as transport:
             for name in ("details", "reviews", "ratings") * 3:
-                await Upstream(f"http://{name}.invalid:9080", transport, 5).get("/")
+                await Upstream(f"http://{name}.invalid:9080", transport, 5, CALLS).get("/")
             return proxy.connections
 
     assert asyncio.run(scenario()) <= 3
@@ -346,7 +350,7 @@ def test_https_goes_through_its_proxy_by_connect_and_is_not_handed_to_it() -> No
             AiohttpTransport({"HTTPS_PROXY": proxy.url}, 4) as transport,
         ):
             with pytest.raises(httpx.TransportError):
-                await Upstream("https://books.invalid", transport, 5).get("/secret")
+                await Upstream("https://books.invalid", transport, 5, CALLS).get("/secret")
             return proxy.requests[0]
 
     head = asyncio.run(scenario())
@@ -359,7 +363,7 @@ def test_a_proxy_that_cannot_be_used_is_a_transport_error(proxy: str) -> None:
     async def scenario() -> None:
         async with AiohttpTransport({"HTTP_PROXY": proxy}, 4) as transport:
             with pytest.raises(httpx.TransportError):
-                await Upstream("http://reviews:9080", transport, 5).get("/")
+                await Upstream("http://reviews:9080", transport, 5, CALLS).get("/")
 
     asyncio.run(scenario())
 

@@ -6,10 +6,14 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
 
 from bookinfo_chassis.client import Reply, Upstream, _Proxies
+from bookinfo_chassis.metrics import CallMetrics
 from bookinfo_chassis.propagation import PropagationMiddleware
+
+CALLS = CallMetrics(CollectorRegistry())
 
 CONTEXT = [(b"x-request-id", b"r-1"), (b"cookie", b"session=abc"), (b"accept-language", b"de")]
 
@@ -31,7 +35,7 @@ def echo(request: httpx.Request) -> httpx.Response:
 
 
 def test_the_requests_headers_travel_on_and_the_calls_own_go_with_them() -> None:
-    answer = call(Upstream("http://peer:9080", httpx.MockTransport(echo), 1))
+    answer = call(Upstream("http://peer:9080", httpx.MockTransport(echo), 1, CALLS))
     assert answer.headers["url"] == "http://peer:9080/x"
     assert [tuple(pair) for pair in json.loads(answer.content) if pair[0].lower() != "host"] == [
         ("x-request-id", "r-1"),
@@ -41,7 +45,7 @@ def test_the_requests_headers_travel_on_and_the_calls_own_go_with_them() -> None
 
 
 def test_nothing_of_the_request_goes_outside_the_mesh() -> None:
-    answer = call(Upstream("http://outside", httpx.MockTransport(echo), 1, propagate=False))
+    answer = call(Upstream("http://outside", httpx.MockTransport(echo), 1, CALLS, propagate=False))
     assert [name.lower() for name, _ in json.loads(answer.content)] == ["host", "accept"]
 
 
@@ -58,7 +62,7 @@ class Slow(httpx.AsyncBaseTransport):
 
 def test_the_time_limit_is_for_the_whole_call() -> None:
     with pytest.raises(httpx.ReadTimeout, match=r"no answer within 0\.02 s"):
-        call(Upstream("http://peer:9080", Slow(30), 0.02))
+        call(Upstream("http://peer:9080", Slow(30), 0.02, CALLS))
 
 
 class Dripping(httpx.AsyncByteStream):
@@ -71,7 +75,7 @@ class Dripping(httpx.AsyncByteStream):
 def test_an_answer_that_drips_for_longer_than_the_limit_is_given_up() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Dripping()))
     with pytest.raises(httpx.ReadTimeout):
-        call(Upstream("http://peer:9080", transport, 0.1))
+        call(Upstream("http://peer:9080", transport, 0.1, CALLS))
 
 
 def test_redirects_are_not_followed() -> None:
@@ -81,7 +85,7 @@ def test_redirects_are_not_followed() -> None:
         seen.append(str(request.url))
         return httpx.Response(302, headers={"location": "http://evil/"})
 
-    assert call(Upstream("http://peer:9080", httpx.MockTransport(redirect), 1)).status_code == 302
+    assert call(Upstream("http://peer:9080", httpx.MockTransport(redirect), 1, CALLS)).status_code == 302
     assert seen == ["http://peer:9080/x"]
 
 

@@ -1,11 +1,17 @@
 """What Prometheus is told."""
 
+import asyncio
 from collections.abc import Callable
 
+import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 from starlette.testclient import TestClient
+
+from bookinfo_chassis.client import Upstream
+from bookinfo_chassis.metrics import CallMetrics
 
 Start = Callable[..., TestClient]
 
@@ -92,3 +98,27 @@ def test_the_build_and_the_process_are_told(start: Start) -> None:
     assert "process_resident_memory_bytes" in text
     assert "python_gc_collections_total" in text
     assert "http_requests_in_flight 0.0" in text
+
+
+def test_a_call_is_counted_by_destination_and_status_and_so_are_time_outs_and_repetitions() -> None:
+    registry = CollectorRegistry()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/slow":
+            raise httpx.ReadTimeout("too slow", request=request)
+        return httpx.Response(503)
+
+    async def call() -> None:
+        upstream = Upstream("http://ratings:9080", httpx.MockTransport(answer), 1, CallMetrics(registry))
+        await upstream.get("/ratings/0")
+        await upstream.get("/ratings/0", repeated=True)
+        with pytest.raises(httpx.ReadTimeout):
+            await upstream.get("/slow")
+
+    asyncio.run(call())
+    destination = {"destination": "ratings"}
+    assert registry.get_sample_value("http_client_requests_total", destination | {"status": "503"}) == 2
+    assert registry.get_sample_value("http_client_requests_total", destination | {"status": "none"}) == 1
+    assert registry.get_sample_value("http_client_timeouts_total", destination) == 1
+    assert registry.get_sample_value("http_client_retries_total", destination) == 1
+    assert registry.get_sample_value("http_client_request_duration_seconds_count", destination) == 3

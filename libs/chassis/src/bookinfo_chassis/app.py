@@ -55,8 +55,8 @@ def create_service(
     """A service's application.
 
     `invalid` is the text of the 400 for a request that does not validate; `drop_headers` are incoming headers that do
-    not travel on; `hot` are handlers of GETs that are worth a `ShortWay`. The settings, the registry of metrics and the
-    lifecycle are on `app.state`.
+    not travel on; `hot` are handlers of GETs that are worth a `ShortWay`. The settings, the registry of metrics, the
+    metrics of calls and the lifecycle are on `app.state`.
     """
 
     @asynccontextmanager
@@ -92,6 +92,7 @@ def create_service(
     app.state.settings = settings
     app.state.registry = registry
     app.state.lifecycle = Lifecycle()
+    app.state.calls = metrics.CallMetrics(registry)
     build = Gauge("bookinfo_build_info", "Which build this is", ["service", "version", "package"], registry=registry)
     build.labels(service, settings.version, app.version).set(1)
     app.router.routes[:0] = [

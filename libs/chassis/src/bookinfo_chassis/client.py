@@ -7,6 +7,7 @@ errors and test transports are httpx's, and `AiohttpTransport` is what lies unde
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
+from time import perf_counter
 from typing import Any, NamedTuple
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
@@ -14,6 +15,7 @@ import aiohttp
 import httpx
 from yarl import URL
 
+from bookinfo_chassis.metrics import CallMetrics
 from bookinfo_chassis.propagation import RawHeaders, propagated_headers
 from bookinfo_chassis.tracing import Call
 
@@ -38,22 +40,33 @@ class Upstream:
     """A service that this one calls: its base URL, and its time limit in seconds for a whole call."""
 
     def __init__(
-        self, base_url: str, transport: httpx.AsyncBaseTransport, time_limit: float, *, propagate: bool = True
+        self,
+        base_url: str,
+        transport: httpx.AsyncBaseTransport,
+        time_limit: float,
+        metrics: CallMetrics,
+        *,
+        propagate: bool = True,
     ) -> None:
         self._base_url = base_url
         self._host = (b"Host", httpx.URL(base_url).netloc)
+        self._destination = httpx.URL(base_url).host
         self._transport = transport
+        self._metrics = metrics
         self._propagate = propagate
         self._time_limit = time_limit
         self._extensions = {
             "timeout": {"connect": time_limit, "read": time_limit, "write": time_limit, "pool": time_limit}
         }
 
-    async def get(self, path: str, headers: RawHeaders = ()) -> Reply:
+    async def get(self, path: str, headers: RawHeaders = (), *, repeated: bool = False) -> Reply:
         """GET `path`; the current request's propagated headers go along unless this peer is outside the mesh.
 
+        `repeated` says that this call repeats a failed one.
         Redirects are not followed. Raises `httpx.TransportError` when there is no answer within the time limit.
         """
+        if repeated:
+            self._metrics.retries.labels(self._destination).inc()
         url = _parsed(self._base_url + path)
         with Call("GET", url) as call:
             propagated = call.headers(propagated_headers()) if self._propagate else ()
@@ -69,15 +82,26 @@ class Upstream:
             return reply
 
     async def _send(self, request: httpx.Request) -> Reply:
+        start = perf_counter()
+        status = "none"
         try:
             async with asyncio.timeout(self._time_limit):
                 response = await self._transport.handle_async_request(request)
                 try:
-                    return Reply(response.status_code, await _read(response, request), response.headers)
+                    reply = Reply(response.status_code, await _read(response, request), response.headers)
                 finally:
                     await response.aclose()
+            status = str(reply.status_code)
+        except httpx.TimeoutException:
+            self._metrics.timeouts.labels(self._destination).inc()
+            raise
         except TimeoutError:
+            self._metrics.timeouts.labels(self._destination).inc()
             raise httpx.ReadTimeout(f"no answer within {self._time_limit:g} s", request=request) from None
+        else:
+            return reply
+        finally:
+            self._metrics.observe(self._destination, status, perf_counter() - start)
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):

@@ -12,6 +12,8 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bookinfo_chassis import tracing
+
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Upper bounds in seconds: from a leaf's millisecond to the longest time limit in Bookinfo."""
 
@@ -47,13 +49,52 @@ class RequestMetrics:
         self.in_flight = Gauge("http_requests_in_flight", "Requests being handled now", registry=registry)
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
-    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answered request. `route` is a template, never a path: the number of series stays bounded."""
+    def observe(self, method: str, route: str, status: int, seconds: float, trace_id: str | None) -> None:
+        """Count one answered request. `route` is a template, never a path: the number of series stays bounded.
+
+        `trace_id` is that of a sampled trace, and becomes the exemplar of what it is counted in.
+        """
         key = (method, route, status)
         children = self._children.get(key)
         if children is None:
             children = (self.requests.labels(method, route, status), self.duration.labels(method, route))
             self._children[key] = children
+        exemplar = {"trace_id": trace_id} if trace_id else None
+        children[0].inc(exemplar=exemplar)
+        children[1].observe(seconds, exemplar)
+
+
+class CallMetrics:
+    """The families of calls to other services. `destination` is the host name that is called."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.calls = Counter(
+            "http_client_requests",
+            "Calls of other services; status is none where no answer came",
+            ["destination", "status"],
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "http_client_request_duration_seconds",
+            "Time from a call's start to the end of its answer, or to giving up",
+            ["destination"],
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self.timeouts = Counter(
+            "http_client_timeouts", "Calls given up at their time limit", ["destination"], registry=registry
+        )
+        self.retries = Counter(
+            "http_client_retries", "Calls that repeated a failed one", ["destination"], registry=registry
+        )
+        self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+
+    def observe(self, destination: str, status: str, seconds: float) -> None:
+        """Count one call that was answered or given up."""
+        children = self._children.get((destination, status))
+        if children is None:
+            children = (self.calls.labels(destination, status), self.duration.labels(destination))
+            self._children[destination, status] = children
         children[0].inc()
         children[1].observe(seconds)
 
@@ -88,7 +129,7 @@ class ObservationMiddleware:
             seconds = perf_counter() - start
             metrics.in_flight.dec()
             method = scope["method"] if scope["method"] in METHODS else "other"
-            metrics.observe(method, _route(scope), status, seconds)
+            metrics.observe(method, _route(scope), status, seconds, tracing.sampled_trace_id())
             if self._share and self._random.random() < self._share:
                 access_log.info("%s %s %d %.1f ms", method, scope["raw_path"].decode("latin-1"), status, seconds * 1000)
 

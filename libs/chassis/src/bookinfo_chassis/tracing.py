@@ -205,6 +205,13 @@ class Call:
         self._span.end()
 
 
+def sampled_trace_id() -> str | None:
+    """The current request's trace id, if the request is traced."""
+    if _tracer.get() is None:
+        return None
+    return trace.format_trace_id(trace.get_current_span().get_span_context().trace_id)
+
+
 def note_degraded(section: str, status: int) -> None:
     """Show in the current request's trace that a part of its answer is missing."""
     trace.get_current_span().add_event("degraded", {"section": section, "status": status})

@@ -65,7 +65,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
             yield
             return
         async with transport or _network(settings) as wire:
-            upstream = Upstream(settings.external_books_url, wire, TIME_LIMIT, propagate=False)
+            upstream = Upstream(settings.external_books_url, wire, TIME_LIMIT, app.state.calls, propagate=False)
             app.state.external_books = ExternalBooks(upstream)
             yield
 

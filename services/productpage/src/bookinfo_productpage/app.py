@@ -258,7 +258,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     async def resources(app: FastAPI) -> AsyncIterator[None]:
         urls = {"details": settings.details_url, "reviews": settings.reviews_url, "ratings": settings.ratings_url}
         async with transport or AiohttpTransport(os.environ, settings.upstream_idle_seconds) as wire:
-            app.state.backends = Backends(urls, wire, app.state.registry)
+            app.state.backends = Backends(urls, wire, app.state.registry, app.state.calls)
             yield
 
     app = create_service(

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bookinfo_chassis.client import Upstream
 from bookinfo_chassis.instance import Instance
+from bookinfo_chassis.metrics import CallMetrics
 from bookinfo_chassis.propagation import RawHeaders
+from bookinfo_chassis.tracing import note_degraded
 
 logger = logging.getLogger(__name__)
 
@@ -113,14 +115,16 @@ class Backend(Generic[Model]):
         answer = await self._attempt(product_id, headers)
         attempts = 1
         while answer.model is None and attempts < self._attempts:
-            answer = await self._attempt(product_id, headers)
+            answer = await self._attempt(product_id, headers, repeated=True)
             attempts += 1
+        if answer.model is None:
+            note_degraded(self._name, answer.status)
         self._results.labels(destination_app=self._name, response_code=str(answer.status)).inc()
         return replace(answer, attempts=attempts, seconds=perf_counter() - start)
 
-    async def _attempt(self, product_id: int, headers: RawHeaders) -> Answer[Model]:
+    async def _attempt(self, product_id: int, headers: RawHeaders, *, repeated: bool = False) -> Answer[Model]:
         try:
-            response = await self._upstream.get(f"/{self._path}/{product_id}", headers)
+            response = await self._upstream.get(f"/{self._path}/{product_id}", headers, repeated=repeated)
         except httpx.TimeoutException:
             return self._failed(500, f"no answer within {TIME_LIMIT:g} s")
         except httpx.ConnectError as error:
@@ -151,14 +155,18 @@ class Backends:
     """All three."""
 
     def __init__(
-        self, urls: Mapping[str, str], transport: httpx.AsyncBaseTransport, registry: CollectorRegistry
+        self,
+        urls: Mapping[str, str],
+        transport: httpx.AsyncBaseTransport,
+        registry: CollectorRegistry,
+        calls: CallMetrics,
     ) -> None:
         results = Counter(
             "request_result", "Results of requests", ["destination_app", "response_code"], registry=registry
         )
 
         def upstream(name: str) -> Upstream:
-            return Upstream(urls[name], transport, TIME_LIMIT)
+            return Upstream(urls[name], transport, TIME_LIMIT, calls)
 
         self.details = Backend("details", "details", upstream("details"), Details, results)
         self.reviews = Backend("reviews", "reviews", upstream("reviews"), Reviews, results, REVIEWS_ATTEMPTS)

@@ -56,7 +56,8 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
             yield
             return
         async with transport or AiohttpTransport(os.environ, settings.upstream_idle_seconds) as wire:
-            app.state.ratings = RatingsClient(Upstream(settings.ratings_url, wire, settings.ratings_time_limit))
+            upstream = Upstream(settings.ratings_url, wire, settings.ratings_time_limit, app.state.calls)
+            app.state.ratings = RatingsClient(upstream)
             yield
 
     app = create_service(
