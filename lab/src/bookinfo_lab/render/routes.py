@@ -237,11 +237,8 @@ def _hash_policies(mesh: Mesh, proxy: Proxy, targets: Sequence[tuple[Host, int, 
 
 def _time_limit(seconds: float | None) -> Json:
     """The limit covers all tries together. None is no limit: Envoy's own default of 15 s must not hold."""
-    limit = duration(seconds) if seconds else NO_TIMEOUT
-    return {
-        "timeout": limit,
-        "max_stream_duration": {"max_stream_duration": NO_TIMEOUT, "grpc_timeout_header_max": limit},
-    }
+    # Not with `max_stream_duration` beside it, for gRPC's own header: where that is set Envoy heeds no `timeout`.
+    return {"timeout": duration(seconds) if seconds else NO_TIMEOUT}
 
 
 def _retry_policy(retries: HTTPRetry | None, *, hashed: bool) -> Json:
