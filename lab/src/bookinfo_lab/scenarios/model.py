@@ -12,11 +12,11 @@ class Browser:
     """Somebody outside, who comes by way of the gateway."""
 
     user: str = ""  # signed in under this name
-    agent: str = ""  # its User-Agent
+    brand: str = ""
+    agent: str = ""  # the User-Agent by which that brand calls itself
 
     def __str__(self) -> str:
-        agent = f" ({self.agent.rpartition(' ')[2].partition('/')[0]})" if self.agent else ""
-        return f"browser{agent}" + (f" as {self.user}" if self.user else "")
+        return (self.brand or "browser") + (f" as {self.user}" if self.user else "")
 
 
 @dataclass(frozen=True)

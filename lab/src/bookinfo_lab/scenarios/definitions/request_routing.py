@@ -5,17 +5,20 @@ from bookinfo_lab.scenarios.definitions.parts import ALL_V1, BLACK_STARS, JASON,
 from bookinfo_lab.scenarios.matchers import Answered, ServedBy
 from bookinfo_lab.scenarios.model import Browser, Observation, Scenario, Step
 
-FIREFOX = Browser(agent="Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0")
+FIREFOX = Browser(brand="Firefox", agent="Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0")
 CHROME = Browser(
-    agent="Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
+    brand="Chrome",
+    agent="Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
 )
 EDGE = Browser(
+    brand="Edge",
     agent="Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 "
-    "Safari/537.36 Edg/142.0.0.0"
+    "Safari/537.36 Edg/142.0.0.0",
 )
 SAFARI = Browser(
+    brand="Safari",
     agent="Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 "
-    "Safari/605.1.15"
+    "Safari/605.1.15",
 )
 
 SCENARIO = Scenario(
