@@ -1,0 +1,370 @@
+"""The mesh: the way in, subsets, weights, identities, and who may call whom."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.chart.rendering import CHART, ROOT, SERVICES, Helm, Object, Objects, is_test, named, of_kind, pods, released
+
+GRAPH = {("productpage", "details"), ("productpage", "reviews"), ("reviews", "ratings")}
+MODES = ("istio", "gateway-api", "sidecar", "gateway-routes", "ambient", "ambient-routes", "ambient-plain")
+IN = {"sidecar": {"sidecar.istio.io/inject": "true"}, "ambient": {"istio.io/dataplane-mode": "ambient"}}
+
+Overlay = Callable[[str], Objects]
+
+
+def manifests(folder: str, file: str) -> Objects:
+    """The objects of a file under istio/."""
+    return [item for item in yaml.safe_load_all((ROOT / "istio" / folder / file).read_text()) if item]
+
+
+def hosts(item: Object) -> list[str]:
+    """The hosts that a route rules: names of Services, or of the outside."""
+    if item["kind"] == "VirtualService":
+        names: list[str] = item["spec"]["hosts"]
+        return names
+    parents = [parent["name"] for parent in item["spec"]["parentRefs"] if parent.get("kind") == "Service"]
+    return parents or item["spec"].get("hostnames", ["*"])
+
+
+# The way in
+
+
+def test_the_gateway_is_the_repository_s(overlay: Overlay) -> None:
+    rendered = overlay("istio")
+    for own in manifests("gateway", "bookinfo-gateway.yaml"):
+        assert named(rendered, own["kind"], own["metadata"]["name"])["spec"] == own["spec"]
+
+
+def test_gateway_route_and_ingress_serve_the_same_paths(overlay: Overlay) -> None:
+    (rule,) = named(overlay("istio"), "VirtualService", "bookinfo")["spec"]["http"]
+    by_istio = {(kind, path) for match in rule["match"] for kind, path in match["uri"].items()}
+    (rule,) = named(overlay("gateway-api"), "HTTPRoute", "bookinfo")["spec"]["rules"]
+    by_gateway_api = {(match["path"]["type"], match["path"]["value"]) for match in rule["matches"]}
+    first, *others = named(overlay("ingress"), "Ingress", "bookinfo")["spec"]["rules"]
+    by_ingress = {(path["pathType"], path["path"]) for path in first["http"]["paths"]}
+    assert {({"exact": "Exact", "prefix": "PathPrefix"}[kind], path) for kind, path in by_istio} == by_gateway_api
+    assert {({"exact": "Exact", "prefix": "Prefix"}[kind], path) for kind, path in by_istio} == by_ingress
+    assert [other["http"] for other in others] == [first["http"]]
+
+
+def test_a_gateway_with_a_certificate_speaks_tls(overlay: Overlay) -> None:
+    (server,) = named(overlay("sidecar"), "Gateway", "bookinfo-gateway")["spec"]["servers"]
+    assert server["port"] == {"number": 8443, "name": "https", "protocol": "HTTPS"}
+    assert server["tls"] == {"mode": "SIMPLE", "credentialName": "shop-tls"}
+    (listener,) = named(overlay("gateway-routes"), "Gateway", "bookinfo-gateway")["spec"]["listeners"]
+    assert (listener["protocol"], listener["port"]) == ("HTTPS", 443)
+    assert listener["tls"]["certificateRefs"] == [{"name": "shop-tls"}]
+    assert named(overlay("ingress"), "Ingress", "bookinfo")["spec"]["tls"][0]["secretName"] == "shop-tls"
+
+
+def test_no_host_is_ruled_by_both_apis(objects: Objects) -> None:
+    by_istio = {host for item in of_kind(objects, "VirtualService") for host in hosts(item)}
+    by_gateway_api = {host for item in of_kind(objects, "HTTPRoute") for host in hosts(item)}
+    assert not by_istio & by_gateway_api
+    assert not (by_istio and by_gateway_api)
+
+
+# Versions
+
+
+def test_each_version_is_a_subset(overlay: Overlay) -> None:
+    for name in ("istio", "sidecar"):
+        rendered = overlay(name)
+        for service in SERVICES:
+            rule = named(rendered, "DestinationRule", service)["spec"]
+            versions = [
+                item["metadata"]["labels"]["version"]
+                for item in of_kind(rendered, "Deployment")
+                if item["metadata"]["labels"]["app"] == service
+            ]
+            assert rule["subsets"] == [{"name": version, "labels": {"version": version}} for version in versions]
+
+
+def test_destination_rules_keep_what_the_repository_s_say_and_take_more(overlay: Overlay) -> None:
+    policy = named(overlay("sidecar"), "DestinationRule", "ratings")["spec"]["trafficPolicy"]
+    assert policy["tls"] == {"mode": "ISTIO_MUTUAL"}
+    assert policy["outlierDetection"]["consecutive5xxErrors"] == 5
+
+
+def test_weights_make_the_canary_s_route(overlay: Overlay) -> None:
+    (canary,) = manifests("canary", "reviews-90-10.yaml")
+    assert named(overlay("sidecar"), "VirtualService", "reviews")["spec"] == canary["spec"]
+
+
+def test_weights_make_the_same_route_of_the_gateway_api(overlay: Overlay) -> None:
+    spec = named(overlay("ambient-routes"), "HTTPRoute", "reviews")["spec"]
+    assert spec["parentRefs"] == [{"group": "", "kind": "Service", "name": "reviews", "port": 9080}]
+    (rule,) = spec["rules"]
+    assert [(ref["name"], ref["weight"]) for ref in rule["backendRefs"]] == [("reviews-v1", 90), ("reviews-v2", 10)]
+    for ref in rule["backendRefs"]:
+        assert named(overlay("ambient-routes"), "Service", ref["name"])
+
+
+def test_a_release_whose_canary_is_managed_holds_no_weights(overlay: Overlay) -> None:
+    assert '"weight"' not in json.dumps(overlay("canary"))
+    assert {item["metadata"]["name"] for item in of_kind(overlay("canary"), "VirtualService")} == {"bookinfo"}
+
+
+# In the mesh or not
+
+
+@pytest.mark.parametrize(("name", "mode"), [("istio", "sidecar"), ("gateway-api", "sidecar"), ("ambient", "ambient")])
+def test_the_overlay_puts_every_pod_into_the_mesh(overlay: Overlay, name: str, mode: str) -> None:
+    for deployment in of_kind(overlay(name), "Deployment"):
+        assert deployment["spec"]["template"]["metadata"]["labels"].items() >= IN[mode].items()
+
+
+def test_without_a_mesh_nothing_of_istio_is_rendered(helm: Helm, overlay: Overlay) -> None:
+    for name in ("default", "production", "ingress"):
+        rendered = overlay(name)
+        assert not any("istio.io" in item["apiVersion"] for item in rendered)
+        for _, pod in pods(of_kind(rendered, "Deployment")):
+            assert "istio" not in json.dumps(pod)
+
+
+def test_pods_wait_for_their_proxy_only_where_sidecars_are_ordinary_containers(
+    objects: Objects, values_file: Path
+) -> None:
+    legacy = values_file.stem == "sidecar-values"
+    for deployment in of_kind(objects, "Deployment"):
+        config = deployment["spec"]["template"]["metadata"]["annotations"].get("proxy.istio.io/config")
+        assert bool(config) is legacy
+        if config:
+            assert yaml.safe_load(config)["holdApplicationUntilProxyStarts"] is True
+
+
+def test_a_revision_is_named_on_every_pod(overlay: Overlay) -> None:
+    for deployment in of_kind(overlay("sidecar"), "Deployment"):
+        assert deployment["spec"]["template"]["metadata"]["labels"]["istio.io/rev"] == "canary"
+
+
+def test_services_use_the_waypoint(overlay: Overlay) -> None:
+    rendered = overlay("ambient")
+    waypoint = named(rendered, "Gateway", "bookinfo-waypoint")
+    assert waypoint["spec"]["gatewayClassName"] == "istio-waypoint"
+    assert waypoint["spec"]["listeners"][0]["protocol"] == "HBONE"
+    for service in SERVICES:
+        assert named(rendered, "Service", service)["metadata"]["labels"]["istio.io/use-waypoint"] == "bookinfo-waypoint"
+
+
+def test_telemetry_is_the_repository_s_with_its_provider_and_sampling(overlay: Overlay) -> None:
+    spec = named(overlay("sidecar"), "Telemetry", "bookinfo")["spec"]
+    (own,) = manifests("telemetry", "tracing-and-access-log.yaml")
+    assert spec["accessLogging"] == own["spec"]["accessLogging"]
+    assert spec["tracing"] == [{"providers": [{"name": "otel"}], "randomSamplingPercentage": 5}]
+
+
+def test_mutual_tls_is_strict_unless_said_otherwise(overlay: Overlay) -> None:
+    (own,) = manifests("security", "mtls-strict.yaml")
+    assert named(overlay("istio"), "PeerAuthentication", "default")["spec"] == own["spec"]
+    assert named(overlay("gateway-routes"), "PeerAuthentication", "default")["spec"] == {"mtls": {"mode": "PERMISSIVE"}}
+
+
+# Who may call whom
+
+
+def policies_at(objects: Objects, service: str, *, layer: int) -> Objects:
+    """The policies that a Service's pods (layer 4), or its waypoint (layer 7), enforce."""
+    found = []
+    for policy in of_kind(objects, "AuthorizationPolicy"):
+        spec = policy["spec"]
+        targets = [target["name"] for target in spec.get("targetRefs", []) if target["kind"] == "Service"]
+        selected = "targetRefs" not in spec and spec.get("selector", {}).get("matchLabels", {"app": service}) == {
+            "app": service
+        }
+        if service in targets if layer == 7 else selected:
+            found.append(policy)
+    return found
+
+
+def admits(policies: Objects, principal: str, method: str, path: str) -> bool:
+    """Istio's decision: with a policy in force, some rule must fit; without one, everything is allowed."""
+    return not policies or any(fits(rule, principal, method, path) for policy in policies for rule in rules(policy))
+
+
+def rules(policy: Object) -> Iterator[Object]:
+    yield from policy["spec"].get("rules", [])
+
+
+def fits(rule: Object, principal: str, method: str, path: str) -> bool:
+    sources = [source["source"]["principals"] for source in rule.get("from", [])]
+    operations = [operation["operation"] for operation in rule.get("to", [])]
+    from_fits = not sources or any(principal in principals for principals in sources)
+    to_fits = not operations or any(
+        method in operation.get("methods", [method]) and path in operation.get("paths", [path])
+        for operation in operations
+    )
+    return from_fits and to_fits
+
+
+def allowed(objects: Objects, caller: str, service: str, method: str, path: str = "/") -> bool:
+    """Whether the mesh lets an identity call a Service: its pods decide, or its waypoint and then the pods."""
+    classes = {item["spec"].get("gatewayClassName") for item in of_kind(objects, "Gateway")}
+    at_pods = policies_at(objects, service, layer=4)
+    if "istio-waypoint" not in classes:
+        return admits(at_pods, caller, method, path)
+    waypoint = identity(objects, "bookinfo-waypoint")
+    return admits(policies_at(objects, service, layer=7), caller, method, path) and admits(
+        at_pods, waypoint, method, path
+    )
+
+
+def identity(objects: Objects, account: str) -> str:
+    """The identity of an account of the release; its trust domain as the policies write it."""
+    text = json.dumps(of_kind(objects, "AuthorizationPolicy"))
+    domain = "shop.example" if "shop.example/ns/" in text else "cluster.local"
+    return f"{domain}/ns/default/sa/{account}"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_each_edge_of_the_graph_is_allowed_and_no_other(overlay: Overlay, mode: str) -> None:
+    rendered = released(overlay(mode))
+    edges = {
+        (caller, service)
+        for caller in SERVICES
+        for service in SERVICES
+        if allowed(rendered, identity(rendered, f"bookinfo-{caller}"), service, "GET")
+    }
+    assert edges == GRAPH
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "ambient-plain"])
+def test_nobody_writes_but_by_signing_in(overlay: Overlay, mode: str) -> None:
+    rendered = released(overlay(mode))
+    for caller, service in GRAPH:
+        assert not allowed(rendered, identity(rendered, f"bookinfo-{caller}"), service, "POST")
+    (gateway,) = gateways(rendered)
+    assert allowed(rendered, gateway, "productpage", "GET", "/productpage")
+    assert allowed(rendered, gateway, "productpage", "POST", "/login")
+    assert not allowed(rendered, gateway, "productpage", "POST", "/productpage")
+    assert not allowed(rendered, gateway, "reviews", "GET")
+
+
+def gateways(objects: Objects) -> set[str]:
+    """The identities that the way in admits."""
+    policy = named(objects, "AuthorizationPolicy", "gateway-to-productpage")
+    return {
+        principal for rule in rules(policy) for source in rule["from"] for principal in source["source"]["principals"]
+    }
+
+
+@pytest.mark.parametrize("mode", ["ambient", "ambient-routes"])
+def test_nobody_of_the_release_walks_around_the_waypoint(overlay: Overlay, mode: str) -> None:
+    rendered = released(overlay(mode))
+    for caller, service in GRAPH:
+        own = identity(rendered, f"bookinfo-{caller}")
+        assert not admits(policies_at(rendered, service, layer=4), own, "GET", "/")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nobody_outside_the_release_is_admitted(overlay: Overlay, mode: str) -> None:
+    rendered = released(overlay(mode))
+    for stranger in ("cluster.local/ns/default/sa/default", "cluster.local/ns/other/sa/bookinfo-productpage", ""):
+        assert [service for service in SERVICES if allowed(rendered, stranger, service, "GET")] == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_floor_is_to_allow_nothing(overlay: Overlay, mode: str) -> None:
+    assert named(overlay(mode), "AuthorizationPolicy", "allow-nothing")["spec"] == {}
+
+
+def test_policies_of_sidecars_are_the_repository_s(overlay: Overlay) -> None:
+    rendered = overlay("istio")
+    for file in ("allow-productpage-to-details", "allow-productpage-to-reviews", "allow-reviews-to-ratings"):
+        (own,) = manifests("security", f"{file}.yaml")
+        assert named(rendered, "AuthorizationPolicy", own["metadata"]["name"])["spec"] == own["spec"]
+
+
+def test_identities_are_those_of_the_release_s_namespace(helm: Helm) -> None:
+    rendered = helm.render(None, CHART / "values-istio.yaml", namespace="books")
+    text = json.dumps(released(of_kind(rendered, "AuthorizationPolicy")))
+    assert "cluster.local/ns/books/sa/bookinfo-reviews" in text
+    assert "/ns/default/" not in text
+
+
+def test_in_ambient_mode_pods_admit_the_waypoint_and_layer_seven_is_decided_at_services(overlay: Overlay) -> None:
+    for policy in of_kind(released(overlay("ambient-routes")), "AuthorizationPolicy"):
+        spec = policy["spec"]
+        operations = [rule["to"] for rule in rules(policy) if "to" in rule]
+        if "selector" in spec:
+            assert operations == [], "ztunnel cannot see methods: such a rule refuses everything"
+            assert "waypoint" in policy["metadata"]["name"]
+        if operations:
+            assert "targetRefs" in spec
+
+
+def test_metrics_may_be_read_by_the_named_scrapers_and_nothing_else_by_them(overlay: Overlay) -> None:
+    rendered = released(overlay("sidecar"))
+    scraper = "shop.example/ns/monitoring/sa/prometheus-k8s"
+    for service in SERVICES:
+        assert allowed(rendered, scraper, service, "GET", "/metrics")
+        assert not allowed(rendered, scraper, service, "GET", "/")
+
+
+@pytest.mark.parametrize("mode", ["gateway-api", "ambient"])
+def test_the_gateway_s_own_pods_stay_open_to_the_outside(overlay: Overlay, mode: str) -> None:
+    spec = named(overlay(mode), "AuthorizationPolicy", "everyone-to-gateway")["spec"]
+    assert spec["targetRefs"] == [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "bookinfo-gateway"}]
+    assert all("from" not in rule for rule in spec["rules"])
+
+
+# helm test
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_test_s_identity_may_read_every_service_only_while_the_tests_run(overlay: Overlay, mode: str) -> None:
+    rendered = overlay(mode)
+    tester = identity(rendered, "bookinfo-test")
+    for service in SERVICES:
+        assert allowed(rendered, tester, service, "GET")
+        assert not allowed(released(rendered), tester, service, "GET")
+
+
+def test_without_tests_nothing_of_them_is_rendered(overlay: Overlay) -> None:
+    assert [item for item in overlay("off") if is_test(item)] == []
+    assert "bookinfo-test" not in json.dumps(overlay("off"))
+
+
+def by_name(objects: Objects) -> dict[str, Any]:
+    return {item["metadata"]["name"]: item for item in of_kind(objects, "Pod")}
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("default", {"bookinfo-test-edges"}),
+        ("canary", {"bookinfo-test-edges", "bookinfo-test-gateway"}),
+        ("istio", {"bookinfo-test-edges", "bookinfo-test-gateway", "bookinfo-test-stranger"}),
+        ("ambient", {"bookinfo-test-edges", "bookinfo-test-gateway", "bookinfo-test-stranger"}),
+    ],
+)
+def test_there_is_a_test_pod_for_the_gateway_where_there_is_one_and_a_stranger_under_strict_policies(
+    overlay: Overlay, mode: str, expected: set[str]
+) -> None:
+    assert set(by_name(overlay(mode))) == expected
+
+
+def test_the_stranger_and_the_gateway_s_caller_are_outside_the_mesh_and_the_edges_caller_is_inside(
+    overlay: Overlay,
+) -> None:
+    for mode, kind in (("istio", "sidecar"), ("ambient", "ambient")):
+        found = by_name(overlay(mode))
+        for name in ("bookinfo-test-stranger", "bookinfo-test-gateway"):
+            labels = found[name]["metadata"]["labels"]
+            assert (labels["sidecar.istio.io/inject"], labels["istio.io/dataplane-mode"]) == ("false", "none")
+        edges = found["bookinfo-test-edges"]
+        assert edges["metadata"]["labels"].items() >= IN[kind].items()
+        assert edges["spec"]["serviceAccountName"] == "bookinfo-test"
+        assert found["bookinfo-test-stranger"]["spec"]["serviceAccountName"] != "bookinfo-test"
+
+
+def test_tests_clean_up_when_they_succeed_and_are_made_anew(objects: Objects) -> None:
+    for item in filter(is_test, objects):
+        annotations = item["metadata"]["annotations"]
+        assert set(annotations["helm.sh/hook-delete-policy"].split(",")) == {"before-hook-creation", "hook-succeeded"}
+        # What admits the pods is there before they start.
+        assert (int(annotations["helm.sh/hook-weight"]) > 0) is (item["kind"] == "Pod")

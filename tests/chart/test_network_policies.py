@@ -1,0 +1,188 @@
+"""Network policies: the graph's edges and the named infrastructure flows of each mesh mode, and nothing else."""
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from tests.chart.rendering import SERVICES, Helm, Object, Objects, named, of_kind, released
+
+Overlay = Callable[[str], Objects]
+
+GRAPH = {("productpage", "details"), ("productpage", "reviews"), ("reviews", "ratings")}
+PORT = {"none": 9080, "sidecar": 9080, "ambient": 15008}
+VALUES = {"none": "production", "sidecar": "sidecar", "ambient": "ambient-routes"}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Somebody on the network: a pod of the release's namespace, of another one, or an address."""
+
+    labels: dict[str, str] = field(default_factory=dict)
+    namespace: str = "default"
+    address: str = ""
+
+
+def pod(app: str) -> Peer:
+    return Peer({"app": app})
+
+
+WAYPOINT = Peer({"gateway.networking.k8s.io/gateway-name": "bookinfo-waypoint"})
+GATEWAY = Peer({"gateway.networking.k8s.io/gateway-name": "bookinfo-gateway"})
+ISTIO_GATEWAY = Peer({"istio": "ingress"}, "istio-ingress")
+ISTIOD = Peer({"app": "istiod"}, "istio-system")
+DNS = Peer({"k8s-app": "kube-dns"}, "kube-system")
+PROMETHEUS = Peer({"app": "prometheus"}, "monitoring")
+COLLECTOR = Peer({"app": "otel-collector"}, "observability")
+KUBELET_IN_AMBIENT = Peer(address="169.254.7.127")
+STRANGER = Peer({"app": "stranger"})
+NEIGHBOUR = Peer({"app": "reviews"}, "neighbours")
+
+
+def selects(selector: Object, labels: dict[str, str]) -> bool:
+    """Whether a label selector selects."""
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        expression["operator"] == "In" and labels.get(expression["key"]) in expression["values"]
+        for expression in selector.get("matchExpressions", [])
+    )
+
+
+def meets(entry: Object, peer: Peer) -> bool:
+    """Whether an entry of `from` or `to` means the peer."""
+    if "ipBlock" in entry:
+        return bool(peer.address) and ipaddress.ip_address(peer.address) in ipaddress.ip_network(
+            entry["ipBlock"]["cidr"]
+        )
+    if peer.address:
+        return False
+    namespace = entry.get("namespaceSelector", {"matchLabels": {"kubernetes.io/metadata.name": "default"}})
+    return selects(namespace, {"kubernetes.io/metadata.name": peer.namespace}) and selects(
+        entry.get("podSelector", {}), peer.labels
+    )
+
+
+def admits(objects: Objects, app: str, direction: str, peer: Peer, port: int, protocol: str = "TCP") -> bool:
+    """Kubernetes' decision for the pods of `app`: policies add up, and one that selects them forbids the rest."""
+    own = [
+        item["spec"] for item in of_kind(objects, "NetworkPolicy") if selects(item["spec"]["podSelector"], {"app": app})
+    ]
+    own = [spec for spec in own if direction in spec["policyTypes"]]
+    key = {"Ingress": "from", "Egress": "to"}[direction]
+    return not own or any(
+        any(meets(entry, peer) for entry in rule[key]) and {"protocol": protocol, "port": port} in rule["ports"]
+        for spec in own
+        for rule in spec.get(direction.lower()) or []
+    )
+
+
+@pytest.fixture(params=["none", "sidecar", "ambient"])
+def mode(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def rendered(overlay: Overlay, mode: str) -> Objects:
+    """A release with network policies in that mesh mode, without what exists only while its tests run."""
+    return released(overlay(VALUES[mode]))
+
+
+def test_each_edge_of_the_graph_is_open_at_both_ends_and_no_other(rendered: Objects, mode: str) -> None:
+    """In ambient mode an edge leads through the waypoint."""
+    port = PORT[mode]
+    edges = set()
+    for caller in SERVICES:
+        for service in SERVICES:
+            to, by = (WAYPOINT, WAYPOINT) if mode == "ambient" else (pod(service), pod(caller))
+            if admits(rendered, caller, "Egress", to, port) and admits(rendered, service, "Ingress", by, port):
+                edges.add((caller, service))
+    if mode == "ambient":  # the waypoint knows the graph: whoever calls anybody may call it, everybody hears it
+        assert {caller for caller, _ in edges} == {"productpage", "reviews"}
+        assert not any(
+            admits(rendered, service, "Ingress", pod(caller), port) for caller in SERVICES for service in SERVICES
+        )
+    else:
+        assert edges == GRAPH
+
+
+def test_pods_in_ambient_mode_without_a_waypoint_meet_in_their_tunnels(overlay: Overlay) -> None:
+    rendered = released(overlay("ambient-plain"))
+    edges = {
+        (caller, service)
+        for caller in SERVICES
+        for service in SERVICES
+        if admits(rendered, caller, "Egress", pod(service), 15008)
+        and admits(rendered, service, "Ingress", pod(caller), 15008)
+    }
+    assert edges == GRAPH
+    assert not admits(rendered, "reviews", "Ingress", pod("productpage"), 9080)
+
+
+def test_only_productpage_is_open_to_the_gateway(rendered: Objects, mode: str) -> None:
+    gateway = {"none": None, "sidecar": ISTIO_GATEWAY, "ambient": GATEWAY}[mode]
+    if gateway:
+        open_to_it = [service for service in SERVICES if admits(rendered, service, "Ingress", gateway, PORT[mode])]
+        assert open_to_it == ["productpage"]
+
+
+def test_strangers_and_neighbours_of_the_same_name_are_kept_out(rendered: Objects, mode: str) -> None:
+    for service in SERVICES:
+        for peer in (STRANGER, NEIGHBOUR):
+            assert not admits(rendered, service, "Ingress", peer, PORT[mode])
+            assert not admits(rendered, service, "Egress", peer, PORT[mode])
+
+
+FLOWS = [
+    ("names by UDP", {"none", "sidecar", "ambient"}, "Egress", DNS, 53, "UDP"),
+    ("names by TCP", {"none", "sidecar", "ambient"}, "Egress", DNS, 53, "TCP"),
+    ("control plane", {"sidecar"}, "Egress", ISTIOD, 15012, "TCP"),
+    ("probes", {"ambient"}, "Ingress", KUBELET_IN_AMBIENT, 9080, "TCP"),
+    ("scraping", {"none", "ambient"}, "Ingress", PROMETHEUS, 9080, "TCP"),
+    ("scraping of sidecars", {"sidecar"}, "Ingress", PROMETHEUS, 15020, "TCP"),
+    ("scraping through the tunnel", {"ambient"}, "Ingress", PROMETHEUS, 15008, "TCP"),
+    ("traces by gRPC", {"none", "sidecar", "ambient"}, "Egress", COLLECTOR, 4317, "TCP"),
+    ("traces by HTTP", {"none", "sidecar", "ambient"}, "Egress", COLLECTOR, 4318, "TCP"),
+    ("traces through the tunnel", {"ambient"}, "Egress", COLLECTOR, 15008, "TCP"),
+]
+
+
+@pytest.mark.parametrize(
+    ("flow", "modes", "direction", "peer", "port", "protocol"), FLOWS, ids=[row[0] for row in FLOWS]
+)
+def test_an_infrastructure_flow_is_open_in_its_modes_and_in_no_other(
+    rendered: Objects, mode: str, flow: str, modes: set[str], direction: str, peer: Peer, port: int, protocol: str
+) -> None:
+    found = {service: admits(rendered, service, direction, peer, port, protocol) for service in SERVICES}
+    assert found == dict.fromkeys(SERVICES, mode in modes)
+
+
+def test_a_flow_can_be_taken_away_and_another_added(helm: Helm) -> None:
+    books = {
+        "modes": ["none"],
+        "direction": "egress",
+        "peers": [{"ipBlock": {"cidr": "203.0.113.0/24"}}],
+        "ports": [{"protocol": "TCP", "port": 443}],
+    }
+    rendered = helm.render({"networkPolicy": {"enabled": True, "flows": {"scraping": None, "books": books}}})
+    assert not admits(rendered, "details", "Ingress", PROMETHEUS, 9080)
+    assert admits(rendered, "details", "Egress", Peer(address="203.0.113.7"), 443)
+
+
+def test_an_ingress_controller_and_named_peers_may_call_productpage(overlay: Overlay) -> None:
+    rendered = released(overlay("ingress"))
+    for peer in (Peer({"app": "controller"}, "ingress-nginx"), Peer(address="10.1.2.3")):
+        assert admits(rendered, "productpage", "Ingress", peer, 9080)
+        assert not admits(rendered, "reviews", "Ingress", peer, 9080)
+
+
+def test_the_test_pods_are_admitted_only_while_they_run(overlay: Overlay, mode: str) -> None:
+    everything = overlay(VALUES[mode])
+    for service in SERVICES:
+        assert admits(everything, service, "Ingress", pod("bookinfo-test"), PORT[mode])
+        assert not admits(released(everything), service, "Ingress", pod("bookinfo-test"), PORT[mode])
+
+
+def test_policies_select_only_the_release_s_own_pods(rendered: Objects) -> None:
+    for item in of_kind(rendered, "NetworkPolicy"):
+        (app,) = item["spec"]["podSelector"]["matchLabels"].values()
+        assert named(rendered, "Service", app)

@@ -1,0 +1,130 @@
+"""Wrong values: Helm refuses, and says where and what to do."""
+
+import re
+from typing import Any
+
+import pytest
+from tests.chart.rendering import Helm, RefusedError
+
+SICK = {"mesh": {"mode": "sidecar"}, "destinationRules": {"enabled": True}, "virtualServices": {"enabled": True}}
+WEIGHTS = {"reviews": {"versions": {"v1": {"weight": 0}, "v2": {"weight": 0}}}}
+
+BY_SCHEMA: list[tuple[dict[str, Any], str]] = [
+    ({"replicaCount": 2}, "at '': additional properties 'replicaCount' not allowed"),
+    ({"services": {"review": {}}}, "at '/services': additional properties 'review' not allowed"),
+    (
+        {"services": {"reviews": {"versions": {"v1": {"replica": 2}}}}},
+        "at '/services/reviews/versions/v1': additional properties 'replica' not allowed",
+    ),
+    (
+        {"services": {"reviews": {"versions": {"v1": {"replicas": "two"}}}}},
+        "at '/services/reviews/versions/v1/replicas': got string, want integer",
+    ),
+    (
+        {"services": {"reviews": {"versions": {"v1": {"faults": {"abortPercent": 101}}}}}},
+        "at '/services/reviews/versions/v1/faults/abortPercent': maximum: got 101, want 100",
+    ),
+    (
+        {"services": {"reviews": {"versions": {"V2": {}}}}},
+        "at '/services/reviews/versions': additional properties 'V2' not allowed",
+    ),
+    (
+        {"services": {"reviews": {"versions": {"v1": {"image": {"digest": "latest"}}}}}},
+        "at '/services/reviews/versions/v1/image/digest': 'latest' does not match pattern",
+    ),
+    (
+        {"services": {"ratings": {"resources": {"requests": {"cpu": "much"}}}}},
+        "at '/services/ratings/resources/requests/cpu': 'much' does not match pattern",
+    ),
+    ({"env": {"LOG-LEVEL": "debug"}}, "at '/env': additional properties 'LOG-LEVEL' not allowed"),
+    ({"mesh": {"mode": "istio"}}, "at '/mesh/mode': value must be one of 'none', 'sidecar', 'ambient'"),
+    ({"session": {"secret": "short"}}, "at '/session/secret': 'short' does not match pattern"),
+    ({"autoscaling": {"cpuPercent": 0}}, "at '/autoscaling/cpuPercent': minimum: got 0, want 1"),
+    ({"istioGateway": {"port": 70000}}, "at '/istioGateway/port': maximum: got 70,000, want 65,535"),
+    ({"gatewayAPI": {"hosts": ["shop example"]}}, "at '/gatewayAPI/hosts/0': 'shop example' does not match pattern"),
+    ({"otlp": {"endpoint": "collector:4318"}}, "at '/otlp/endpoint': 'collector:4318' does not match pattern"),
+    ({"network": {"ipFamilies": ["IPv5"]}}, "at '/network/ipFamilies/0': value must be one of 'IPv4', 'IPv6'"),
+    (
+        {"networkPolicy": {"flows": {"dns": {"direction": "out"}}}},
+        "at '/networkPolicy/flows/dns/direction': value must be one of 'ingress', 'egress'",
+    ),
+    (
+        {"authorizationPolicies": {"scrapers": ["prometheus"]}},
+        "at '/authorizationPolicies/scrapers/0': 'prometheus' does not match pattern",
+    ),
+    ({"podMonitor": {"interval": "often"}}, "at '/podMonitor/interval': 'often' does not match pattern"),
+]
+
+BY_EACH_OTHER: list[tuple[dict[str, Any], str]] = [
+    (
+        {"istioGateway": {"enabled": True}, "gatewayAPI": {"enabled": True}},
+        "istioGateway.enabled and gatewayAPI.enabled would both serve productpage: turn one off",
+    ),
+    (
+        {**SICK, "httpRoutes": {"enabled": True}},
+        "virtualServices.enabled and httpRoutes.enabled would both route the same hosts: turn one off",
+    ),
+    (
+        {**SICK, "destinationRules": {"enabled": False}},
+        "virtualServices.enabled routes to subsets, which destinationRules names: set destinationRules.enabled",
+    ),
+    (SICK, "and no version has one: set services.SERVICE.versions.VERSION.weight, or canary.managed"),
+    ({**SICK, "services": WEIGHTS}, "services.reviews.versions: every weight is 0, so no version would get a request"),
+    (
+        {**SICK, "services": {"productpage": {"versions": {"v1": {"weight": 1}}}}},
+        "services.productpage.versions: a weight has no effect here, because the gateway calls productpage",
+    ),
+    (
+        {"mesh": {"mode": "ambient"}, "httpRoutes": {"enabled": True}},
+        "httpRoutes.enabled has no effect in ambient mode without a waypoint: set waypoint.enabled",
+    ),
+    ({"waypoint": {"enabled": True}}, "waypoint.enabled needs mesh.mode ambient, which is none"),
+    ({"mesh": {"revision": "canary"}}, "mesh.revision needs mesh.mode sidecar, which is none"),
+    *(
+        ({block: {"enabled": True}}, f"{block}.enabled needs a mesh: set mesh.mode to sidecar or ambient")
+        for block in ("destinationRules", "httpRoutes", "peerAuthentication", "authorizationPolicies", "telemetry")
+    ),
+    (
+        {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
+        "serviceMonitor.enabled and podMonitor.enabled would scrape everything twice: turn one off",
+    ),
+    (
+        {"mesh": {"mode": "sidecar"}, "serviceMonitor": {"enabled": True}},
+        "with mesh.mode sidecar use podMonitor, which asks the sidecars",
+    ),
+    (
+        {"session": {"secret": "sixteen-characters-or-more", "existingSecret": "mine"}},
+        "session.secret and session.existingSecret exclude each other: keep one",
+    ),
+    (
+        {"autoscaling": {"minReplicas": 5, "maxReplicas": 2}},
+        "autoscaling.minReplicas 5 is more than autoscaling.maxReplicas 2",
+    ),
+    (
+        {"shutdown": {"preStopSeconds": 20, "drainSeconds": 10}},
+        "for what is in flight + 2 s reserve are 38",
+    ),
+    (
+        {"services": {"reviews": {"versions": {"v1": None, "v2": None, "v3": None}}}},
+        "services.reviews.versions is empty: give it a version, or take the service away with `services.reviews: null`",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), BY_SCHEMA, ids=[message for _, message in BY_SCHEMA])
+def test_a_wrong_key_or_type_is_refused_with_its_place(helm: Helm, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(RefusedError, match=re.escape(message)):
+        helm.render(values)
+
+
+@pytest.mark.parametrize(("values", "message"), BY_EACH_OTHER, ids=[message for _, message in BY_EACH_OTHER])
+def test_values_that_do_not_fit_each_other_are_refused_with_a_reason(
+    helm: Helm, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RefusedError, match=re.escape(message)):
+        helm.render(values)
+
+
+def test_an_older_kubernetes_is_refused(helm: Helm) -> None:
+    with pytest.raises(RefusedError, match=r"requires kubeVersion: >=1\.32\.0-0 which is incompatible"):
+        helm.render(kubernetes="1.31.9")
