@@ -10,17 +10,17 @@ from urllib.parse import urlsplit
 
 import httpx
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from pydantic import BaseModel
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from bookinfo_chassis.app import create_service
-from bookinfo_chassis.client import AiohttpTransport
 from bookinfo_chassis.errors import Error, NumericId, bad_id_response, bad_request, limit_body
 from bookinfo_chassis.instance import Instance
 from bookinfo_chassis.logs import trace_id
 from bookinfo_chassis.propagation import RawHeaders, propagated_header
+from bookinfo_chassis.transport import HttpTransport
 from bookinfo_productpage.assets import ASK_AGAIN, Assets
 from bookinfo_productpage.backends import Answer, Backends
 from bookinfo_productpage.catalogue import PRODUCTS, Product
@@ -94,7 +94,7 @@ def _shown(form: re.Pattern[str], value: str | None) -> str | None:
     return value if value and form.fullmatch(value) else None
 
 
-@router.get("/health", response_class=PlainTextResponse, tags=["operations"])
+@router.get("/health", response_class=HTMLResponse, tags=["operations"])
 async def health() -> Response:
     """Whether productpage works."""
     return HTMLResponse("Product page is healthy")
@@ -115,14 +115,19 @@ async def health() -> Response:
     },
     openapi_extra={
         "requestBody": {
+            "required": True,
             "content": {
                 "application/x-www-form-urlencoded": {
                     "schema": {
                         "type": "object",
-                        "properties": {"username": {"type": "string"}, "passwd": {"type": "string"}},
+                        "required": ["username"],
+                        "properties": {
+                            "username": {"type": "string", "pattern": r"\S", "maxLength": MAX_NAME},
+                            "passwd": {"type": "string"},
+                        },
                     }
                 }
-            }
+            },
         }
     },
 )
@@ -257,7 +262,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     @asynccontextmanager
     async def resources(app: FastAPI) -> AsyncIterator[None]:
         urls = {"details": settings.details_url, "reviews": settings.reviews_url, "ratings": settings.ratings_url}
-        async with transport or AiohttpTransport(os.environ, settings.upstream_idle_seconds) as wire:
+        async with transport or HttpTransport(os.environ, settings.upstream_idle_seconds) as wire:
             app.state.backends = Backends(urls, wire, app.state.registry, app.state.calls)
             yield
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError, WithJsonSchema
 from starlette.exceptions import HTTPException
 
 from bookinfo_chassis.app import create_service
@@ -22,7 +22,11 @@ MAX_BODY = 64 * 1024
 MAX_REVIEWERS = 100
 
 Reviewer = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Stars = Annotated[int, Field(strict=True, ge=1, le=5)]
+Stars = Annotated[
+    int,
+    Field(strict=True, ge=1, le=5),
+    WithJsonSchema({"type": "integer", "enum": [1, 2, 3, 4, 5]}),  # by bounds alone, JSON Schema would allow 2.0
+]
 PostedRatings = Annotated[dict[Reviewer, Stars], Field(max_length=MAX_REVIEWERS)]
 
 posted_ratings: TypeAdapter[dict[str, int]] = TypeAdapter(PostedRatings)
