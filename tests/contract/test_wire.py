@@ -16,9 +16,10 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
 
-from bookinfo_chassis.client import MAX_ANSWER, AiohttpTransport, Upstream
+from bookinfo_chassis.client import Upstream
 from bookinfo_chassis.metrics import CallMetrics
 from bookinfo_chassis.propagation import PropagationMiddleware
+from bookinfo_chassis.transport import MAX_BODY, HttpTransport
 from bookinfo_productpage.app import create_app as create_productpage
 from bookinfo_productpage.settings import Settings as ProductpageSettings
 
@@ -114,7 +115,7 @@ def get(
     """Call a server that behaves like `serve`; the last answer, or the error, and the server."""
 
     async def scenario() -> tuple[Any, Server]:
-        async with server(serve) as peer, AiohttpTransport(environ or {}, idle) as transport:
+        async with server(serve) as peer, HttpTransport(environ or {}, idle) as transport:
             upstream = Upstream(peer.url, transport, limit, CALLS)
             outcome: Any = None
             for _ in range(times):
@@ -157,7 +158,7 @@ def test_a_refused_connection_is_a_connect_error() -> None:
         with socket.socket() as reserved:
             reserved.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
-            async with AiohttpTransport({}, 4) as transport:
+            async with HttpTransport({}, 4) as transport:
                 with pytest.raises(httpx.ConnectError):
                     await Upstream(url, transport, 5, CALLS).get("/")
 
@@ -166,7 +167,7 @@ def test_a_refused_connection_is_a_connect_error() -> None:
 
 def test_a_name_that_does_not_resolve_is_a_connect_error() -> None:
     async def scenario() -> None:
-        async with AiohttpTransport({}, 4) as transport:
+        async with HttpTransport({}, 4) as transport:
             with pytest.raises((httpx.ConnectError, httpx.TimeoutException)):
                 await Upstream("http://no-such-service.invalid", transport, 5, CALLS).get("/")
 
@@ -205,7 +206,7 @@ def test_an_answer_that_takes_longer_than_the_limit_in_all_is_given_up(serve: Se
 
 @pytest.mark.parametrize("chunked", [True, False])
 def test_an_answer_beyond_the_limit_is_an_error(chunked: bool) -> None:
-    size = MAX_ANSWER + 1
+    size = MAX_BODY + 1
     if chunked:
         serve = says(OK + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % size, b"x" * size + b"\r\n0\r\n\r\n")
     else:
@@ -215,8 +216,8 @@ def test_an_answer_beyond_the_limit_is_an_error(chunked: bool) -> None:
 
 
 def test_an_answer_at_the_limit_is_taken() -> None:
-    answer, _ = get(says(body(b"x" * MAX_ANSWER)))
-    assert len(answer.content) == MAX_ANSWER
+    answer, _ = get(says(body(b"x" * MAX_BODY)))
+    assert len(answer.content) == MAX_BODY
 
 
 @pytest.mark.parametrize("content", [gzip.compress(b"0" * 50_000_000, 1), b"not gzip"])
@@ -228,12 +229,12 @@ def test_an_encoding_that_was_not_asked_for_is_an_error_and_never_unpacked(conte
 # --- what is sent -----------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_sent_but_what_was_given_host_and_accept() -> None:
+def test_nothing_is_sent_but_what_was_given_and_host() -> None:
     _, peer = get(says(body(b"")), headers=[(b"x-request-id", b"1")])
     lines = peer.requests[0].decode().split("\r\n")
     assert lines[0] == "GET /x HTTP/1.1"
     names = [line.split(":")[0].lower() for line in lines[1:] if line]
-    assert sorted(names) == ["accept", "host", "x-request-id"]
+    assert sorted(names) == ["host", "x-request-id"]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +244,7 @@ def test_nothing_is_sent_but_what_was_given_host_and_accept() -> None:
 )
 def test_a_header_leaves_byte_for_byte(value: bytes) -> None:
     async def scenario() -> list[bytes]:
-        async with server(says(body(b""))) as peer, AiohttpTransport({}, 4) as transport:
+        async with server(says(body(b""))) as peer, HttpTransport({}, 4) as transport:
             upstream = Upstream(peer.url, transport, 5, CALLS)
 
             async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -265,7 +266,7 @@ def test_a_header_leaves_byte_for_byte(value: bytes) -> None:
 
 def test_a_path_is_sent_as_it_was_given() -> None:
     async def scenario() -> bytes:
-        async with server(says(body(b""))) as peer, AiohttpTransport({}, 4) as transport:
+        async with server(says(body(b""))) as peer, HttpTransport({}, 4) as transport:
             await Upstream(peer.url, transport, 5, CALLS).get("/books/v1/volumes?q=isbn:0486424618")
             return peer.requests[0].split(b"\r\n")[0]
 
@@ -297,7 +298,7 @@ def test_a_call_on_a_connection_that_the_peer_has_closed_is_made_again_on_a_new_
 
 
 def test_a_connection_with_an_answer_half_read_is_not_used_again() -> None:
-    outcome, peer = get(says(OK + b"content-length: 9999999\r\n\r\n" + b"x" * (MAX_ANSWER + 1)), times=3)
+    outcome, peer = get(says(OK + b"content-length: 9999999\r\n\r\n" + b"x" * (MAX_BODY + 1)), times=3)
     assert isinstance(outcome, httpx.ReadError)
     assert peer.connections == 3
 
@@ -311,7 +312,7 @@ def test_a_proxy_from_the_environment_gets_the_request_with_the_services_name(va
     async def scenario() -> bytes:
         async with server(says(body(b"by proxy"))) as proxy:
             environ = {variable: scheme + proxy.url.removeprefix("http://")}
-            async with AiohttpTransport(environ, 4) as transport:
+            async with HttpTransport(environ, 4) as transport:
                 answer = await Upstream("http://reviews.invalid:9080", transport, 5, CALLS).get("/reviews/0")
                 assert answer.content == b"by proxy"
                 return proxy.requests[0]
@@ -326,7 +327,7 @@ def test_a_host_of_no_proxy_is_reached_directly(variable: str) -> None:
     async def scenario() -> tuple[bytes, int]:
         async with server(says(body(b"by proxy"))) as proxy, server(says(body(b"direct"))) as peer:
             environ = {"HTTP_PROXY": proxy.url, variable: "example.com,127.0.0.1"}
-            async with AiohttpTransport(environ, 4) as transport:
+            async with HttpTransport(environ, 4) as transport:
                 answer = await Upstream(peer.url, transport, 5, CALLS).get("/")
                 return answer.content, proxy.connections
 
@@ -335,7 +336,7 @@ def test_a_host_of_no_proxy_is_reached_directly(variable: str) -> None:
 
 def test_calls_through_a_proxy_share_its_connections() -> None:
     async def scenario() -> int:
-        async with server(says(body(b"x"))) as proxy, AiohttpTransport({"HTTP_PROXY": proxy.url}, 4) as transport:
+        async with server(says(body(b"x"))) as proxy, HttpTransport({"HTTP_PROXY": proxy.url}, 4) as transport:
             for name in ("details", "reviews", "ratings") * 3:
                 await Upstream(f"http://{name}.invalid:9080", transport, 5, CALLS).get("/")
             return proxy.connections
@@ -347,7 +348,7 @@ def test_https_goes_through_its_proxy_by_connect_and_is_not_handed_to_it() -> No
     async def scenario() -> bytes:
         async with (
             server(says(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", close=True)) as proxy,
-            AiohttpTransport({"HTTPS_PROXY": proxy.url}, 4) as transport,
+            HttpTransport({"HTTPS_PROXY": proxy.url}, 4) as transport,
         ):
             with pytest.raises(httpx.TransportError):
                 await Upstream("https://books.invalid", transport, 5, CALLS).get("/secret")
@@ -361,7 +362,7 @@ def test_https_goes_through_its_proxy_by_connect_and_is_not_handed_to_it() -> No
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "socks5://127.0.0.1:1", "http://[bad", "nonsense://"])
 def test_a_proxy_that_cannot_be_used_is_a_transport_error(proxy: str) -> None:
     async def scenario() -> None:
-        async with AiohttpTransport({"HTTP_PROXY": proxy}, 4) as transport:
+        async with HttpTransport({"HTTP_PROXY": proxy}, 4) as transport:
             with pytest.raises(httpx.TransportError):
                 await Upstream("http://reviews:9080", transport, 5, CALLS).get("/")
 
@@ -387,7 +388,7 @@ async def browse(app: FastAPI, path: str) -> httpx.Response:
         says(OK + b"content-length: 10\r\n\r\nhalf", close=True),
         says(b"SSH-2.0-OpenSSH_9.2\r\n", close=True),
         says(body(b"<html>")),
-        says(body(b"x" * (MAX_ANSWER + 1))),
+        says(body(b"x" * (MAX_BODY + 1))),
         says(body(b"nothing gzipped", b"content-encoding: gzip")),
         says(b"HTTP/1.1 204 No Content\r\n\r\n"),
         says(b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"),

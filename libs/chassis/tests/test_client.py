@@ -9,9 +9,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
 
-from bookinfo_chassis.client import Reply, Upstream, _Proxies
+from bookinfo_chassis.client import Reply, Upstream
 from bookinfo_chassis.metrics import CallMetrics
 from bookinfo_chassis.propagation import PropagationMiddleware
+from bookinfo_chassis.transport import Proxies
 
 CALLS = CallMetrics(CollectorRegistry())
 
@@ -111,6 +112,6 @@ def test_redirects_are_not_followed() -> None:
     ],
 )
 def test_the_environment_tells_the_proxy(environ: dict[str, str], url: str, proxy: str | None) -> None:
-    proxies = _Proxies(environ)
+    proxies = Proxies(environ)
     assert proxies.find(httpx.URL(url)) == proxy
     assert proxies.find(httpx.URL(url)) == proxy

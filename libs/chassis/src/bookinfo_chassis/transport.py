@@ -112,9 +112,7 @@ class Connection(asyncio.Protocol):
         except (HttpParserError, HttpParserUpgrade) as error:
             self._fail(httpx.RemoteProtocolError(f"what came is no answer: {error}"))
             return
-        if answer.body_size > MAX_BODY:
-            self._fail(httpx.ReadError(f"an answer longer than {MAX_BODY} bytes"))
-        elif answer.head_size > MAX_HEAD and not answer.head_complete:
+        if answer.head_size > MAX_HEAD and not answer.head_complete:
             self._fail(httpx.ReadError(f"headers longer than {MAX_HEAD} bytes"))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -150,7 +148,9 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, chunk: bytes) -> None:
         self._answer.body_size += len(chunk)
-        if self._answer.body_size <= MAX_BODY:
+        if self._answer.body_size > MAX_BODY:
+            self._fail(httpx.ReadError(f"an answer longer than {MAX_BODY} bytes"))
+        else:
             self._answer.body.append(chunk)
 
     def on_message_complete(self) -> None:

@@ -11,9 +11,10 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from bookinfo_chassis.app import create_service
-from bookinfo_chassis.client import AiohttpTransport, Upstream
+from bookinfo_chassis.client import Upstream
 from bookinfo_chassis.errors import Error, NumericId, bad_id_response, bad_request
 from bookinfo_chassis.health import Status
+from bookinfo_chassis.transport import HttpTransport
 from bookinfo_details.external import TIME_LIMIT, ExternalBooks, ExternalServiceError
 from bookinfo_details.model import Details, known_details
 from bookinfo_details.settings import Settings
@@ -82,6 +83,6 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     return app
 
 
-def _network(settings: Settings) -> AiohttpTransport:
+def _network(settings: Settings) -> HttpTransport:
     trust = ssl.create_default_context(cafile=settings.external_books_ca_file)
-    return AiohttpTransport(os.environ, settings.upstream_idle_seconds, ssl=trust)
+    return HttpTransport(os.environ, settings.upstream_idle_seconds, trust)

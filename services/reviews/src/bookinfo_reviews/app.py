@@ -8,9 +8,10 @@ import httpx
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from bookinfo_chassis.app import create_service
-from bookinfo_chassis.client import AiohttpTransport, Upstream
+from bookinfo_chassis.client import Upstream
 from bookinfo_chassis.errors import NumericId, bad_id_response, bad_request
 from bookinfo_chassis.health import Status
+from bookinfo_chassis.transport import HttpTransport
 from bookinfo_reviews.model import Origin, Reviews, reviews_json
 from bookinfo_reviews.ratings_client import RatingsClient
 from bookinfo_reviews.settings import Settings
@@ -55,7 +56,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         if not settings.shows_ratings:
             yield
             return
-        async with transport or AiohttpTransport(os.environ, settings.upstream_idle_seconds) as wire:
+        async with transport or HttpTransport(os.environ, settings.upstream_idle_seconds) as wire:
             upstream = Upstream(settings.ratings_url, wire, settings.ratings_time_limit, app.state.calls)
             app.state.ratings = RatingsClient(upstream)
             yield
