@@ -3,12 +3,13 @@
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from tests.chart.rendering import ROOT, VALUES, Helm, Objects
 
 
-def load_tool(name: str):
+def load_tool(name: str) -> ModuleType:
     """A script of charts/tools, as a module."""
     spec = importlib.util.spec_from_file_location(f"charts_tools_{name}", ROOT / f"charts/tools/{name}.py")
     assert spec

@@ -43,7 +43,8 @@ class Helm:
                 env={"HOME": home, "PATH": "/usr/bin:/bin", "KUBECONFIG": f"{home}/none"},
             )
         if done.returncode:
-            raise RefusedError("\n".join(line for line in done.stderr.splitlines() if "symbolic link" not in line))
+            told = [line for line in done.stderr.splitlines() if "found symbolic link in path" not in line]
+            raise RefusedError("\n".join(told))
         return done.stdout
 
     def render(

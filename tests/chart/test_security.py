@@ -22,6 +22,9 @@ ALLOWED_VOLUMES = {
 }
 
 
+SECCOMP = ("RuntimeDefault", "Localhost")
+
+
 def violations(pod: Object) -> list[str]:
     """What the restricted standard refuses in a pod."""
     spec = pod["spec"]
@@ -43,7 +46,6 @@ REFUSED: list[tuple[str, Callable[[Object, Object], bool]]] = [
     ("seccompProfile", lambda pod, own: (pod | context(own)).get("seccompProfile", {}).get("type") not in SECCOMP),
     ("hostPort", lambda _, own: any("hostPort" in port for port in own.get("ports", []))),
 ]
-SECCOMP = ("RuntimeDefault", "Localhost")
 
 
 def context(container: Object) -> Object:

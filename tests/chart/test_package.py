@@ -1,0 +1,196 @@
+"""The package: what stands elsewhere in the repository is in it, and an empty file never becomes an empty manifest."""
+
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.chart.rendering import CHART, ROOT, Helm, Objects, RefusedError, identities, named, of_kind
+
+LINKS = {
+    "files/istio/gateway": "istio/gateway",
+    "files/istio/security": "istio/security",
+    "files/istio/telemetry": "istio/telemetry",
+    "files/dashboards": "observability/dashboards",
+    "files/rules": "observability/rules",
+}
+
+
+@pytest.fixture(scope="module")
+def package(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packaged chart."""
+    folder = tmp_path_factory.mktemp("package")
+    helm.run("package", str(CHART), "--destination", str(folder))
+    (archive,) = folder.glob("*.tgz")
+    return archive
+
+
+def contents(archive: Path) -> dict[str, bytes]:
+    """Files of the package by their path in the chart."""
+    with tarfile.open(archive) as opened:
+        members = [member for member in opened if member.isfile()]
+        assert len(members) == len(opened.getnames()), "a link that Helm did not follow"
+        return {member.name.removeprefix("bookinfo/"): reader(opened, member) for member in members}
+
+
+def reader(opened: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    extracted = opened.extractfile(member)
+    assert extracted
+    return extracted.read()
+
+
+def copy_of_the_chart(folder: Path) -> Path:
+    """The chart with its links followed, to be spoilt."""
+    return Path(shutil.copytree(CHART, folder / "bookinfo", symlinks=False))
+
+
+def test_the_chart_s_links_lead_to_the_only_homes_of_their_files() -> None:
+    assert {str(path.relative_to(CHART)) for path in CHART.rglob("*") if path.is_symlink()} == set(LINKS)
+    for link, home in LINKS.items():
+        assert (CHART / link).resolve() == ROOT / home
+        assert not (CHART / link).readlink().is_absolute()
+
+
+def test_the_package_holds_what_the_links_lead_to(package: Path) -> None:
+    packaged = contents(package)
+    expected = {
+        f"{link}/{path.name}": path.read_bytes()
+        for link, home in LINKS.items()
+        for pattern in ("*.yaml", "*.json")
+        for path in (ROOT / home).glob(pattern)
+    }
+    assert len(expected) > 5
+    assert {path: packaged.get(path) for path in expected} == expected
+
+
+def test_the_package_holds_what_users_need_and_not_what_developers_do(package: Path) -> None:
+    packaged = contents(package)
+    assert {"README.md", "values.yaml", "values.schema.json", "values-istio.yaml", "templates/NOTES.txt"} <= set(
+        packaged
+    )
+    assert [path for path in packaged if path.startswith("ci/") or "tokens" in path] == []
+
+
+@pytest.mark.parametrize("overlay_name", ["istio", "gateway-api", "ambient", "production"])
+def test_the_package_renders_what_the_folder_does(helm: Helm, package: Path, overlay_name: str) -> None:
+    overlay = CHART / f"values-{overlay_name}.yaml"
+    given = {"session": {"secret": "sixteen-characters-or-more"}}
+    assert helm.render(given, overlay, chart=package) == helm.render(given, overlay)
+
+
+SPOILT = [
+    ("files/istio/gateway/bookinfo-gateway.yaml", "values-istio.yaml"),
+    ("files/istio/gateway/bookinfo-gateway.yaml", "values-gateway-api.yaml"),
+    ("files/istio/gateway/destination-rules.yaml", "values-istio.yaml"),
+    ("files/istio/security/mtls-strict.yaml", "values-istio.yaml"),
+    ("files/istio/security/allow-nothing.yaml", "values-istio.yaml"),
+    ("files/istio/security/allow-reviews-to-ratings.yaml", "values-istio.yaml"),
+    ("files/istio/telemetry/tracing-and-access-log.yaml", "ci/sidecar-values.yaml"),
+]
+
+
+@pytest.mark.parametrize(("path", "values"), SPOILT)
+def test_an_empty_file_is_refused(helm: Helm, tmp_path: Path, path: str, values: str) -> None:
+    chart = copy_of_the_chart(tmp_path)
+    (chart / path).write_text("")
+    with pytest.raises(RefusedError, match=f"{path} is missing or empty in this chart: it is a symbolic link"):
+        helm.render(None, CHART / values, chart=chart)
+
+
+def test_a_checkout_without_links_is_refused(helm: Helm, tmp_path: Path) -> None:
+    """Git writes a link as a file with its target where it may not make links."""
+    chart = copy_of_the_chart(tmp_path)
+    shutil.rmtree(chart / "files/istio/security")
+    (chart / "files/istio/security").write_text("../../../../istio/security")
+    with pytest.raises(RefusedError, match=r"security.* check out links \(git config core\.symlinks true\)"):
+        helm.render(None, CHART / "values-istio.yaml", chart=chart)
+
+
+def test_a_missing_test_program_is_refused(helm: Helm, tmp_path: Path) -> None:
+    chart = copy_of_the_chart(tmp_path)
+    (chart / "files/probe.py").write_text("")
+    with pytest.raises(RefusedError, match=r"files/probe\.py is missing in this chart"):
+        helm.render(chart=chart)
+
+
+# What is read from observability/: held with files of the test's own, whatever stands there.
+
+
+@pytest.fixture
+def observed(tmp_path: Path) -> Path:
+    """The chart with one dashboard and two rule files."""
+    chart = copy_of_the_chart(tmp_path)
+    for folder in ("dashboards", "rules"):
+        shutil.rmtree(chart / "files" / folder)
+        (chart / "files" / folder).mkdir()
+    (chart / "files/dashboards/pages.json").write_text('{"title": "Pages", "legend": "{{version}}"}')
+    for name in ("pages", "mesh"):
+        group = {"name": name, "rules": [{"record": f"{name}:rate", "expr": 'rate(x{app="details"}[5m])'}]}
+        (chart / f"files/rules/{name}.yaml").write_text(yaml.safe_dump({"groups": [group]}))
+    return chart
+
+
+def test_each_dashboard_becomes_a_config_map_that_grafana_finds(helm: Helm, observed: Path) -> None:
+    rendered = helm.render({"dashboards": {"enabled": True}}, chart=observed)
+    found = named(rendered, "ConfigMap", "bookinfo-dashboard-pages")
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert found["data"] == {"pages.json": '{"title": "Pages", "legend": "{{version}}"}'}
+
+
+def test_all_rule_files_become_one_prometheus_rule(helm: Helm, observed: Path) -> None:
+    values = {"prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}}}
+    found = named(helm.render(values, chart=observed), "PrometheusRule", "bookinfo")
+    assert found["metadata"]["labels"]["release"] == "prometheus"
+    assert [group["name"] for group in found["spec"]["groups"]] == ["mesh", "pages"]
+    assert found["spec"]["groups"][1]["rules"][0]["expr"] == 'rate(x{app="details"}[5m])'
+
+
+@pytest.mark.parametrize(
+    ("block", "folder", "message"),
+    [
+        ("dashboards", "dashboards", r"observability/dashboards .* holds no \*\.json: turn it off, or add them there"),
+        ("prometheusRule", "rules", "observability/rules .* holds no rules: turn it off, or add them there"),
+    ],
+)
+def test_an_empty_folder_is_refused(helm: Helm, observed: Path, block: str, folder: str, message: str) -> None:
+    for path in (observed / "files" / folder).iterdir():
+        path.unlink()
+    with pytest.raises(RefusedError, match=message):
+        helm.render({block: {"enabled": True}}, chart=observed)
+
+
+@pytest.mark.parametrize(
+    ("block", "path", "message"),
+    [
+        ("dashboards", "dashboards/pages.json", r"files/dashboards/pages\.json is no dashboard: it has no title"),
+        ("prometheusRule", "rules/pages.yaml", r"files/rules/pages\.yaml holds no rule groups"),
+    ],
+)
+def test_an_empty_file_of_observability_is_refused(
+    helm: Helm, observed: Path, block: str, path: str, message: str
+) -> None:
+    (observed / "files" / path).write_text("")
+    with pytest.raises(RefusedError, match=message):
+        helm.render({block: {"enabled": True}}, chart=observed)
+
+
+def test_monitors_ask_every_pod_once(overlay: Callable[[str], Objects]) -> None:
+    def selected(selector: dict[str, Any], label: str, rendered: Objects) -> set[str]:
+        (expression,) = selector["matchExpressions"]
+        assert expression["key"] == label
+        return set(expression["values"])
+
+    by_service = overlay("ingress")
+    monitor = named(by_service, "ServiceMonitor", "bookinfo")["spec"]
+    services = selected(monitor["selector"], "service", by_service)
+    assert services == {item["metadata"]["labels"]["service"] for item in of_kind(by_service, "Service")}
+    assert monitor["endpoints"] == [{"port": "http", "path": "/metrics", "interval": "15s"}]
+
+    with_version_services = overlay("gateway-routes")
+    monitor = named(with_version_services, "PodMonitor", "bookinfo")["spec"]
+    assert selected(monitor["selector"], "app", with_version_services) == services
+    assert monitor["podMetricsEndpoints"] == [{"portNumber": 15020, "path": "/stats/prometheus", "interval": "15s"}]
+    assert ("ServiceMonitor", "bookinfo") not in identities(with_version_services)
