@@ -1,17 +1,34 @@
 """Real services: as ASGI applications that call each other without a network, and as processes."""
 
+import asyncio
 import os
+import selectors
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 import pytest
+from fastapi import FastAPI
+
+from bookinfo_details.app import create_app as create_details
+from bookinfo_details.settings import Settings as DetailsSettings
+from bookinfo_productpage.app import create_app as create_productpage
+from bookinfo_productpage.settings import Settings as ProductpageSettings
+from bookinfo_ratings.app import create_app as create_ratings
+from bookinfo_ratings.settings import Settings as RatingsSettings
+from bookinfo_reviews.app import create_app as create_reviews
+from bookinfo_reviews.settings import Settings as ReviewsSettings
+
+Result = TypeVar("Result")
 
 START_SECONDS = 30
 STOP_SECONDS = 20
@@ -121,3 +138,89 @@ def refused() -> Callable[..., tuple[int, str]]:
         return done.returncode, done.stderr
 
     return _refused
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time does not pass but jumps, whenever everything waits, to the next moment of interest."""
+
+    def __init__(self) -> None:
+        super().__init__(_JumpingSelector(self))
+        self.now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    def __init__(self, loop: VirtualTimeLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events = super().select(0)
+        if not events and timeout:
+            self._loop.now += timeout
+        return events
+
+
+class Mesh(httpx.AsyncBaseTransport):
+    """All services, reached by name as in a mesh, each in this process."""
+
+    def __init__(
+        self,
+        reviews: str = "v2",
+        ratings: str = "v1",
+        delays: Mapping[str, int] | None = None,
+        **more: Any,
+    ) -> None:
+        """Versions of reviews and ratings, delays in milliseconds by service, and more settings of ratings."""
+        delay = Counter(delays or {})
+        self.seconds = 0.0
+        self.seen: list[tuple[str, list[tuple[bytes, bytes]]]] = []
+        self.apps: dict[str, FastAPI] = {
+            "details": create_details(DetailsSettings.load(fault_delay_ms=delay["details"])),
+            "reviews": create_reviews(
+                ReviewsSettings.load(
+                    version=reviews, hostname=f"reviews-{reviews}-pod", fault_delay_ms=delay["reviews"]
+                ),
+                self,
+            ),
+            "ratings": create_ratings(RatingsSettings.load(version=ratings, fault_delay_ms=delay["ratings"], **more)),
+            "productpage": create_productpage(ProductpageSettings.load(session_secret="a key of enough length"), self),
+        }
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host not in self.apps:
+            raise httpx.ConnectError("no such service", request=request)
+        self.seen.append((request.url.host, list(request.headers.raw)))
+        return await httpx.ASGITransport(self.apps[request.url.host]).handle_async_request(request)
+
+    def run(self, scenario: Callable[[], Awaitable[Result]]) -> Result:
+        """Run `scenario` while all services run. A second of waiting passes at once: see `seconds`."""
+
+        async def running() -> Result:
+            async with AsyncExitStack() as stack:
+                for app in self.apps.values():
+                    await stack.enter_async_context(app.router.lifespan_context(app))
+                return await scenario()
+
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            began = runner.get_loop().time()
+            result = runner.run(running())
+            self.seconds = runner.get_loop().time() - began
+            return result
+
+    def browse(self, path: str = "/productpage", **headers: str) -> httpx.Response:
+        """GET as a browser does."""
+
+        async def scenario() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self, base_url="http://productpage") as browser:
+                return await browser.get(path, headers=headers)
+
+        return self.run(scenario)
+
+
+@pytest.fixture
+def make_mesh() -> type[Mesh]:
+    """`Mesh`, to be made with the versions that a test wants."""
+    return Mesh

@@ -1,66 +1,16 @@
 """Each client against the real application of its server: no network, nothing made up."""
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
-from bookinfo_details.app import create_app as create_details
-from bookinfo_details.settings import Settings as DetailsSettings
-from bookinfo_productpage.app import create_app as create_productpage
-from bookinfo_productpage.settings import Settings as ProductpageSettings
-from bookinfo_ratings.app import create_app as create_ratings
-from bookinfo_ratings.settings import Settings as RatingsSettings
-from bookinfo_reviews.app import create_app as create_reviews
-from bookinfo_reviews.settings import Settings as ReviewsSettings
+Mesh = Any
+MakeMesh = Any
 
 REVIEWS = ["v1", "v2", "v3"]
 STAR = "glyphicon glyphicon-star"
-Result = TypeVar("Result")
-
-
-class Mesh(httpx.AsyncBaseTransport):
-    """All services, reached by name as in a mesh, each in this process."""
-
-    def __init__(self, reviews: str = "v2", ratings: str = "v1", **faults: Any) -> None:
-        self.seen: list[tuple[str, list[tuple[bytes, bytes]]]] = []
-        self.apps: dict[str, FastAPI] = {
-            "details": create_details(DetailsSettings.load()),
-            "reviews": create_reviews(ReviewsSettings.load(version=reviews, hostname=f"reviews-{reviews}-pod"), self),
-            "ratings": create_ratings(RatingsSettings.load(version=ratings, **faults)),
-            "productpage": create_productpage(ProductpageSettings.load(session_secret="a key of enough length"), self),
-        }
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if request.url.host not in self.apps:
-            raise httpx.ConnectError("no such service", request=request)
-        self.seen.append((request.url.host, list(request.headers.raw)))
-        return await httpx.ASGITransport(self.apps[request.url.host]).handle_async_request(request)
-
-    def run(self, scenario: Callable[[], Awaitable[Result]]) -> Result:
-        """Run `scenario` while all services run."""
-
-        async def running() -> Result:
-            async with AsyncExitStack() as stack:
-                for app in self.apps.values():
-                    await stack.enter_async_context(app.router.lifespan_context(app))
-                return await scenario()
-
-        return asyncio.run(running())
-
-    def browse(self, path: str = "/productpage", **headers: str) -> httpx.Response:
-        """GET as a browser does."""
-
-        async def scenario() -> httpx.Response:
-            async with httpx.AsyncClient(transport=self, base_url="http://productpage") as browser:
-                return await browser.get(path, headers=headers)
-
-        return self.run(scenario)
 
 
 # --- reviews asks ratings ---------------------------------------------------------------------------------------------
@@ -70,12 +20,12 @@ def ratings_seen_by_reviews(mesh: Mesh) -> Any:
     return mesh.run(lambda: mesh.apps["reviews"].state.ratings.ratings(0))
 
 
-def test_reviews_understands_ratings() -> None:
-    assert ratings_seen_by_reviews(Mesh()) == {"Reviewer1": 5, "Reviewer2": 4}
+def test_reviews_understands_ratings(make_mesh: MakeMesh) -> None:
+    assert ratings_seen_by_reviews(make_mesh()) == {"Reviewer1": 5, "Reviewer2": 4}
 
 
-def test_reviews_sees_what_was_posted_to_ratings() -> None:
-    mesh = Mesh()
+def test_reviews_sees_what_was_posted_to_ratings(make_mesh: MakeMesh) -> None:
+    mesh = make_mesh()
 
     async def scenario() -> Any:
         async with httpx.AsyncClient(transport=mesh) as client:
@@ -85,12 +35,12 @@ def test_reviews_sees_what_was_posted_to_ratings() -> None:
     assert mesh.run(scenario) == {"Reviewer1": 1, "Reviewer2": 2}
 
 
-def test_reviews_takes_a_sick_ratings_for_missing() -> None:
-    assert ratings_seen_by_reviews(Mesh(ratings="v-faulty", faulty_percent=100)) is None
+def test_reviews_takes_a_sick_ratings_for_missing(make_mesh: MakeMesh) -> None:
+    assert ratings_seen_by_reviews(make_mesh(ratings="v-faulty", faulty_percent=100)) is None
 
 
-def test_reviews_takes_an_injected_fault_for_missing() -> None:
-    assert ratings_seen_by_reviews(Mesh(fault_abort_percent=100)) is None
+def test_reviews_takes_an_injected_fault_for_missing(make_mesh: MakeMesh) -> None:
+    assert ratings_seen_by_reviews(make_mesh(fault_abort_percent=100)) is None
 
 
 # --- productpage asks details, reviews and ratings --------------------------------------------------------------------
@@ -101,8 +51,8 @@ def ask(mesh: Mesh, backend: str, product_id: int = 0) -> Any:
     return mesh.run(lambda: getattr(mesh.apps["productpage"].state.backends, backend).get(product_id, []))
 
 
-def test_productpage_understands_details() -> None:
-    mesh = Mesh()
+def test_productpage_understands_details(make_mesh: MakeMesh) -> None:
+    mesh = make_mesh()
     answer = ask(mesh, "details", 0)
     assert (answer.status, len(answer.content)) == (200, 178)
     assert answer.model is not None
@@ -110,8 +60,8 @@ def test_productpage_understands_details() -> None:
 
 
 @pytest.mark.parametrize("version", REVIEWS)
-def test_productpage_understands_every_build_of_reviews(version: str) -> None:
-    mesh = Mesh(reviews=version)
+def test_productpage_understands_every_build_of_reviews(make_mesh: MakeMesh, version: str) -> None:
+    mesh = make_mesh(reviews=version)
     answer = ask(mesh, "reviews", 0)
     assert answer.model is not None
     assert answer.model.podname == f"reviews-{version}-pod"
@@ -119,8 +69,8 @@ def test_productpage_understands_every_build_of_reviews(version: str) -> None:
     assert stars == {"v1": [None, None], "v2": [(5, "black"), (4, "black")], "v3": [(5, "red"), (4, "red")]}[version]
 
 
-def test_productpage_understands_that_ratings_are_missing() -> None:
-    mesh = Mesh(reviews="v2", ratings="v-faulty", faulty_percent=100)
+def test_productpage_understands_that_ratings_are_missing(make_mesh: MakeMesh) -> None:
+    mesh = make_mesh(reviews="v2", ratings="v-faulty", faulty_percent=100)
     answer = ask(mesh, "reviews", 0)
     assert answer.model is not None
     assert [review.rating and review.rating.error for review in answer.model.reviews] == [
@@ -128,8 +78,8 @@ def test_productpage_understands_that_ratings_are_missing() -> None:
     ] * 2
 
 
-def test_productpage_understands_ratings() -> None:
-    mesh = Mesh()
+def test_productpage_understands_ratings(make_mesh: MakeMesh) -> None:
+    mesh = make_mesh()
     answer = ask(mesh, "ratings", 7)
     assert answer.model is not None
     assert answer.content == b'{"id":7,"ratings":{"Reviewer1":5,"Reviewer2":4}}'
@@ -139,16 +89,18 @@ def test_productpage_understands_ratings() -> None:
 
 
 @pytest.mark.parametrize(("version", "stars", "color"), [("v1", 0, None), ("v2", 9, "black"), ("v3", 9, "red")])
-def test_the_page_shows_the_stars_of_every_build(version: str, stars: int, color: str | None) -> None:
-    answer = Mesh(reviews=version).browse()
+def test_the_page_shows_the_stars_of_every_build(
+    make_mesh: MakeMesh, version: str, stars: int, color: str | None
+) -> None:
+    answer = make_mesh(reviews=version).browse()
     assert answer.status_code == 200
     assert answer.text.count(STAR) == stars
     assert re.findall(r"\b(red|black) stars\b", answer.text) == ([color] * 2 if color else [])
     assert f"reviews-{version}-pod" in answer.text
 
 
-def test_without_ratings_the_page_shows_the_reviews_and_says_so() -> None:
-    mesh = Mesh(reviews="v3")
+def test_without_ratings_the_page_shows_the_reviews_and_says_so(make_mesh: MakeMesh) -> None:
+    mesh = make_mesh(reviews="v3")
     del mesh.apps["ratings"]
     answer = mesh.browse()
     assert answer.text.count("Ratings service is currently unavailable") == 2
@@ -156,8 +108,8 @@ def test_without_ratings_the_page_shows_the_reviews_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("name", ["details", "reviews"])
-def test_without_a_backend_the_page_is_there(name: str) -> None:
-    mesh = Mesh()
+def test_without_a_backend_the_page_is_there(make_mesh: MakeMesh, name: str) -> None:
+    mesh = make_mesh()
     del mesh.apps[name]
     answer = mesh.browse()
     assert answer.status_code == 200
@@ -174,14 +126,14 @@ def test_without_a_backend_the_page_is_there(name: str) -> None:
         "/api/v1/products/3/ratings",
     ],
 )
-def test_the_public_api_answers_json(path: str) -> None:
-    answer = Mesh().browse(path)
+def test_the_public_api_answers_json(make_mesh: MakeMesh, path: str) -> None:
+    answer = make_mesh().browse(path)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     assert answer.json()
 
 
-def test_every_header_of_the_list_comes_to_every_service_as_the_browser_sent_it() -> None:
-    mesh = Mesh(reviews="v3")
+def test_every_header_of_the_list_comes_to_every_service_as_the_browser_sent_it(make_mesh: MakeMesh) -> None:
+    mesh = make_mesh(reviews="v3")
     sent = {
         name: f"value of {name}"
         for name in (
@@ -199,8 +151,8 @@ def test_every_header_of_the_list_comes_to_every_service_as_the_browser_sent_it(
         assert {key: got.get(key) for key in sent} == sent, name
 
 
-def test_the_user_of_the_session_comes_to_ratings_and_one_from_outside_does_not() -> None:
-    mesh = Mesh(reviews="v2")
+def test_the_user_of_the_session_comes_to_ratings_and_one_from_outside_does_not(make_mesh: MakeMesh) -> None:
+    mesh = make_mesh(reviews="v2")
 
     async def scenario() -> None:
         async with httpx.AsyncClient(transport=mesh, base_url="http://productpage") as browser:
@@ -217,7 +169,7 @@ def test_the_user_of_the_session_comes_to_ratings_and_one_from_outside_does_not(
     assert users == {"details": [b"jason"], "reviews": [b"jason"], "ratings": [b"jason"]}
 
 
-def test_nobody_calls_anybody_else() -> None:
-    mesh = Mesh(reviews="v1")
+def test_nobody_calls_anybody_else(make_mesh: MakeMesh) -> None:
+    mesh = make_mesh(reviews="v1")
     mesh.browse()
     assert sorted(name for name, _ in mesh.seen) == ["details", "productpage", "reviews"]

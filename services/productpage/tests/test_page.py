@@ -156,12 +156,6 @@ def test_a_second_attempt_that_succeeds_is_shown(page: TestClient, world: World)
     assert "Book Reviews" in html(page)
 
 
-def test_every_attempt_has_3_seconds(page: TestClient, world: World) -> None:
-    world.answers["reviews"] = world.status(500)
-    html(page)
-    assert [request.extensions["timeout"]["read"] for request in world.asked] == [3.0, 3.0, 3.0]
-
-
 def test_what_backends_say_is_text_and_not_html(page: TestClient, world: World) -> None:
     evil = "<script>alert(1)</script>"
     world.answers["details"] = world.details.replace(b"PublisherA", evil.encode())

@@ -86,18 +86,6 @@ def test_the_version_tells_ratings_colour_and_time_limit_and_two_variables_overr
     assert (loaded.shows_ratings, loaded.color, loaded.ratings_time_limit) == (shows, color, limit)
 
 
-def test_the_time_limit_is_the_one_of_the_call() -> None:
-    limits: list[dict[str, float]] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        limits.append(request.extensions["timeout"])
-        return GOOD(request)
-
-    ask(handler, version="v2")
-    ask(handler, version="v3")
-    assert [limit["read"] for limit in limits] == [10.0, 2.5]
-
-
 def test_ratings_is_asked_once_for_the_same_book() -> None:
     asked: list[str] = []
 
