@@ -48,7 +48,7 @@ run: setup  ## start Bookinfo on http://localhost:8080/productpage (Ctrl-C stops
 lint: $(VENV)/dev.stamp  ## check style and types
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
-	@$(BIN)/mypy $(SOURCES) requirements containers
+	@$(BIN)/mypy $(SOURCES) requirements containers charts/tools
 
 # Coverage is measured over unit and contract together, subprocesses included: `make coverage` judges both.
 PYTEST = $(BIN)/coverage run -m pytest -q
@@ -78,7 +78,12 @@ interpreters: $(VENV)/dev.stamp  ## install and import the services on every oth
 containers: $(VENV)/dev.stamp $(VENV)/containers.stamp  ## build the images, start them by compose and load them (needs Docker)
 	@$(BIN)/python -m pytest -q tests/images
 
-PARTS := lint unit contract coverage interpreters lab containers
+.PHONY: chart
+chart: $(VENV)/dev.stamp  ## lint, package (into dist/) and test the Helm chart with a real Helm
+	@$(BIN)/python charts/tools/build.py
+	@$(BIN)/python -m pytest -q tests/chart
+
+PARTS := lint unit contract coverage interpreters lab containers chart
 
 .PHONY: test
 test: $(VENV)/dev.stamp  ## run all of the above, with each part's time

@@ -98,5 +98,5 @@ def _kubernetes(api_version: str, kind: str, version: str) -> jsonschema.Draft20
 def _definitions(version: str) -> Registry[Any]:
     folder = resources.files("kubernetes_validate").joinpath(f"kubernetes-json-schema/v{version}.0-local-strict")
     contents = json.loads(folder.joinpath("_definitions.json").read_text())
-    empty: Registry[Any] = Registry()
-    return empty.with_resource(contents["$id"], Resource.from_contents(contents))
+    registry: Registry[Any] = Registry().with_resource(contents["$id"], Resource.from_contents(contents))
+    return registry
