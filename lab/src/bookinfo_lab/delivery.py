@@ -75,22 +75,25 @@ class Delivery:
             LabError: one has refused it since `before`, or does not get there.
         """
         deadline = time.monotonic() + _LIVE_WITHIN
-        waiting = set(self._running())
+        waiting = dict.fromkeys(self._running(), "no answer")
         while waiting:
             for name in sorted(waiting):
                 try:
                     stats = await self._stats(name)
                 except (OSError, TimeoutError):  # it has ended; started again, it reads the files anew
-                    waiting &= set(self._running())
+                    if name not in self._running():
+                        del waiting[name]
                     continue
                 expected = xds.versions(self._folder / name, self._configs[name])
                 progress = xds.progress(stats, expected, before.get(name) or xds.rejections(stats))
                 if progress.rejected:
                     raise LabError(f"{name}'s Envoy refuses {', '.join(progress.rejected)}: {self._complaint(name)}")
+                waiting[name] = ", ".join(progress.pending)
                 if progress.live:
-                    waiting.remove(name)
+                    del waiting[name]
             if waiting and time.monotonic() > deadline:
-                raise LabError(f"no news of the new configuration from the Envoys of {', '.join(sorted(waiting))}")
+                late = "; ".join(f"{name} ({pending})" for name, pending in sorted(waiting.items()))
+                raise LabError(f"the new configuration has not reached the Envoys of {late}")
             await asyncio.sleep(_POLL if waiting else 0)
         for name in self._running():
             xds.prune(self._folder / name, self._configs[name], str(next(self._versions)))

@@ -90,6 +90,7 @@ class Lab:
             programs=self._programs,
             authority=ca.create_authority(TRUST_DOMAIN),
             environ=machine.environ,
+            topology=self.topology,
             on_change=self._readiness_changed.set,
             report=report,
         )
@@ -120,12 +121,9 @@ class Lab:
             self._wanted = self._initial = self._read(objects)
             started = self._create_pods(self._wanted.workloads.deployments)
             self._admit(started)
-            for pod in started:
-                pod.app.start()
             self._publish()
             for pod in started:
-                if pod.sidecar:
-                    pod.sidecar.start()
+                pod.start()
             self.tasks += [asyncio.create_task(self._follow_readiness()), asyncio.create_task(self._rotate_logs())]
             await self._watch_start(started)
             self._publish()
@@ -152,11 +150,10 @@ class Lab:
                 self._wanted = wanted
                 self._admit(added)
                 self._publish()
-                new = [process for pod in added for process in pod.processes]
-                for process in new:
-                    process.start()
+                for pod in added:
+                    pod.start()
                 await self._delivery.settle(refusals)
-                await self._until_ready(new)
+                await self._until_ready(process for pod in added for process in pod.processes)
                 await self._delivery.settle({})
             except BaseException:
                 self._wanted = before

@@ -5,19 +5,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bookinfo_lab import bootstrap, ca, client, processes, workloads
+from bookinfo_lab import bootstrap, ca, client, plain, processes, workloads
 from bookinfo_lab.ca import Authority
+from bookinfo_lab.plain import Relay
 from bookinfo_lab.processes import Process
 from bookinfo_lab.programs import Programs
 from bookinfo_lab.supervised import Launch, Probe, State, Supervised
-from bookinfo_lab.topology import Gateway, Workload
+from bookinfo_lab.topology import Gateway, Topology, Workload
 from bookinfo_lab.workloads import Deployment
 
 APP_LOG = "app.log"
 ENVOY_LOG = "envoy.log"
 
 PROXY_PORT = 15080
-"""Where a sidecar takes its application's outbound requests, on the workload's address."""
+"""Where a sidecar, or a relay in its place, takes the application's outbound requests, on the workload's address."""
 
 NOT_PROXIED = "127.0.0.1,localhost"
 
@@ -48,14 +49,16 @@ class Pod:
         folder: Path,
         env: Mapping[str, str],
         app: Supervised,
-        sidecar: Supervised | None,
+        outbound: Supervised | Relay,
     ) -> None:
+        """`outbound` is what its calls go through: its sidecar, or without one a relay."""
         self.deployment = deployment
         self.workload = workload
         self.folder = folder
         self.env = env
         self.app = app
-        self.sidecar = sidecar
+        self.sidecar = outbound if isinstance(outbound, Supervised) else None
+        self._relay = outbound if isinstance(outbound, Relay) else None
 
     @property
     def processes(self) -> list[Supervised]:
@@ -72,10 +75,19 @@ class Pod:
         """The state of the process that keeps it from being ready, or `ready`."""
         return next((process.state for process in self.processes if not process.ready), "ready")
 
+    def start(self) -> None:
+        """Start its processes."""
+        for process in self.processes:
+            process.start()
+        if self._relay:
+            self._relay.start()
+
     async def stop(self, grace: float) -> None:
         """Let the application finish what it does, through its sidecar, then end both."""
         for process in self.processes:
             await process.stop(grace)
+        if self._relay:
+            await self._relay.stop()
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,7 @@ class Maker:
     programs: Programs
     authority: Authority
     environ: Mapping[str, str]
+    topology: Callable[[], Topology]
     on_change: Callable[[], None]
     report: Callable[[str], None]
 
@@ -102,12 +115,19 @@ class Maker:
             folder / bootstrap.APP_SOCKET,
         )
         app = Supervised(launch, _app_probe(workload, folder), self.on_change, self.report)
-        sidecar = self._envoy(workload, folder) if workload.sidecar else None
-        return Pod(deployment, workload, folder, env, app, sidecar)
+        outbound = self._envoy(workload, folder) if workload.sidecar else self._relay(workload)
+        return Pod(deployment, workload, folder, env, app, outbound)
 
     def gateway(self, gateway: Gateway) -> Supervised:
         """The Envoy of a gateway."""
         return self._envoy(gateway, self._folder(gateway))
+
+    def _relay(self, workload: Workload) -> Relay:
+        return Relay(
+            workload.address,
+            PROXY_PORT,
+            lambda host, port: plain.endpoints(self.topology(), host, port, workload.namespace),
+        )
 
     def _folder(self, proxy: Workload | Gateway) -> Path:
         folder = self.folder / proxy.name
