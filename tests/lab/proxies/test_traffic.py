@@ -115,6 +115,15 @@ def test_a_timeout_covers_all_tries_together(mesh: Mesh) -> None:
     assert 0.45 <= answer.seconds < 1.5
 
 
+def test_a_timeout_is_504(mesh: Mesh) -> None:
+    mesh.apply(routed(f"[{{timeout: 0.3s, route: [{to('v1')}]}}]"))
+
+    answer = mesh.call("reviews", "/sleep/2")
+
+    assert (answer.status, answer.body) == (504, "upstream request timeout")
+    assert 0.28 <= answer.seconds < 1.5
+
+
 def test_without_a_timeout_a_request_may_take_longer_than_envoys_own_limit(mesh: Mesh) -> None:
     """Istio: VirtualService without timeout is no timeout; Envoy's 15 s are overridden."""
     (route,) = (

@@ -4,11 +4,14 @@ Each rule of translation says where Istio decides it; paths are those of github.
 """
 
 from bookinfo_lab.model import Rules
+from bookinfo_lab.render.describe import describe
 from bookinfo_lab.render.mesh import Mesh
 from bookinfo_lab.render.proxies import gateway_config, sidecar_config
 from bookinfo_lab.render.virtual_services import refuse_conflicts
 from bookinfo_lab.topology import Topology
 from bookinfo_lab.xds import ProxyConfig
+
+__all__ = ["describe", "render"]
 
 
 def render(topology: Topology, rules: Rules) -> dict[str, ProxyConfig]:

@@ -16,6 +16,9 @@ from bookinfo_lab.topology import Workload
 
 Json = dict[str, Any]
 
+OUTBOUND = "outbound"
+"""The listener of the application's own calls."""
+
 OUTBOUND_PORT = 15080
 """Where a workload's sidecar takes the application's own calls (its HTTP_PROXY)."""
 
@@ -42,7 +45,7 @@ def outbound(workload: Workload, observed: Json) -> Json:
         http_protocol_options={"accept_http_10": True},
         **observed,
     )
-    return _listener("outbound", workload.address, OUTBOUND_PORT, [{"filters": [hcm]}])
+    return _listener(OUTBOUND, workload.address, OUTBOUND_PORT, [{"filters": [hcm]}])
 
 
 def inbound(workload: Workload, port: int, routes: str, mode: MutualTLSMode, observed: Json) -> Json:
@@ -72,10 +75,10 @@ def inbound(workload: Workload, port: int, routes: str, mode: MutualTLSMode, obs
     return {**_listener(f"inbound_{port}", workload.address, port, chains), "listener_filters": [inspector]}
 
 
-def gateway(number: int, address: tuple[str, int], routes: str, observed: Json) -> Json:
+def gateway(address: tuple[str, int], routes: str, observed: Json) -> Json:
     """The edge: nothing that a request claims about itself or about where it comes from is believed."""
     hcm = _connection_manager(
-        f"gateway_{number}",
+        f"gateway_{address[1]}",
         routes,
         [rate_limit_filter(), jwt_filter(), *authorization.filters(), *_client_filters(), _router()],
         upgrade_configs=[{"upgrade_type": "websocket"}],
@@ -88,7 +91,7 @@ def gateway(number: int, address: tuple[str, int], routes: str, observed: Json) 
         set_current_client_cert_details={"subject": True, "uri": True},
         **observed,
     )
-    return _listener(f"gateway_{number}", *address, [{"filters": [hcm]}])
+    return _listener(f"gateway_{address[1]}", *address, [{"filters": [hcm]}])
 
 
 def route_configuration(name: str, virtual_hosts: Sequence[Json], filters: Json, *, any_port: bool) -> Json:

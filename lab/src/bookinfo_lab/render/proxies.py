@@ -50,16 +50,20 @@ def sidecar_config(mesh: Mesh, workload: Workload) -> ProxyConfig:
 
 
 def gateway_config(mesh: Mesh, gateway: Gateway) -> ProxyConfig:
-    """The gateway: a listener for each port that a Gateway resource asks it to open."""
-    ports = [port for port in sorted(gateway.ports) if virtual_services.servers(mesh.rules, gateway, port)]
+    """The gateway: a listener for each address that a Gateway resource asks it to open."""
+    addresses = [
+        address
+        for address in sorted(set(gateway.ports.values()))
+        if virtual_services.servers(mesh.rules, gateway, address)
+    ]
     logs = observed(mesh, gateway, "SERVER")
     return _config(
         mesh,
         gateway,
         list(mesh.hosts.values()),
-        listening=[listeners.gateway(port, gateway.ports[port], _routes_name(port), logs) for port in ports],
+        listening=[listeners.gateway(address, _routes_name(address), logs) for address in addresses],
         own_clusters=[],
-        routes=limited(mesh.rules, gateway, [_gateway_routes(mesh, gateway, port) for port in ports]),
+        routes=limited(mesh.rules, gateway, [_gateway_routes(mesh, gateway, address) for address in addresses]),
     )
 
 
@@ -72,11 +76,13 @@ def _config(
     own_clusters: list[Json],
     routes: list[Json],
 ) -> ProxyConfig:
+    takes_requests = any(listener["name"] != listeners.OUTBOUND for listener in listening)
     return ProxyConfig(
         listeners=tuple(listening),
         clusters=(*own_clusters, *clusters.outbound(mesh, proxy, hosts)),
         routes={route["name"]: route for route in routes},
-        extensions={jwt.JWT_FILTER: jwt.filter_config(jwt.jwt_rules(mesh.rules, proxy))},
+        # Only what takes requests in subscribes to it: a pod without a port, or a closed gateway, does not.
+        extensions={jwt.JWT_FILTER: jwt.filter_config(jwt.jwt_rules(mesh.rules, proxy))} if takes_requests else {},
     )
 
 
@@ -141,17 +147,18 @@ def _is_behind(host: Host, workload: Workload, port: int) -> bool:
     return any((endpoint.address, endpoint.port) == (workload.address, port) for endpoint in endpoints)
 
 
-def _routes_name(port: int) -> str:
-    return f"http.{port}"
+def _routes_name(address: tuple[str, int]) -> str:
+    return f"http.{address[1]}"
 
 
-def _gateway_routes(mesh: Mesh, gateway: Gateway, port: int) -> Json:
+def _gateway_routes(mesh: Mesh, gateway: Gateway, address: tuple[str, int]) -> Json:
     """Rules for one host are merged in their order, with each one's catch-all after all others' routes.
 
     Istio: buildGatewayHTTPRouteConfig, pilot/pkg/networking/core/gateway.go; SortVHostRoutes.
     """
-    offered = virtual_services.servers(mesh.rules, gateway, port)
-    names = frozenset(f"{rule.namespace}/{rule.name}" for rule, _ in offered)
+    offered = virtual_services.servers(mesh.rules, gateway, address)
+    port = min(server.port.number for _, server in offered)
+    names = virtual_services.references(offered)
     caller = Caller(gateway, names, port)
     routes: dict[str, list[Json]] = {}
     for rule in virtual_services.of_gateways(mesh.rules, names):
@@ -163,7 +170,7 @@ def _gateway_routes(mesh: Mesh, gateway: Gateway, port: int) -> Json:
         for host, found in routes.items()
     ]
     filters = authorization.filter_config(mesh.rules, gateway, strict=False)
-    return listeners.route_configuration(_routes_name(port), virtual_hosts, filters, any_port=True)
+    return listeners.route_configuration(_routes_name(address), virtual_hosts, filters, any_port=True)
 
 
 def _is_catch_all(route: Json) -> bool:

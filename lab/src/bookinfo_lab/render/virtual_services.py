@@ -45,15 +45,23 @@ def hosts(rule: VirtualService) -> list[str]:
     return [full_host(host, rule.namespace) for host in rule.spec.hosts]
 
 
-def servers(rules: Rules, gateway: Gateway, port: int) -> list[tuple[Rule[GatewaySpec], Server]]:
-    """What Gateway resources ask `gateway` to serve on `port`."""
+def servers(rules: Rules, gateway: Gateway, address: tuple[str, int]) -> list[tuple[Rule[GatewaySpec], Server]]:
+    """What Gateway resources ask `gateway` to serve where it listens at `address`.
+
+    Several port numbers may lead to one address, as the ports of an ingress gateway's Service do.
+    """
     return [
         (rule, server)
         for rule in rules.gateways
         if selects(rule.spec.selector, gateway)
         for server in rule.spec.servers
-        if server.port.number == port
+        if gateway.ports.get(server.port.number) == address
     ]
+
+
+def references(offered: Sequence[tuple[Rule[GatewaySpec], Server]]) -> frozenset[str]:
+    """The Gateways of these servers, as namespace/name."""
+    return frozenset(f"{rule.namespace}/{rule.name}" for rule, _ in offered)
 
 
 def served_hosts(rule: VirtualService, offered: Sequence[tuple[Rule[GatewaySpec], Server]]) -> Iterator[str]:
@@ -62,7 +70,7 @@ def served_hosts(rule: VirtualService, offered: Sequence[tuple[Rule[GatewaySpec]
         host.rpartition("/")[2] for gateway, server in offered if _binds(rule, gateway) for host in server.hosts
     ]
     for host in hosts(rule):
-        for pattern in patterns:
+        for pattern in dict.fromkeys(patterns):
             if host_matches(pattern, host):
                 yield host
                 break

@@ -1,0 +1,187 @@
+"""Which rules hold for a workload, in words."""
+
+from collections.abc import Iterator
+
+from bookinfo_lab.model import Rules
+from bookinfo_lab.model.networking import (
+    Destination,
+    HTTPFault,
+    HTTPMatch,
+    HTTPRoute,
+    StringMatch,
+    VirtualServiceSpec,
+)
+from bookinfo_lab.render import authorization, virtual_services
+from bookinfo_lab.render.mesh import Host, Mesh, Proxy, selects
+from bookinfo_lab.render.names import ROOT_NAMESPACE
+from bookinfo_lab.render.peers import mutual_tls_mode
+from bookinfo_lab.render.policy import Policy, destination_rule, policy
+from bookinfo_lab.render.sidecar_scope import allows_unknown_hosts, visible_hosts
+from bookinfo_lab.render.telemetry import access_logging, tracing_settings
+from bookinfo_lab.topology import Gateway, Topology, Workload
+
+_MODES = {
+    "PERMISSIVE": "takes mutual TLS and plaintext",
+    "STRICT": "takes mutual TLS only",
+    "DISABLE": "takes plaintext only",
+}
+
+
+def describe(topology: Topology, rules: Rules, proxy: Proxy) -> list[str]:
+    """One line for each thing that holds for `proxy`: for calls to it, by it, and in general."""
+    mesh = Mesh(topology, rules)
+    lines: list[str] = []
+    if isinstance(proxy, Workload) and not proxy.sidecar:
+        return ["it has no sidecar: no rule holds for it, and its calls carry no identity"]
+    if isinstance(proxy, Workload):
+        lines += _inbound(mesh, proxy)
+    lines += _admission(rules, proxy)
+    lines += _outbound(mesh, proxy) if isinstance(proxy, Workload) else _edge(rules, proxy)
+    lines += _observation(mesh, proxy)
+    return lines
+
+
+def _inbound(mesh: Mesh, workload: Workload) -> Iterator[str]:
+    for port in sorted(set(workload.ports.values())):
+        mode = mutual_tls_mode(mesh.rules, workload, port)
+        yield f"port {port} {_MODES[mode]} ({mode})"
+    for host in mesh.hosts.values():
+        if any(endpoint.address == workload.address for group in host.endpoints.values() for endpoint in group):
+            yield f"it is an instance of {host.name}"
+            rule = destination_rule(mesh, workload, host)
+            names = [item.name for item in rule.spec.subsets if selects(item.labels, workload)] if rule else []
+            if rule and names:
+                yield f"{rule} puts it into subset {', '.join(names)} of {host.name}"
+
+
+def _admission(rules: Rules, proxy: Proxy) -> Iterator[str]:
+    held = authorization.policies_for(rules, proxy)
+    for rule in held:
+        verb = {"ALLOW": "allows", "DENY": "denies"}[rule.spec.action]
+        yield f"{rule} {verb} {_count(len(rule.spec.rules or ()), 'kind')} of request"
+    if any(rule.spec.action == "ALLOW" for rule in held):
+        yield "what no policy allows is refused with 403"
+    for item in rules.request_authentications:
+        labels = item.spec.selector.match_labels if item.spec.selector else {}
+        if item.namespace in (proxy.namespace, ROOT_NAMESPACE) and selects(labels, proxy):
+            yield f"{item} verifies tokens of {', '.join(jwt.issuer for jwt in item.spec.jwt_rules)}"
+    for limit in rules.envoy_filters:
+        labels = limit.spec.workload_selector.labels if limit.spec.workload_selector else {}
+        if limit.namespace in (proxy.namespace, ROOT_NAMESPACE) and selects(labels, proxy):
+            yield f"{limit} limits its rate"
+
+
+def _outbound(mesh: Mesh, workload: Workload) -> Iterator[str]:
+    for host in visible_hosts(mesh, workload):
+        rule = virtual_services.for_host(mesh.rules, workload.namespace, host.name)
+        if rule is not None:
+            yield from (f"calls of {host.name}: {rule}: {line}" for line in _routes(rule.spec))
+        yield from _policies(mesh, workload, host)
+    unknown = "pass" if allows_unknown_hosts(mesh.rules, workload) else "are refused with 502"
+    yield f"calls of hosts that the registry does not know {unknown}"
+
+
+def _policies(mesh: Mesh, workload: Workload, host: Host) -> Iterator[str]:
+    rule = destination_rule(mesh, workload, host)
+    if rule is None:
+        return
+    for subset in ("", *(item.name for item in rule.spec.subsets)):
+        for port in host.ports:
+            parts = list(_policy(policy(rule, port.number, subset)))
+            if parts:
+                target = f"subset {subset} of {host.name}" if subset else host.name
+                yield f"calls of {target}: {rule}: {', '.join(parts)}"
+
+
+def _policy(held: Policy) -> Iterator[str]:
+    if held.load_balancer is not None:
+        hashed = held.load_balancer.consistent_hash is not None
+        yield "balanced by consistent hash" if hashed else f"balanced by {held.load_balancer.simple or 'LEAST_REQUEST'}"
+    if held.connection_pool is not None:
+        yield "connection pool limited"
+    if held.outlier_detection is not None:
+        yield "sick instances ejected"
+    if held.tls is not None:
+        yield f"TLS {held.tls.mode}"
+
+
+def _edge(rules: Rules, gateway: Gateway) -> Iterator[str]:
+    for address in sorted(set(gateway.ports.values())):
+        offered = virtual_services.servers(rules, gateway, address)
+        for rule in virtual_services.of_gateways(rules, virtual_services.references(offered)):
+            hosts = ", ".join(virtual_services.served_hosts(rule, offered))
+            where = f"requests for {hosts} at {address[0]}:{address[1]}"
+            yield from (f"{where}: {rule}: {line}" for line in _routes(rule.spec))
+
+
+def _routes(spec: VirtualServiceSpec) -> Iterator[str]:
+    for http in spec.http:
+        conditions = " or ".join(_match(match) for match in http.match)
+        yield f"{f'when {conditions}, ' if conditions else ''}{', '.join(_effects(http))}"
+
+
+def _effects(http: HTTPRoute) -> Iterator[str]:
+    yield from _fault(http.fault)
+    if http.redirect is not None:
+        yield f"redirected with {http.redirect.redirect_code}"
+    if http.direct_response is not None:
+        yield f"answered with {http.direct_response.status}"
+    total = sum(item.weight for item in http.route)
+    for item in http.route:
+        share = f" ({item.weight * 100 / total:g} %)" if len(http.route) > 1 and total else ""
+        yield f"to {_name(item.destination)}{share}"
+    if http.timeout is not None:
+        yield f"within {http.timeout:g} s"
+    if http.retries is not None:
+        yield f"retried up to {_count(http.retries.attempts, 'time')}"
+    mirrors = [mirror.destination for mirror in http.mirrors]
+    for mirror in [http.mirror, *mirrors] if http.mirror else mirrors:
+        yield f"mirrored to {_name(mirror)}"
+
+
+def _fault(fault: HTTPFault | None) -> Iterator[str]:
+    if fault is not None and fault.delay is not None:
+        share = fault.delay.percentage.value if fault.delay.percentage else fault.delay.percent or 0
+        yield f"{share:g} % delayed by {fault.delay.fixed_delay or 0:g} s"
+    if fault is not None and fault.abort is not None:
+        share = fault.abort.percentage.value if fault.abort.percentage else 0
+        yield f"{share:g} % aborted with {fault.abort.http_status}"
+
+
+def _match(match: HTTPMatch) -> str:
+    texts = {"uri": match.uri, "method": match.method, "scheme": match.scheme, "authority": match.authority}
+    parts = [f"{name} {_text(value)}" for name, value in texts.items() if value is not None]
+    parts += [f"header {name} {_text(value)}" for name, value in match.headers.items()]
+    parts += [f"header {name} not {_text(value)}" for name, value in match.without_headers.items()]
+    parts += [f"query {name} {_text(value)}" for name, value in match.query_params.items()]
+    parts += [f"the caller's {name} is {value}" for name, value in match.source_labels.items()]
+    parts += [f"port is {match.port}"] if match.port else []
+    parts += [f"gateway is {' or '.join(match.gateways)}"] if match.gateways else []
+    return " and ".join(parts) or "anything"
+
+
+def _text(value: StringMatch) -> str:
+    if value.exact is not None:
+        return f"is {value.exact}"
+    if value.prefix is not None:
+        return f"begins with {value.prefix}"
+    return f"matches {value.regex}" if value.regex is not None else "is there"
+
+
+def _name(destination: Destination) -> str:
+    return f"{destination.host} {destination.subset}" if destination.subset else destination.host
+
+
+def _observation(mesh: Mesh, proxy: Proxy) -> Iterator[str]:
+    for logging in access_logging(mesh, proxy):
+        if not logging.disabled:
+            yield f"requests are logged{f' if {logging.filter.expression}' if logging.filter else ''}"
+    for tracing in tracing_settings(mesh, proxy):
+        if not tracing.disable_span_reporting:
+            share = 1.0 if tracing.random_sampling_percentage is None else tracing.random_sampling_percentage
+            where = "" if mesh.topology.collector else ", but this lab has no collector"
+            yield f"{share:g} % of requests are traced{where}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

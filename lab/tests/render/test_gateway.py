@@ -1,0 +1,93 @@
+"""Gateways. Istio: buildGatewayHTTPRouteConfig, pilot/pkg/networking/core/gateway.go."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from bookinfo_lab.documents import read_documents
+from bookinfo_lab.model import Rules
+from bookinfo_lab.render import render
+from bookinfo_lab.topology import Topology
+
+Rendered = Callable[..., Any]
+
+
+def gateway(name: str = "edge", hosts: str = "['*']", number: int = 8080, labels: str = "istio: ingressgateway") -> str:
+    port = f"{{number: {number}, name: http, protocol: HTTP}}"
+    return (
+        f"apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: {name}}}\n"
+        f"spec: {{selector: {{{labels}}}, servers: [{{port: {port}, hosts: {hosts}}}]}}\n---\n"
+    )
+
+
+def rules(name: str, http: str, hosts: str = "['*']", gateways: str = "[edge]") -> str:
+    return (
+        f"apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}}}\n"
+        f"spec: {{hosts: {hosts}, gateways: {gateways}, http: [{http}]}}\n---\n"
+    )
+
+
+def to(host: str, match: str = "") -> str:
+    return f"{{{f'match: [{match}], ' if match else ''}route: [{{destination: {{host: {host}}}}}]}}"
+
+
+def paths(host: Any) -> list[str]:
+    return [route["match"].get("path") or route["match"]["prefix"] for route in host["routes"]]
+
+
+def test_a_port_opens_when_a_gateway_asks_for_it(rendered: Rendered) -> None:
+    assert rendered(proxy="gateway").config.listeners == ()
+    assert [item["name"] for item in rendered(gateway(), "gateway").config.listeners] == ["gateway_8080"]
+
+
+def test_a_gateway_for_other_workloads_or_ports_opens_nothing(rendered: Rendered) -> None:
+    assert rendered(gateway(labels="istio: other"), "gateway").config.listeners == ()
+    assert rendered(gateway(number=80), "gateway").config.listeners == ()
+
+
+def test_a_rule_that_no_port_serves_may_name_what_is_not_there(rendered: Rendered) -> None:
+    """Bookinfo's own certmanager-gateway.yaml is of this shape."""
+    assert rendered(gateway(number=80) + rules("a", to("nowhere")), "gateway").config.listeners == ()
+
+
+def test_rules_for_one_host_are_merged_with_catch_alls_last(rendered: Rendered) -> None:
+    text = gateway() + rules("a", to("productpage")) + rules("b", to("reviews", "{uri: {exact: /r}}"))
+
+    assert paths(rendered(text, "gateway").host("*:8080")) == ["/r", "/", "/"]
+
+
+def test_what_no_rule_routes_is_404_and_subject_to_policies(rendered: Rendered) -> None:
+    last = rendered(gateway() + rules("a", to("reviews", "{uri: {exact: /r}}")), "gateway").routes("*:8080")[-1]
+
+    assert last["direct_response"] == {"status": 404}
+
+
+def test_a_rule_is_offered_under_the_narrower_of_its_hosts_and_the_gateways(rendered: Rendered) -> None:
+    narrow = gateway(hosts="['shop.example']") + rules("a", to("productpage"))
+    wide = gateway() + rules("a", to("productpage"), "[shop.example]")
+    other = gateway(hosts="['other.example']") + rules("a", to("productpage"), "[shop.example]")
+
+    assert paths(rendered(narrow, "gateway").host("shop.example:8080")) == ["/", "/"]
+    assert paths(rendered(wide, "gateway").host("shop.example:8080")) == ["/", "/"]
+    assert [host["name"] for host in rendered(other, "gateway").config.routes["http.8080"]["virtual_hosts"]] == [
+        "*:8080"
+    ]
+
+
+def test_a_rule_names_a_gateway_of_its_own_namespace_or_by_both_names(rendered: Rendered) -> None:
+    assert (
+        len(rendered(gateway() + rules("a", to("reviews"), gateways="[default/edge]"), "gateway").routes("*:8080")) == 2
+    )
+    assert (
+        len(rendered(gateway() + rules("a", to("reviews"), gateways="[other/edge]"), "gateway").routes("*:8080")) == 1
+    )
+
+
+def test_two_ports_that_lead_to_one_address_share_a_listener(topology: Topology) -> None:
+    address = ("127.0.0.1", 8080)
+    edge = replace(topology.gateways[0], ports={80: address, 8080: address})
+    text = gateway(number=80) + gateway("second", number=8080) + rules("a", to("reviews"), gateways="[edge, second]")
+
+    config = render(replace(topology, gateways=(edge,)), Rules.parse(read_documents(text, "t")))["gateway"]
+
+    assert len(config.listeners) == 1

@@ -1,0 +1,303 @@
+"""DestinationRule, PeerAuthentication, AuthorizationPolicy and the rest, as clusters and filters."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bookinfo_lab.documents import ManifestError
+from bookinfo_lab.render.authorization import ALLOW_FILTER, DENY_FILTER
+
+Rendered = Callable[..., Any]
+HOST = "reviews.default.svc.cluster.local"
+
+
+def rule(spec: str, name: str = "reviews", namespace: str = "default") -> str:
+    return (
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\n"
+        f"metadata: {{name: {name}, namespace: {namespace}}}\nspec: {{{spec}}}\n---\n"
+    )
+
+
+def cluster(rendered: Rendered, spec: str, subset: str = "", proxy: str = "productpage-v1") -> Any:
+    return rendered(rule(f"host: reviews, {spec}"), proxy).cluster(f"outbound|9080|{subset}|{HOST}")
+
+
+def limit(pool: Any) -> tuple[int, int]:
+    thresholds = pool["circuit_breakers"]["thresholds"][0]
+    return thresholds["max_connections"], thresholds["max_pending_requests"]
+
+
+# 8. What holds where (util.MergeSubsetTrafficPolicy, pilot/pkg/networking/util/util.go)
+
+POOL = "connectionPool: {tcp: {maxConnections: %d}}"
+
+
+def test_without_a_rule_nothing_is_limited_and_balancing_is_by_least_request(rendered: Rendered) -> None:
+    plain = rendered().cluster(f"outbound|9080||{HOST}")
+
+    assert limit(plain) == (4294967295, 4294967295)
+    assert plain["lb_policy"] == "LEAST_REQUEST"
+    assert plain["connect_timeout"] == "10s"
+
+
+def test_a_subsets_block_takes_the_place_of_the_rules_whole(rendered: Rendered) -> None:
+    """Not field by field: what the subset's block leaves out is not limited."""
+    spec = (
+        "trafficPolicy: {connectionPool: {http: {http1MaxPendingRequests: 1}}, loadBalancer: {simple: RANDOM}}, "
+        f"subsets: [{{name: v1, labels: {{version: v1}}, trafficPolicy: {{{POOL % 2}}}}}]"
+    )
+
+    assert limit(cluster(rendered, spec)) == (4294967295, 1)
+    assert limit(cluster(rendered, spec, "v1")) == (2, 4294967295)
+    assert cluster(rendered, spec, "v1")["lb_policy"] == "RANDOM"
+
+
+def test_a_ports_settings_go_before_the_policys_own(rendered: Rendered) -> None:
+    ports = f"portLevelSettings: [{{port: {{number: 9080}}, {POOL % 3}}}, {{port: {{number: 1}}, {POOL % 4}}}]"
+
+    assert limit(cluster(rendered, f"trafficPolicy: {{{POOL % 2}, {ports}}}"))[0] == 3
+
+
+def test_a_subset_without_a_policy_has_the_rules(rendered: Rendered) -> None:
+    spec = f"trafficPolicy: {{{POOL % 2}}}, subsets: [{{name: v1, labels: {{version: v1}}}}]"
+
+    assert limit(cluster(rendered, spec, "v1"))[0] == 2
+
+
+def test_a_subset_has_the_instances_with_its_labels(rendered: Rendered) -> None:
+    spec = "subsets: [{name: v2, labels: {version: v2}}, {name: none, labels: {version: v9}}]"
+
+    def addresses(subset: str) -> list[str]:
+        endpoints = cluster(rendered, spec, subset)["load_assignment"]["endpoints"][0]["lb_endpoints"]
+        return [item["endpoint"]["address"]["socket_address"]["address"] for item in endpoints]
+
+    assert addresses("v2") == ["127.64.0.12"]
+    assert addresses("none") == []
+    assert len(addresses("")) == 2
+
+
+def test_the_callers_namespace_goes_before_the_services_and_the_root(rendered: Rendered) -> None:
+    text = (
+        rule(f"host: {HOST}, trafficPolicy: {{{POOL % 1}}}", namespace="istio-system")
+        + rule(f"host: reviews, trafficPolicy: {{{POOL % 2}}}")
+        + rule(f"host: {HOST}, trafficPolicy: {{{POOL % 3}}}", namespace="other")
+    )
+    name = f"outbound|9080||{HOST}"
+
+    assert limit(rendered(text).cluster(name))[0] == 2
+    assert limit(rendered(text, "far-v1").cluster(name))[0] == 3
+    assert limit(rendered(text, "gateway").cluster(name))[0] == 1
+
+
+def test_a_rule_for_some_callers_goes_before_the_one_for_all(rendered: Rendered) -> None:
+    some = f"host: reviews, workloadSelector: {{matchLabels: {{app: ratings}}}}, trafficPolicy: {{{POOL % 7}}}"
+    text = rule(f"host: reviews, trafficPolicy: {{{POOL % 2}}}") + rule(some, "some")
+    name = f"outbound|9080||{HOST}"
+
+    assert limit(rendered(text, "ratings-v1").cluster(name))[0] == 7
+    assert limit(rendered(text).cluster(name))[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("balancer", "expected"),
+    [
+        ("simple: LEAST_CONN", {"lb_policy": "LEAST_REQUEST"}),
+        ("simple: ROUND_ROBIN", {"lb_policy": "ROUND_ROBIN"}),
+        ("consistentHash: {useSourceIp: true}", {"lb_policy": "RING_HASH"}),
+        ("consistentHash: {httpHeaderName: a, maglev: {}}", {"lb_policy": "MAGLEV"}),
+    ],
+)
+def test_load_balancers_are_envoys(rendered: Rendered, balancer: str, expected: Any) -> None:
+    found = cluster(rendered, f"trafficPolicy: {{loadBalancer: {{{balancer}}}}}")
+
+    assert expected.items() <= found.items()
+
+
+# 9. Outlier detection (applyOutlierDetection, cluster_traffic_policy.go)
+
+
+def test_only_the_counts_that_are_written_are_set(rendered: Rendered) -> None:
+    spec = "trafficPolicy: {outlierDetection: {consecutiveGatewayErrors: 2, interval: 1s, minHealthPercent: 20}}"
+
+    found = cluster(rendered, spec)
+
+    assert found["outlier_detection"] == {
+        "enforcing_success_rate": 0,
+        "consecutive_gateway_failure": 2,
+        "enforcing_consecutive_gateway_failure": 100,
+        "interval": "1s",
+    }
+    assert found["common_lb_config"] == {"healthy_panic_threshold": {"value": 20}}
+
+
+# 15. Mutual TLS
+
+
+def test_callers_speak_mutual_tls_to_whoever_has_a_sidecar_and_check_who_answers(rendered: Rendered) -> None:
+    matches = rendered().cluster(f"outbound|9080||{HOST}")["transport_socket_matches"]
+    context = matches[0]["transport_socket"]["typed_config"]
+
+    assert [item["match"] for item in matches] == [{"tlsMode": "istio"}, {}]
+    assert context["sni"] == f"outbound_.9080_._.{HOST}"
+    assert context["common_tls_context"]["validation_context"]["match_typed_subject_alt_names"] == [
+        {"san_type": "URI", "matcher": {"exact": "spiffe://cluster.local/ns/default/sa/bookinfo-reviews"}}
+    ]
+
+
+def test_istio_mutual_is_for_every_instance(rendered: Rendered) -> None:
+    found = cluster(rendered, "trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}")
+
+    assert found["transport_socket"]["name"] == "envoy.transport_sockets.tls"
+    assert "transport_socket_matches" not in found
+
+
+def test_every_upstream_connection_comes_from_the_callers_own_address(rendered: Rendered) -> None:
+    assert rendered().cluster(f"outbound|9080||{HOST}")["upstream_bind_config"] == {
+        "source_address": {"address": "127.64.0.10", "port_value": 0}
+    }
+
+
+def peers(name: str, spec: str, namespace: str = "default") -> str:
+    return (
+        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"
+        f"metadata: {{name: {name}, namespace: {namespace}}}\nspec: {{{spec}}}\n---\n"
+    )
+
+
+def chains(rendered: Rendered, text: str, proxy: str = "reviews-v1") -> list[str]:
+    listener = next(item for item in rendered(text, proxy).config.listeners if item["name"] == "inbound_9080")
+    return [chain["name"] for chain in listener["filter_chains"]]
+
+
+def test_the_most_specific_peer_authentication_holds(rendered: Rendered) -> None:
+    mesh = peers("all", "mtls: {mode: STRICT}", "istio-system")
+    namespace = peers("default", "mtls: {mode: DISABLE}")
+    own = peers("reviews", "selector: {matchLabels: {version: v1}}, mtls: {mode: PERMISSIVE}")
+    unset = peers("unset", "selector: {matchLabels: {version: v2}}")
+
+    assert chains(rendered, mesh) == ["mutual-tls"]
+    assert chains(rendered, mesh + namespace) == ["plaintext"]
+    assert chains(rendered, mesh + namespace + own) == ["mutual-tls", "plaintext"]
+    assert chains(rendered, mesh + namespace + own + unset, "reviews-v2") == ["plaintext"]
+    assert chains(rendered, mesh + namespace, "far-v1") == ["mutual-tls"]
+
+
+# Authorization
+
+
+def policy(name: str, spec: str, namespace: str = "default") -> str:
+    return (
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
+        f"metadata: {{name: {name}, namespace: {namespace}}}\nspec: {{{spec}}}\n---\n"
+    )
+
+
+def enforced(rendered: Rendered, text: str, proxy: str = "reviews-v1") -> Any:
+    return rendered(text, proxy).config.routes["inbound|9080||"].get("typed_per_filter_config", {})
+
+
+def test_without_a_policy_nothing_is_enforced(rendered: Rendered) -> None:
+    assert enforced(rendered, policy("other", "", "other")) == {}
+
+
+def test_an_empty_policy_allows_nothing(rendered: Rendered) -> None:
+    assert enforced(rendered, policy("nothing", ""))[ALLOW_FILTER]["rbac"]["rules"] == {
+        "action": "ALLOW",
+        "policies": {},
+    }
+
+
+def test_an_empty_rule_is_everything(rendered: Rendered) -> None:
+    found = enforced(rendered, policy("all", "rules: [{}]"))[ALLOW_FILTER]["rbac"]["rules"]["policies"]
+
+    assert found == {"ns[default]-policy[all]-rule[0]": {"permissions": [{"any": True}], "principals": [{"any": True}]}}
+
+
+def test_policies_are_merged_by_action_and_the_root_namespace_holds_everywhere(rendered: Rendered) -> None:
+    text = (
+        policy("a", "rules: [{}]", "istio-system")
+        + policy("b", "rules: [{}]")
+        + policy("c", "action: DENY, rules: [{}]")
+        + policy("d", "selector: {matchLabels: {app: ratings}}, rules: [{}]")
+    )
+
+    found = enforced(rendered, text)
+
+    assert [name.split("[")[2] for name in found[ALLOW_FILTER]["rbac"]["rules"]["policies"]] == ["a]-rule", "b]-rule"]
+    assert [name.split("[")[2] for name in found[DENY_FILTER]["rbac"]["rules"]["policies"]] == ["c]-rule"]
+
+
+def test_strict_refuses_what_has_no_identity_in_the_routes_too(rendered: Rendered) -> None:
+    found = enforced(rendered, peers("default", "mtls: {mode: STRICT}"))
+
+    assert list(found[DENY_FILTER]["rbac"]["rules"]["policies"]) == ["peer-authentication-strict"]
+
+
+# EnvoyFilter
+
+
+def envoy_filter(patch: str) -> str:
+    return (
+        "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: f}\n"
+        f"spec: {{workloadSelector: {{labels: {{app: reviews}}}}, configPatches: [{patch}]}}\n"
+    )
+
+
+LIMIT = "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
+HCM = "listener: {filterChain: {filter: {name: envoy.filters.network.http_connection_manager}}}"
+ROUTE = (
+    "{applyTo: HTTP_ROUTE, match: {context: SIDECAR_INBOUND, routeConfiguration: {vhost: {name: 'inbound|http|%d', "
+    "route: {action: ANY}}}}, patch: {operation: MERGE, value: {"
+    "route: {rate_limits: [{actions: [{remote_address: {}}]}]}, "
+    f"typed_per_filter_config: {{envoy.filters.http.local_ratelimit: {{'@type': {LIMIT}, stat_prefix: s}}}}}}}}}}"
+)
+
+
+def test_a_rate_limit_can_be_put_on_routes(rendered: Rendered) -> None:
+    route = rendered(envoy_filter(ROUTE % 9080), "reviews-v1").config.routes["inbound|9080||"]["virtual_hosts"][0][
+        "routes"
+    ][0]
+
+    assert route["route"]["rate_limits"] == [{"actions": [{"remote_address": {}}]}]
+    assert list(route["typed_per_filter_config"]) == ["envoy.filters.http.local_ratelimit"]
+
+
+def inserted(value: str) -> str:
+    patch = f"patch: {{operation: INSERT_BEFORE, value: {{{value}}}}}"
+    return f"{{applyTo: HTTP_FILTER, match: {{context: SIDECAR_INBOUND, {HCM}}}, {patch}}}"
+
+
+REDIRECTED = (
+    "{applyTo: HTTP_ROUTE, match: {context: SIDECAR_INBOUND}, patch: {operation: MERGE, value: {redirect: {}}}}"
+)
+UNTYPED = "name: envoy.filters.http.local_ratelimit, typed_config: {'@type': x}"
+
+
+@pytest.mark.parametrize(
+    ("patch", "said"),
+    [
+        (ROUTE % 8000, "no virtual host is named inbound|http|8000; there is inbound|http|9080"),
+        (inserted("name: envoy.filters.http.lua"), "inserts another filter"),
+        (inserted(UNTYPED), "is not a LocalRateLimit"),
+        (REDIRECTED, "changes more of a route than its rate limits"),
+    ],
+)
+def test_any_other_envoy_filter_is_refused(rendered: Rendered, patch: str, said: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        rendered(envoy_filter(patch))
+
+    assert said in str(caught.value)
+
+
+# Telemetry
+
+
+def test_an_access_log_provider_that_the_lab_does_not_have_is_refused(rendered: Rendered) -> None:
+    text = (
+        "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: t}\n"
+        "spec: {accessLogging: [{providers: [{name: loki}]}]}"
+    )
+
+    with pytest.raises(ManifestError, match="no access log provider loki; the lab's only one is envoy"):
+        rendered(text)
