@@ -62,7 +62,7 @@ COPY VERSION ./
 COPY libs/chassis libs/chassis
 COPY services/${SERVICE} services/${SERVICE}
 RUN pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels ./libs/chassis ./services/${SERVICE} \
-    && pip --python /opt/bookinfo install --no-index --find-links /wheels bookinfo-${SERVICE}
+    && pip --python /opt/bookinfo install --no-index --find-links /wheels "bookinfo-${SERVICE}==$(cat VERSION)"
 # Python starts what CMD can name only by a fixed path, while the package's name is an argument.
 RUN printf 'from runpy import run_module\n\nrun_module("bookinfo_%s", run_name="__main__", alter_sys=True)\n' \
         "${SERVICE}" > /opt/bookinfo/service.py \

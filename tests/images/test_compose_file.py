@@ -1,0 +1,111 @@
+"""What docker-compose.yaml promises, read from the file."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+APPLICATIONS = {name: service for name, service in SERVICES.items() if "VERSION" in (service.get("environment") or {})}
+CONTRACT = {"productpage", "details", "ratings", "reviews-v1", "reviews-v2", "reviews-v3"}
+
+every_service = pytest.mark.parametrize("name", SERVICES)
+
+
+@every_service
+def test_a_container_may_do_little(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+    assert "cap_add" not in service
+
+
+@every_service
+def test_a_container_has_a_memory_limit_a_restart_policy_and_bounded_logs(name: str) -> None:
+    service = SERVICES[name]
+    assert service["mem_limit"]
+    assert service["restart"] == "unless-stopped"
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "2"}
+
+
+@every_service
+def test_a_container_is_on_the_one_network(name: str) -> None:
+    assert list(SERVICES[name]["networks"]) == ["bookinfo"]
+    assert list(COMPOSE["networks"]) == ["bookinfo"]
+
+
+@every_service
+def test_what_is_published_is_on_loopback(name: str) -> None:
+    for port in SERVICES[name].get("ports", []):
+        assert re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z_]+\}:\d+", port)
+
+
+def test_without_a_profile_nothing_but_the_gateway_is_published() -> None:
+    published = {name for name, service in SERVICES.items() if service.get("ports") and not service.get("profiles")}
+    assert published == {"gateway"}
+
+
+@every_service
+def test_a_container_never_runs_an_image_by_a_moving_tag(name: str) -> None:
+    assert re.fullmatch(r"\$\{REGISTRY\}bookinfo-[a-z]+:\$\{TAG\}|\$\{[A-Z]+_IMAGE\}", SERVICES[name]["image"])
+
+
+def test_the_applications_are_those_of_the_contract() -> None:
+    assert set(APPLICATIONS) == CONTRACT
+
+
+def test_the_applications_have_the_memory_limits_of_the_cluster() -> None:
+    documents = list(yaml.safe_load_all((ROOT / "kubernetes/bookinfo.yaml").read_text()))
+    deployments = [document for document in documents if document["kind"] == "Deployment"]
+    limits = {
+        container["resources"]["limits"]["memory"]
+        for deployment in deployments
+        for container in deployment["spec"]["template"]["spec"]["containers"]
+    }
+    assert {service["mem_limit"].upper() + "i" for service in APPLICATIONS.values()} == limits
+
+
+def test_every_application_and_the_gateway_are_asked_whether_they_are_well() -> None:
+    for name in (*CONTRACT, "gateway"):
+        assert SERVICES[name]["healthcheck"]["test"][:2] == ["CMD", "curl"]
+
+
+def test_the_gateway_waits_until_every_application_is_healthy() -> None:
+    depends = SERVICES["gateway"]["depends_on"]
+    assert {name: condition["condition"] for name, condition in depends.items()} == dict.fromkeys(
+        CONTRACT, "service_healthy"
+    )
+
+
+def test_the_gateway_is_called_reviews_too() -> None:
+    assert SERVICES["gateway"]["networks"]["bookinfo"]["aliases"] == ["reviews"]
+
+
+def test_prometheus_scrapes_every_application_and_the_gateway() -> None:
+    config = yaml.safe_load((ROOT / "observability/prometheus/prometheus.yaml").read_text())
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    assert set(jobs["bookinfo"]["dns_sd_configs"][0]["names"]) == CONTRACT
+    assert jobs["gateway"]["static_configs"][0]["targets"] == ["gateway:15090"]
+
+
+def test_grafana_is_connected_to_what_compose_starts_and_finds_the_dashboards() -> None:
+    provisioning = ROOT / "observability/grafana/provisioning"
+    sources = yaml.safe_load((provisioning / "datasources/bookinfo.yaml").read_text())["datasources"]
+    hosts = {re.match(r"http://([a-z]+):", source["url"])[1] for source in sources}  # type: ignore[index]
+    assert hosts == {"prometheus", "jaeger"}
+    assert hosts <= SERVICES.keys()
+    folder = yaml.safe_load((provisioning / "dashboards/bookinfo.yaml").read_text())["providers"][0]["options"]["path"]
+    assert f"./observability/dashboards:{folder}:ro" in SERVICES["grafana"]["volumes"]
+
+
+def test_every_file_that_a_container_is_given_exists() -> None:
+    given = [mount.split(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])]
+    files = [path for path in given if path.startswith("./")]
+    assert files
+    assert [path for path in files if not (ROOT / path).exists()] == []
