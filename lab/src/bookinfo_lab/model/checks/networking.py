@@ -229,8 +229,9 @@ def destination_rule(spec: DestinationRuleSpec) -> Iterator[Problem]:
 
 
 def _names_credentials(spec: DestinationRuleSpec) -> bool:
-    policies = [spec.traffic_policy, *(subset.traffic_policy for subset in spec.subsets)]
-    settings = [item.tls for policy in policies if policy for item in (policy, *policy.port_level_settings)]
+    policies = [policy for policy in (spec.traffic_policy, *(item.traffic_policy for item in spec.subsets)) if policy]
+    settings = [policy.tls for policy in policies]
+    settings += [port.tls for policy in policies for port in policy.port_level_settings]
     return any(tls is not None and tls.credential_name for tls in settings)
 
 
