@@ -122,7 +122,6 @@ def ask(server_certificate: Path | None, seconds: float = 0, **settings: Any) ->
                 version="v2",
                 external_books_host="localhost",
                 external_books_port=port,
-                upstream_idle_seconds=0,
                 **settings,
             )
             app = create_app(loaded)

@@ -147,6 +147,29 @@ def test_an_answer_without_a_body_has_none(status: bytes) -> None:
     assert (answer.status_code, answer.content) == (int(status[:3]), b"")
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [b"HTTP/1.1 100 Continue\r\n\r\n", body(b"abc")],
+        [b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + body(b"abc")],
+        [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\ntrailer: x\r\n\r\n"],
+        [bytes([byte]) for byte in body(b"abc")],
+    ],
+    ids=["after 100", "after 103 twice", "with a trailer", "byte by byte"],
+)
+def test_an_answer_may_come_in_any_way_that_http_allows(parts: list[bytes]) -> None:
+    answer, peer = get(says(*parts), times=2)
+    assert (answer.status_code, answer.content) == (200, b"abc")
+    assert peer.connections == 1
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_an_answer_without_a_length_ends_with_its_connection(version: bytes) -> None:
+    answer, peer = get(says(b"HTTP/" + version + b" 200 OK\r\n\r\nall of", b" it", close=True), times=2)
+    assert (answer.status_code, answer.content) == (200, b"all of it")
+    assert peer.connections == 2
+
+
 def test_a_redirect_is_not_followed() -> None:
     answer, peer = get(says(b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n"))
     assert answer.status_code == 302
@@ -239,7 +262,7 @@ def test_nothing_is_sent_but_what_was_given_and_host() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [b"plain", b"with  inner\tspace", b"a=b; c=d, e", b"Zo\xc3\xab", b"%41%zz", b'"quoted\\"', b"x" * 7000],
+    [b"plain", b"Zo\xeb", b"with  inner\tspace", b"a=b; c=d, e", b"Zo\xc3\xab", b"%41%zz", b'"quoted\\"', b"x" * 7000],
     ids=lambda value: value[:10],
 )
 def test_a_header_leaves_byte_for_byte(value: bytes) -> None:
@@ -295,6 +318,69 @@ def test_a_call_on_a_connection_that_the_peer_has_closed_is_made_again_on_a_new_
     answer, peer = get(says(body(b"x"), pause=0.01, close=True), times=5)
     assert answer.status_code == 200
     assert len(peer.requests) == 5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        body(b"x", b"connection: close"),
+        body(b"x").replace(b"HTTP/1.1", b"HTTP/1.0"),
+        body(b"x") + b"more than was asked for",
+        body(b"x") + body(b"y"),
+    ],
+    ids=["connection: close", "HTTP/1.0", "with something behind it", "with a second answer"],
+)
+def test_a_connection_that_cannot_be_trusted_any_more_is_not_used_again(answer: bytes) -> None:
+    last, peer = get(says(answer), times=3)
+    assert last.content == b"x"
+    assert peer.connections == 3
+
+
+def test_what_comes_unasked_is_never_taken_for_the_next_answer() -> None:
+    async def scenario() -> list[bytes]:
+        async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _head: bytes) -> None:
+            writer.write(body(b"asked"))
+            await writer.drain()
+            await asyncio.sleep(0.05)
+            writer.write(body(b"unasked"))
+
+        async with server(serve) as peer, HttpTransport({}, 4) as transport:
+            upstream = Upstream(peer.url, transport, 5, CALLS)
+            contents = []
+            for _ in range(3):
+                contents.append((await upstream.get("/")).content)
+                await asyncio.sleep(0.1)
+            return contents
+
+    assert asyncio.run(scenario()) == [b"asked"] * 3
+
+
+def test_an_idle_connection_is_closed_after_its_time() -> None:
+    async def scenario() -> int:
+        async with server(says(body(b"x"))) as peer, HttpTransport({}, 0.05) as transport:
+            upstream = Upstream(peer.url, transport, 5, CALLS)
+            await upstream.get("/")
+            await asyncio.sleep(0.3)
+            await upstream.get("/")
+            return peer.connections
+
+    assert asyncio.run(scenario()) == 2
+
+
+def test_a_name_with_addresses_of_which_one_refuses_is_reached_by_another() -> None:
+    async def scenario() -> int:
+        async with server(says(body(b"x"))) as peer, HttpTransport({}, 4) as transport:  # on 127.0.0.1 alone
+            url = peer.url.replace("127.0.0.1", "localhost")
+            return (await Upstream(url, transport, 5, CALLS).get("/")).status_code
+
+    assert asyncio.run(scenario()) == 200
+
+
+@pytest.mark.parametrize("value", [b"a\r\nx-admin: 1", b"a\nx-admin: 1", b"a\rb"])
+def test_a_header_with_a_line_break_is_not_sent(value: bytes) -> None:
+    outcome, peer = get(says(body(b"x")), headers=[(b"end-user", value)])
+    assert isinstance(outcome, httpx.LocalProtocolError)
+    assert peer.requests == []
 
 
 def test_a_connection_with_an_answer_half_read_is_not_used_again() -> None:
