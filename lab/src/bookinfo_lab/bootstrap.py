@@ -49,6 +49,8 @@ def arguments(log_level: str = "warning") -> list[str]:
         "--reject-unknown-dynamic-fields",
         *("--drain-strategy", "immediate"),
         *("--drain-time-s", str(DRAIN_SECONDS)),
+        # An access log is read while things happen; by default it is written every 10 s.
+        *("--file-flush-interval-msec", "500"),
     ]
 
 
