@@ -44,6 +44,10 @@ $(VENV)/containers.stamp: $(VENV)/bin/python requirements/containers.txt
 run: setup  ## start Bookinfo on http://localhost:8080/productpage (Ctrl-C stops it)
 	@exec $(BIN)/bookinfo up
 
+.PHONY: docs
+docs: setup  ## write the pages anew that are made from code: docs/scenarios
+	@$(BIN)/bookinfo scenario docs
+
 .PHONY: lint
 lint: $(VENV)/dev.stamp  ## check style and types
 	@$(BIN)/ruff check --quiet .

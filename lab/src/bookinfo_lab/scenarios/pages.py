@@ -1,11 +1,11 @@
 """The scenarios' pages in docs/, made from their definitions."""
 
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
+from bookinfo_lab.scenarios import commands
 from bookinfo_lab.scenarios.definitions import SCENARIOS, file_name
-from bookinfo_lab.scenarios.model import Browser, Generated, Manifest, Observation, Scaled, Scenario, Step, Traffic
+from bookinfo_lab.scenarios.model import Observation, Scenario, Step
 
 FOLDER = "docs/scenarios"
 MADE = "<!-- Made by `make docs` from lab/src/bookinfo_lab/scenarios/definitions: change that, not this. -->"
@@ -68,7 +68,7 @@ def _files() -> dict[str, str]:
 
 def _page(scenario: Scenario) -> Iterator[str]:
     yield from (MADE, f"# {scenario.title}", "", scenario.teaches, "", scenario.text.strip(), "")
-    start = [*_commands("delete", scenario.without), *_commands("apply", scenario.given)]
+    start = [*commands.change("delete", scenario.without), *commands.change("apply", scenario.given)]
     if start:
         yield from ("## Before the first step", "", "```", *start, "```", "")
     for number, step in enumerate(scenario.steps, 1):
@@ -84,47 +84,18 @@ def _page(scenario: Scenario) -> Iterator[str]:
 
 def _step(number: int, step: Step) -> Iterator[str]:
     yield from (f"## {number}. {step.title}", "", step.text.strip(), "")
-    commands = [*_commands("delete", step.delete), *_commands("apply", step.apply)]
-    if commands:
-        yield from ("```", *commands, "```", "")
+    changes = [*commands.change("delete", step.delete), *commands.change("apply", step.apply)]
+    if changes:
+        yield from ("```", *changes, "```", "")
     for observation in step.observations:
         yield from _observation(observation)
 
 
 def _observation(observation: Observation) -> Iterator[str]:
     yield f"Try it ({observation.traffic}):"
-    yield from ("", "```", *_try(observation.traffic), "```", "")
+    yield from ("", "```", *commands.sign_in(observation.traffic), *commands.look(observation), "```", "")
     without = "before this step" if observation.against == "before" else "before the first step"
     yield from ("| what must be seen | without the rule |", "| --- | --- |")
     yield from (f"| {claim.expected} | not so {without} |" for claim in observation.shows)
     yield from (f"| {claim.expected} | the same |" for claim in observation.keeps)
     yield ""
-
-
-def _commands(verb: str, manifests: Sequence[Manifest]) -> Iterator[str]:
-    files: list[str] = []
-    for manifest in manifests:
-        match manifest:
-            case Generated():
-                yield f"{manifest.command} | bookinfo {verb} -f -"
-            case Scaled():
-                yield f"bookinfo scale {manifest.deployment} --replicas {manifest.replicas}"
-            case _:
-                files.append(manifest)
-    for file in files:
-        yield f"bookinfo {verb} -f {file}"
-
-
-def _try(traffic: Traffic) -> Iterator[str]:
-    options = ["-s"] + (["-X", traffic.method] if traffic.method != "GET" else [])
-    options += [option for name, value in traffic.headers for option in ("-H", f"{name}: {value}")]
-    bearer = f' -H "Authorization: Bearer $(cat {traffic.token})"' if traffic.token else ""
-    if not isinstance(traffic.caller, Browser):
-        yield f"bookinfo exec {traffic.caller} -- curl {shlex.join(options)}{bearer} {shlex.quote(traffic.url)}"
-        return
-    if traffic.caller.agent:
-        options += ["-A", traffic.caller.agent]
-    if traffic.caller.user:
-        yield f"curl -s -c jar.txt -d username={traffic.caller.user} http://localhost:8080/login"
-        options += ["-b", "jar.txt"]
-    yield f"curl {shlex.join(options)}{bearer} http://localhost:8080{traffic.url}"
