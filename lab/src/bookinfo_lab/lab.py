@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bookinfo_lab import ca, pods, processes, workloads
+from bookinfo_lab import ca, envoy, pods, processes, workloads
 from bookinfo_lab.addresses import AddressRange
 from bookinfo_lab.delivery import Delivery
 from bookinfo_lab.errors import LabError
@@ -119,6 +119,7 @@ class Lab:
         async with self._changing:
             self._programs.begin()  # first, because it takes longest
             self._wanted = self._initial = self._read(objects)
+            envoy.check_room(1 + _sidecars(self._wanted.workloads.deployments))
             started = self._create_pods(self._wanted.workloads.deployments)
             self._admit(started)
             self._publish()
@@ -142,6 +143,7 @@ class Lab:
             objects, changes = edit(before.objects)
             wanted = self._read(objects)
             missing, retired = self._plan(wanted.workloads)
+            envoy.check_room(_sidecars(missing))
             added = self._create_pods(missing)
             try:
                 topology = self._topology(wanted.workloads, [*self.pods.values(), *added])
@@ -287,3 +289,7 @@ class Lab:
             await asyncio.sleep(_LOG_CHECK_PERIOD)
             for log in self.machine.folder.glob("*/*.log"):
                 processes.rotate(log)
+
+
+def _sidecars(deployments: Iterable[Deployment]) -> int:
+    return sum(deployment.replicas for deployment in deployments if deployment.sidecar)
