@@ -4,12 +4,11 @@ Every path is relative: an Envoy runs in a folder of its own (see `Layout`), so 
 the 108 bytes that a Unix socket's path may have.
 """
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bookinfo_lab import xds
-from bookinfo_lab.topology import CLUSTER_DOMAIN, Gateway, Workload
+from bookinfo_lab.topology import CLUSTER_DOMAIN, Gateway, Proxy
 
 FILE = Path("bootstrap.json")
 ADMIN_SOCKET = Path("admin.sock")
@@ -54,11 +53,8 @@ def arguments(log_level: str = "warning") -> list[str]:
     ]
 
 
-def bootstrap(proxy: Workload | Gateway, static_clusters: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """The bootstrap configuration of `proxy`.
-
-    `static_clusters` are those that a listener needs while it loads, before the first CDS (a tracer's collector).
-    """
+def bootstrap(proxy: Proxy, collector: tuple[str, int] | None = None) -> dict[str, Any]:
+    """The bootstrap configuration of `proxy`, which can send its spans to an OTLP/HTTP receiver at `collector`."""
     return {
         "node": node(proxy),
         "admin": {"address": {"pipe": {"path": str(ADMIN_SOCKET), "mode": _OWNER_ONLY}}},
@@ -66,7 +62,7 @@ def bootstrap(proxy: Workload | Gateway, static_clusters: Sequence[Mapping[str, 
             "lds_config": xds.source(xds.LISTENERS),
             "cds_config": xds.source(xds.CLUSTERS),
         },
-        "static_resources": {"clusters": list(static_clusters)},
+        "static_resources": {"clusters": static_clusters(collector)},
         # Histograms are merged at each flush: with the default of 5 s a short run has no percentiles.
         "stats_flush_interval": "1s",
         "stats_config": {
@@ -79,21 +75,21 @@ def bootstrap(proxy: Workload | Gateway, static_clusters: Sequence[Mapping[str, 
     }
 
 
-def collector_cluster(address: tuple[str, int]) -> dict[str, Any]:
-    """The static cluster of an OTLP/HTTP receiver at `address`."""
-    socket = {"socket_address": {"address": address[0], "port_value": address[1]}}
-    return {
-        "name": COLLECTOR_CLUSTER,
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "load_assignment": {
-            "cluster_name": COLLECTOR_CLUSTER,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket}}]}],
-        },
+def static_clusters(collector: tuple[str, int] | None) -> list[dict[str, Any]]:
+    """What a listener needs while it loads, before the first CDS: its tracer's receiver."""
+    if collector is None:
+        return []
+    socket = {"socket_address": {"address": collector[0], "port_value": collector[1]}}
+    assignment = {
+        "cluster_name": COLLECTOR_CLUSTER,
+        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket}}]}],
     }
+    return [
+        {"name": COLLECTOR_CLUSTER, "type": "STATIC", "connect_timeout": "1s", "load_assignment": assignment},
+    ]
 
 
-def node(proxy: Workload | Gateway) -> dict[str, Any]:
+def node(proxy: Proxy) -> dict[str, Any]:
     """The identity of `proxy` towards whoever reads its statistics and traces, in Istio's form."""
     role = "router" if isinstance(proxy, Gateway) else "sidecar"
     app = proxy.labels.get("app") or proxy.name

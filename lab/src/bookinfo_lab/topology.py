@@ -93,6 +93,10 @@ class Secret:
     data: Mapping[str, str]
 
 
+Proxy = Workload | Gateway
+"""Whatever has an Envoy."""
+
+
 @dataclass(frozen=True)
 class Topology:
     """Everything that runs, and the Services by which it is called."""

@@ -4,28 +4,30 @@
 """
 
 import json
+import re
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bookinfo_lab import bootstrap
-from bookinfo_lab.topology import Gateway, Workload
+from bookinfo_lab.topology import Proxy
 from bookinfo_lab.xds import Json, ProxyConfig
 
 _TIMEOUT_SECONDS = 30
 
 
 def validate(
-    envoy: Path, proxy: Workload | Gateway, config: ProxyConfig, folder: Path, static_clusters: Sequence[Json] = ()
+    envoy: Path, proxy: Proxy, config: ProxyConfig, folder: Path, collector: tuple[str, int] | None = None
 ) -> str | None:
     """Why Envoy refuses `config`, in one line, or None if it accepts it.
 
-    `folder` is the proxy's own: certificates are read from there. Costs 50 to 200 ms.
+    `folder` is the proxy's own: certificates are read from there. `collector` is what its bootstrap has. Costs 50 to
+    200 ms.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".json", prefix=".validate-", dir=folder) as file:
-        json.dump(static(proxy, config, static_clusters), file)
+        json.dump(static(proxy, config, collector), file)
         file.flush()
         result = subprocess.run(  # noqa: S603  # the lab's own Envoy
             [envoy, "--mode", "validate", "--log-level", "error", "--config-path", Path(file.name).name],
@@ -39,13 +41,13 @@ def validate(
     return None if result.returncode == 0 else _reason(result.stderr, result.returncode)
 
 
-def static(proxy: Workload | Gateway, config: ProxyConfig, static_clusters: Sequence[Json] = ()) -> Json:
+def static(proxy: Proxy, config: ProxyConfig, collector: tuple[str, int] | None = None) -> Json:
     """A bootstrap that holds all of `config` itself."""
     return {
         "node": bootstrap.node(proxy),
         "static_resources": {
             "listeners": [_inline(listener, config) for listener in config.listeners],
-            "clusters": [*static_clusters, *config.clusters],
+            "clusters": [*bootstrap.static_clusters(collector), *config.clusters],
         },
     }
 
@@ -66,6 +68,6 @@ def _inline(value: Any, config: ProxyConfig) -> Any:
 
 
 def _reason(output: str, code: int) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    relevant = [line for line in lines if "error initializing configuration" in line or "Proto constraint" in line]
-    return " ".join((relevant or lines or [f"envoy stopped with {code}"])[-1].split())
+    """Envoy's own words, without time, place and the name of the file that was made for it."""
+    told = re.findall(r"error initializing configuration '[^']*': (.+)", output)
+    return " ".join((told[-1] if told else output or f"envoy stopped with {code}").split())

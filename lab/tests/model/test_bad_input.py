@@ -62,6 +62,7 @@ def said(text: str) -> str:
         (routing(f"timeout: 0s, {TO}"), "spec.http[0].timeout", "shorter than 1ms"),
         (routing(f"match: [{{uri: {{regex: '(a'}}}}], {TO}"), "uri.regex", "'(a' is not a regex"),
         (routing(f"match: [{{uri: {{regex: 'a(?=b)'}}}}], {TO}"), "uri.regex", "RE2 has no look-around"),
+        (routing(f"match: [{{uri: {{regex: 'a{{2,2000}}'}}}}], {TO}"), "uri.regex", "RE2 repeats at most 1000 times"),
         (routing("route: [{destination: {host: a}, weight: 0}, {destination: {host: b}}]"), "route", "every weight"),
         (routing("route: [{destination: {host: a}, weight: -1}]"), "weight", "weight is negative"),
         (routing("route: [{destination: {host: a, port: {number: 70000}}}]"), "number", "not within 1 and 65535"),

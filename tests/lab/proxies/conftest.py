@@ -33,7 +33,7 @@ from bookinfo_lab.errors import LabError
 from bookinfo_lab.model import Rules
 from bookinfo_lab.render import render
 from bookinfo_lab.render.listeners import OUTBOUND_PORT
-from bookinfo_lab.topology import TRUST_DOMAIN, Gateway, Secret, Service, ServicePort, Topology, Workload
+from bookinfo_lab.topology import TRUST_DOMAIN, Gateway, Proxy, Secret, Service, ServicePort, Topology, Workload
 from bookinfo_lab.validate import validate
 
 PORT = 9080
@@ -266,8 +266,7 @@ class MeshOnTheWire:
         """What Envoy says to `rules` for the proxy `name`, without running them."""
         configs = render(self.topology, Rules.parse(read_documents(rules, "test.yaml")))
         proxy = next(proxy for proxy in self._proxies() if proxy.name == name)
-        clusters = [bootstrap.collector_cluster(self.topology.collector)] if self.topology.collector else []
-        return validate(self._envoy, proxy, configs[name], self._root / name, clusters)
+        return validate(self._envoy, proxy, configs[name], self._root / name, self.topology.collector)
 
     def workload(self, name: str) -> Workload:
         return next(workload for workload in self.topology.workloads if workload.name == name)
@@ -314,16 +313,14 @@ class MeshOnTheWire:
         """What a proxy has written."""
         return (self._root / name / "envoy.log").read_text()
 
-    def _proxies(self) -> list[Workload | Gateway]:
+    def _proxies(self) -> list[Proxy]:
         return [*(workload for workload in self.topology.workloads if workload.sidecar), *self.topology.gateways]
 
-    def _prepared(self, proxy: Workload | Gateway) -> Path:
+    def _prepared(self, proxy: Proxy) -> Path:
         folder = self._root / proxy.name
         folder.mkdir(mode=0o700)
         ca.issue(self._authority, proxy.spiffe_id, folder / bootstrap.TLS_FOLDER)
-        assert self.topology.collector is not None
-        content = bootstrap.bootstrap(proxy, [bootstrap.collector_cluster(self.topology.collector)])
-        (folder / bootstrap.FILE).write_text(json.dumps(content))
+        (folder / bootstrap.FILE).write_text(json.dumps(bootstrap.bootstrap(proxy, self.topology.collector)))
         return folder
 
     def _run(self, server: socketserver.BaseServer) -> None:

@@ -17,8 +17,9 @@ from bookinfo_lab.model.security import (
     Source,
 )
 from bookinfo_lab.render.jwt import JWT_FILTER, PAYLOAD
-from bookinfo_lab.render.mesh import Proxy, selects
+from bookinfo_lab.render.mesh import selects
 from bookinfo_lab.render.names import ROOT_NAMESPACE
+from bookinfo_lab.topology import Proxy
 
 Json = dict[str, Any]
 

@@ -19,9 +19,10 @@ from bookinfo_lab.model.networking import (
 )
 from bookinfo_lab.model.rules import Rule
 from bookinfo_lab.render import tls
-from bookinfo_lab.render.mesh import Endpoint, Host, Mesh, Port, Proxy
+from bookinfo_lab.render.mesh import Endpoint, Host, Mesh, Port
 from bookinfo_lab.render.names import cluster_name, inbound_cluster_name
 from bookinfo_lab.render.policy import Policy, destination_rule, policy
+from bookinfo_lab.topology import Proxy
 
 Json = dict[str, Any]
 

@@ -12,13 +12,13 @@ from bookinfo_lab.model.networking import (
     VirtualServiceSpec,
 )
 from bookinfo_lab.render import authorization, virtual_services
-from bookinfo_lab.render.mesh import Host, Mesh, Proxy, selects
+from bookinfo_lab.render.mesh import Host, Mesh, selects
 from bookinfo_lab.render.names import ROOT_NAMESPACE
 from bookinfo_lab.render.peers import mutual_tls_mode
 from bookinfo_lab.render.policy import Policy, destination_rule, policy
 from bookinfo_lab.render.sidecar_scope import allows_unknown_hosts, visible_hosts
 from bookinfo_lab.render.telemetry import access_logging, tracing_settings
-from bookinfo_lab.topology import Gateway, Topology, Workload
+from bookinfo_lab.topology import Gateway, Proxy, Topology, Workload
 
 _MODES = {
     "PERMISSIVE": "takes mutual TLS and plaintext",

@@ -11,8 +11,9 @@ from typing import Any
 from bookinfo_lab import xds
 from bookinfo_lab.model.rules import Rules
 from bookinfo_lab.model.security import JWTRule
-from bookinfo_lab.render.mesh import Proxy, selects
+from bookinfo_lab.render.mesh import selects
 from bookinfo_lab.render.names import ROOT_NAMESPACE
+from bookinfo_lab.topology import Proxy
 
 Json = dict[str, Any]
 

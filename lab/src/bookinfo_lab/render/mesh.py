@@ -9,9 +9,7 @@ from bookinfo_lab.model import Rules
 from bookinfo_lab.model.networking import ServiceEntryPort, ServiceEntrySpec, WorkloadEntry
 from bookinfo_lab.model.rules import Rule
 from bookinfo_lab.render.peers import mutual_tls_mode
-from bookinfo_lab.topology import CLUSTER_DOMAIN, Gateway, Service, ServicePort, Topology, Workload
-
-Proxy = Workload | Gateway
+from bookinfo_lab.topology import CLUSTER_DOMAIN, Proxy, Service, ServicePort, Topology, Workload
 
 _TUNNELLED = ("HTTPS", "TLS", "TCP", "MONGO", "MYSQL", "REDIS")
 _PROTOCOLS = ("HTTP", "HTTP2", "GRPC", *_TUNNELLED)

@@ -11,8 +11,9 @@ from bookinfo_lab.model.networking import (
     TrafficPolicy,
 )
 from bookinfo_lab.model.rules import Rule
-from bookinfo_lab.render.mesh import Host, Mesh, Proxy, selects, visible
+from bookinfo_lab.render.mesh import Host, Mesh, selects, visible
 from bookinfo_lab.render.names import ROOT_NAMESPACE, full_host, host_matches
+from bookinfo_lab.topology import Proxy
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bookinfo_lab.render import authorization, clusters, jwt, listeners, virtual_services
-from bookinfo_lab.render.mesh import Host, Mesh, Port, Proxy
+from bookinfo_lab.render.mesh import Host, Mesh, Port
 from bookinfo_lab.render.names import MESH, cluster_name, inbound_cluster_name
 from bookinfo_lab.render.peers import mutual_tls_mode
 from bookinfo_lab.render.rate_limit import limited
@@ -18,7 +18,7 @@ from bookinfo_lab.render.routes import (
 )
 from bookinfo_lab.render.sidecar_scope import allows_unknown_hosts, visible_hosts
 from bookinfo_lab.render.telemetry import observed
-from bookinfo_lab.topology import Gateway, Workload
+from bookinfo_lab.topology import Gateway, Proxy, Workload
 from bookinfo_lab.xds import ProxyConfig
 
 Json = dict[str, Any]

@@ -10,9 +10,9 @@ from typing import Any
 from bookinfo_lab.documents import ManifestError, Path
 from bookinfo_lab.model.rules import Rule, Rules
 from bookinfo_lab.model.telemetry import ConfigPatch, EnvoyFilterSpec
-from bookinfo_lab.render.mesh import Proxy, selects
+from bookinfo_lab.render.mesh import selects
 from bookinfo_lab.render.names import ROOT_NAMESPACE
-from bookinfo_lab.topology import Gateway
+from bookinfo_lab.topology import Gateway, Proxy
 
 Json = dict[str, Any]
 

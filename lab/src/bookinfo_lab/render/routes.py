@@ -28,9 +28,10 @@ from bookinfo_lab.model.networking import (
 from bookinfo_lab.model.rules import Rule
 from bookinfo_lab.render import clusters
 from bookinfo_lab.render.match import ANY_PATH, is_catch_all, route_match, string_matcher
-from bookinfo_lab.render.mesh import Host, Mesh, Port, Proxy
+from bookinfo_lab.render.mesh import Host, Mesh, Port
 from bookinfo_lab.render.names import cluster_name, full_host, gateway_reference, inbound_cluster_name
 from bookinfo_lab.render.policy import destination_rule, policy
+from bookinfo_lab.topology import Proxy
 
 Json = dict[str, Any]
 

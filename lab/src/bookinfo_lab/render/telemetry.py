@@ -6,8 +6,9 @@ from typing import Any, Literal
 from bookinfo_lab import bootstrap
 from bookinfo_lab.model.rules import Rule
 from bookinfo_lab.model.telemetry import AccessLogging, TelemetrySpec, Tracing
-from bookinfo_lab.render.mesh import Mesh, Proxy, selects
+from bookinfo_lab.render.mesh import Mesh, selects
 from bookinfo_lab.render.names import ROOT_NAMESPACE
+from bookinfo_lab.topology import Proxy
 
 Json = dict[str, Any]
 

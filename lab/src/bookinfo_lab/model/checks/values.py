@@ -12,6 +12,7 @@ _HOST = re.compile(
     r"(?:\*|(?:\*\.)?[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*)", re.IGNORECASE
 )
 _RE2_ONLY = re.compile(r"\\[pPzCQ]|\[\[:")
+_RE2_REPETITIONS = 1000
 _MILLISECOND = 0.001
 
 
@@ -75,6 +76,9 @@ def positive_duration(seconds: float | None, path: Path) -> Iterator[Problem]:
 
 def regex(pattern: str, path: Path) -> Iterator[Problem]:
     """A regular expression. RE2 is Envoy's to judge; found here, a mistake can be told with its place."""
+    repetitions = [int(count) for count in re.findall(r"\{(?:\d+,)?(\d+)", pattern)]
+    if any(count > _RE2_REPETITIONS for count in repetitions):
+        yield Problem(f"RE2 repeats at most {_RE2_REPETITIONS} times: {pattern}", path, "write a smaller count")
     if re.search(r"\(\?<?[=!]|\(\?P=|(?<!\\)\\[1-9]", pattern):
         yield Problem(f"RE2 has no look-around or back-reference: {pattern}", path, "write the regex without it")
     elif not _RE2_ONLY.search(pattern):

@@ -1,0 +1,34 @@
+"""Envoy as the judge, before a running Envoy sees anything."""
+
+from typing import Any
+
+Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
+
+TRACES = (
+    "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: traces}\n"
+    "spec: {tracing: [{randomSamplingPercentage: 100}], accessLogging: [{filter: {expression: FILTER}}]}"
+)
+
+
+def test_what_is_right_is_accepted(mesh: Mesh) -> None:
+    assert mesh.refusal(TRACES.replace("FILTER", "response.code >= 400"), "reviews-v1-1") is None
+
+
+def test_what_only_envoy_can_tell_is_told_in_one_line(mesh: Mesh) -> None:
+    said = mesh.refusal(TRACES.replace("FILTER", "response.code >="), "reviews-v1-1")
+
+    assert said is not None
+    assert "\n" not in said
+    assert "expression" in said
+
+
+def test_a_regex_that_only_re2_refuses_is_told(mesh: Mesh) -> None:
+    rule = (
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\n"
+        "spec: {hosts: [reviews], http: [{match: [{uri: {regex: '\\p{Nope}'}}], "
+        "route: [{destination: {host: reviews}}]}]}"
+    )
+
+    said = mesh.refusal(rule, "productpage-v1-1")
+
+    assert said == "invalid character class range: \\p{Nope}"
