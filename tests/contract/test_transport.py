@@ -1,0 +1,288 @@
+"""`HttpTransport` by itself: TLS, tunnels, what it refuses to send, and what it does with connections it keeps.
+
+On uvloop, as in production; tests/contract/test_wire.py runs it on asyncio.
+"""
+
+import asyncio
+import datetime as dt
+import ssl
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from bookinfo_chassis.transport import MAX_HEAD, HttpTransport
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+SECOND = b"HTTP/1.1 200 OK\r\nset-cookie: stolen=1\r\ncontent-length: 6\r\n\r\nsecond"
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Peer:
+    """A server on loopback: its port, the heads that it was sent, its connections so far and now."""
+
+    port: int = 0
+    heads: list[bytes] = field(default_factory=list)
+    connections: int = 0
+    now: int = 0
+
+
+@asynccontextmanager
+async def peer(answer: bytes | Handler = OK, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
+    """Sends `answer` for each request, or lets it go on after a request's head."""
+    running = Peer()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        running.connections += 1
+        running.now += 1
+        try:
+            while True:
+                running.heads.append(await reader.readuntil(b"\r\n\r\n"))
+                if isinstance(answer, bytes):
+                    writer.write(answer)
+                else:
+                    await answer(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            running.now -= 1
+            writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls) as listener:
+        running.port = listener.sockets[0].getsockname()[1]
+        yield running
+
+
+async def get(
+    transport: HttpTransport, url: str, headers: list[tuple[bytes, bytes]] | None = None
+) -> tuple[int, bytes]:
+    request = httpx.Request("GET", url, headers=headers)
+    response = await transport.handle_async_request(request)
+    return response.status_code, await response.aread()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - of a server that tells nobody
+            await asyncio.sleep(0.01)
+
+
+# --- TLS --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for `localhost`, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + dt.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = tmp_path_factory.mktemp("tls") / "both.pem"
+    file.write_bytes(made.public_bytes(serialization.Encoding.PEM) + private)
+    return file
+
+
+def serving(certificate: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def trusting(certificate: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificate)
+
+
+def test_a_server_that_is_trusted_is_spoken_to_by_tls_on_kept_connections(certificate: Path) -> None:
+    async def scenario() -> tuple[tuple[int, bytes], int]:
+        async with peer(tls=serving(certificate)) as server, HttpTransport({}, 4, trusting(certificate)) as transport:
+            for _ in range(3):
+                answer = await get(transport, f"https://localhost:{server.port}/")
+            return answer, server.connections
+
+    assert uvloop.run(scenario()) == ((200, b"ok"), 1)
+
+
+@pytest.mark.parametrize(("trusted", "host"), [(False, "localhost"), (True, "127.0.0.1")])
+def test_a_server_that_is_not_trusted_or_is_another_gets_no_request(
+    certificate: Path, trusted: bool, host: str
+) -> None:
+    async def scenario() -> list[bytes]:
+        context = trusting(certificate) if trusted else None
+        async with peer(tls=serving(certificate)) as server, HttpTransport({}, 4, context) as transport:
+            with pytest.raises(httpx.ConnectError, match=r"no TLS with .*certificate"):
+                await get(transport, f"https://{host}:{server.port}/")
+            return server.heads
+
+    assert uvloop.run(scenario()) == []
+
+
+def test_a_proxy_passes_tls_on_and_gets_its_credentials(certificate: Path) -> None:
+    async def scenario() -> tuple[tuple[int, bytes], bytes]:
+        async with peer(tls=serving(certificate)) as server:
+
+            async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", server.port)
+                await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+
+            async with peer(tunnel) as proxy:
+                environ = {"HTTPS_PROXY": f"http://us%20er:pass@127.0.0.1:{proxy.port}"}
+                async with HttpTransport(environ, 4, trusting(certificate)) as transport:
+                    return await get(transport, f"https://localhost:{server.port}/"), proxy.heads[0]
+
+    answer, head = uvloop.run(scenario())
+    assert answer == (200, b"ok")
+    assert b"\r\nproxy-authorization: Basic " + b64encode(b"us er:pass") + b"\r\n" in head
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [b"a\r\nx: y", b"a\nx: y", b"a\rb"])
+def test_a_header_cannot_bring_another_one(value: bytes) -> None:
+    async def scenario() -> None:
+        async with peer() as server, HttpTransport({}, 4) as transport:
+            with pytest.raises(httpx.LocalProtocolError, match="line break"):
+                await get(transport, f"http://127.0.0.1:{server.port}/", [(b"cookie", value)])
+            assert server.heads == []
+
+    uvloop.run(scenario())
+
+
+def test_only_get_is_spoken() -> None:
+    async def scenario() -> None:
+        async with HttpTransport({}, 4) as transport:
+            with pytest.raises(httpx.LocalProtocolError, match="POST"):
+                await transport.handle_async_request(httpx.Request("POST", "http://127.0.0.1:1/", content=b"x"))
+
+    uvloop.run(scenario())
+
+
+def test_an_error_names_its_request() -> None:
+    async def scenario() -> None:
+        async with HttpTransport({}, 4) as transport:
+            with pytest.raises(httpx.ConnectError) as caught:
+                await get(transport, "http://127.0.0.1:1/x")
+            assert caught.value.request.url.path == "/x"
+
+    uvloop.run(scenario())
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def answer_to(answer: bytes, times: int = 1) -> tuple[int, bytes]:
+    async def scenario() -> tuple[int, bytes]:
+        async with peer(answer) as server, HttpTransport({}, 4) as transport:
+            for _ in range(times):
+                found = await get(transport, f"http://127.0.0.1:{server.port}/")
+            return found
+
+    return uvloop.run(scenario())
+
+
+def test_an_answer_without_a_length_ends_with_its_connection() -> None:
+    async def closing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\nall ")
+        await writer.drain()
+        writer.write(b"of it")
+        writer.close()
+
+    async def scenario() -> tuple[int, bytes]:
+        async with peer(closing) as server, HttpTransport({}, 4) as transport:
+            return await get(transport, f"http://127.0.0.1:{server.port}/")
+
+    assert uvloop.run(scenario()) == (200, b"all of it")
+
+
+def test_an_early_hint_is_not_the_answer() -> None:
+    assert answer_to(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" + OK) == (200, b"ok")
+
+
+def test_a_second_answer_that_nobody_asked_for_is_never_taken_for_one() -> None:
+    assert answer_to(OK + SECOND, times=3) == (200, b"ok")
+
+
+def test_a_second_answer_does_not_change_the_first() -> None:
+    async def scenario() -> httpx.Response:
+        async with peer(OK + SECOND) as server, HttpTransport({}, 4) as transport:
+            return await transport.handle_async_request(httpx.Request("GET", f"http://127.0.0.1:{server.port}/"))
+
+    assert "set-cookie" not in uvloop.run(scenario()).headers
+
+
+def test_an_upgrade_is_no_answer() -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        answer_to(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+
+
+def test_headers_without_end_are_given_up() -> None:
+    with pytest.raises(httpx.ReadError, match="headers longer"):
+        answer_to(b"HTTP/1.1 200 OK\r\nx: " + b"a" * MAX_HEAD)
+
+
+# --- kept connections -------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_is_closed_when_it_has_been_idle_for_its_time() -> None:
+    async def scenario() -> None:
+        async with peer() as server, HttpTransport({}, 0.05) as transport:
+            await asyncio.gather(*(get(transport, f"http://127.0.0.1:{server.port}/") for _ in range(3)))
+            assert server.now == 3
+            await until(lambda: server.now == 0)
+            await get(transport, f"http://127.0.0.1:{server.port}/")
+            await until(lambda: server.now == 0)
+
+    uvloop.run(scenario())
+
+
+def test_closing_the_transport_closes_what_it_keeps() -> None:
+    async def scenario() -> None:
+        async with peer() as server:
+            async with HttpTransport({}, 60) as transport:
+                await get(transport, f"http://127.0.0.1:{server.port}/")
+                assert server.now == 1
+            await until(lambda: server.now == 0)
+
+    uvloop.run(scenario())
+
+
+def test_a_call_that_is_given_up_takes_its_connection_with_it() -> None:
+    async def never(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async def scenario() -> None:
+        async with peer(never) as server, HttpTransport({}, 60) as transport:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await get(transport, f"http://127.0.0.1:{server.port}/")
+            await until(lambda: server.now == 0)
+
+    uvloop.run(scenario())
