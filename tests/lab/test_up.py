@@ -123,6 +123,11 @@ def test_describe_names_the_fields_that_have_no_effect_here(bookinfo: Bookinfo) 
     assert "spec.template.spec.containers[0].livenessProbe" in text
 
 
+def test_describe_tells_the_rules_that_hold(bookinfo: Bookinfo) -> None:
+    assert "  port 9080 takes mutual TLS and plaintext (PERMISSIVE)\n" in bookinfo("describe", "reviews-v1")
+    assert "VirtualService bookinfo: " in bookinfo("describe", "istio-ingressgateway")
+
+
 def test_a_second_up_of_a_running_lab_is_one_clear_line(bookinfo: Bookinfo) -> None:
     for arguments in (("up",), ("up", "--detach")):
         said = bookinfo(*arguments, "--gateway-port=0", ok=False)

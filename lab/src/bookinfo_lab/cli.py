@@ -131,14 +131,16 @@ def config(workload: WorkloadArgument, lab: LabOption = "default") -> None:
 
 @app.command()
 def describe(workload: WorkloadArgument, lab: LabOption = "default") -> None:
-    """Tell what a workload is, and which of its fields have no effect here."""
+    """Tell what a workload is, which rules hold for it, and which of its fields have no effect here."""
     answer = _ask(lab, f"/workloads/{workload}")
     for key in ("name", "deployment", "namespace", "address", "state", "spiffe_id", "folder"):
         if key in answer:
             typer.echo(f"{key.replace('_', ' ')}: {answer[key]}")
-    for title, key in (("labels", "labels"), ("environment", "env")):
-        _section(title, [f"{name}={value}" for name, value in sorted(answer.get(key, {}).items())])
-    _section("fields that have no effect in a lab", answer.get("without_effect", []))
+    _section("labels", [f"{name}={value}" for name, value in sorted(answer["labels"].items())])
+    _section("rules that hold", answer["rules"])
+    if "env" in answer:
+        _section("environment", [f"{name}={value}" for name, value in sorted(answer["env"].items())])
+        _section("fields that have no effect in a lab", answer["without_effect"])
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

@@ -18,6 +18,7 @@ from bookinfo_lab.documents import Document, ManifestError, read_documents
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.lab import Lab
 from bookinfo_lab.objects import Change, Objects
+from bookinfo_lab.render import describe as rules_for
 
 Status = Callable[[], dict[str, Any]]
 
@@ -97,6 +98,7 @@ def describe(lab: Lab, name: str) -> dict[str, Any]:
             "state": lab.gateway_envoy.state,
             "spiffe_id": gateway.spiffe_id,
             "labels": dict(gateway.labels),
+            "rules": rules_for(lab.topology(), lab.rules, gateway),
             "admin": str(lab.machine.folder / gateway.name / bootstrap.ADMIN_SOCKET),
         }
     pod = lab.find(name)
@@ -108,6 +110,7 @@ def describe(lab: Lab, name: str) -> dict[str, Any]:
         "state": pod.state,
         "spiffe_id": pod.workload.spiffe_id,
         "labels": dict(pod.workload.labels),
+        "rules": rules_for(lab.topology(), lab.rules, pod.workload),
         "folder": str(pod.folder),
         "admin": str(pod.folder / bootstrap.ADMIN_SOCKET) if pod.sidecar else None,
         "env": dict(pod.env),

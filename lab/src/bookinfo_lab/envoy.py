@@ -52,6 +52,6 @@ def check_room(envoys: int) -> None:
     if len(taken) < needed:
         limit = Path("/proc/sys/fs/inotify/max_user_instances").read_text().strip()
         raise LabError(
-            f"{envoys} more Envoys need {needed} inotify instances, and of this user's {limit} only {len(taken)} are left: "
-            "stop another lab or editor, or run `sudo sysctl fs.inotify.max_user_instances=512`"
+            f"{envoys} more Envoys need {needed} inotify instances, and of this user's {limit} only {len(taken)} "
+            "are left: stop another lab or editor, or run `sudo sysctl fs.inotify.max_user_instances=512`"
         )
