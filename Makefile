@@ -52,7 +52,7 @@ docs: setup  ## write the pages anew that are made from code: docs/scenarios
 lint: $(VENV)/dev.stamp  ## check style and types
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
-	@$(BIN)/mypy $(SOURCES) requirements containers charts/tools
+	@$(BIN)/mypy $(SOURCES) benchmarks requirements containers charts/tools
 
 # Coverage is measured over unit and contract together, subprocesses included: `make coverage` judges both.
 PYTEST = $(BIN)/coverage run -m pytest -q
@@ -74,6 +74,10 @@ coverage: $(VENV)/dev.stamp  ## report what `make unit contract` covered; fails 
 lab: $(VENV)/dev.stamp  ## start the real lab on real Envoys and load it
 	@$(BIN)/python -m pytest -q tests/lab
 
+.PHONY: e2e
+e2e: $(VENV)/dev.stamp  ## open the page in Chromium with the network cut
+	@$(BIN)/python -m pytest -q tests/e2e
+
 .PHONY: interpreters
 interpreters: $(VENV)/dev.stamp  ## install and import the services on every other Python of this machine
 	@$(BIN)/python -m pytest -q tests/interpreters
@@ -87,7 +91,7 @@ chart: $(VENV)/dev.stamp  ## lint, package (into dist/) and test the Helm chart 
 	@$(BIN)/python charts/tools/build.py
 	@$(BIN)/python -m pytest -q tests/chart
 
-PARTS := lint unit contract coverage interpreters lab containers chart
+PARTS := lint unit contract coverage interpreters lab e2e containers chart
 
 .PHONY: test
 test: $(VENV)/dev.stamp  ## run all of the above, with each part's time
