@@ -41,7 +41,8 @@ class LabTarget:
         self._become(start | {key(document): document for document in documents})
 
     def restore(self) -> None:
-        """See `Target`."""
+        """See `Target`. What somebody else applied meanwhile goes as well."""
+        self._applied = self._objects()
         self._become(self._found)
 
     def send(self, traffic: Traffic) -> list[Result]:

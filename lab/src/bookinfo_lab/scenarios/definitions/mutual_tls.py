@@ -3,7 +3,7 @@
 from bookinfo_lab.scenarios.claims import Every
 from bookinfo_lab.scenarios.definitions.parts import CLIENT, CLIENT_PLAIN, CLIENT_POD, pages
 from bookinfo_lab.scenarios.matchers import Answered, Unanswered
-from bookinfo_lab.scenarios.model import Counter, Observation, Scenario, Step, Traffic
+from bookinfo_lab.scenarios.model import Observation, Scenario, Step, Traffic
 
 PATHS = {
     "productpage": "/health",
@@ -11,7 +11,6 @@ PATHS = {
     "reviews": "/reviews/0",
     "ratings": "/ratings/0",
 }
-HANDSHAKES = Counter("productpage-v1", r"listener\..*_9080\.ssl\.handshake")
 
 
 def _from_outside(service: str, path: str) -> Traffic:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from bookinfo_lab.scenarios.claims import Between, Counts
-from bookinfo_lab.scenarios.definitions.parts import CLIENT_POD, VERSIONS, calls_of_ratings, to
+from bookinfo_lab.scenarios.definitions.parts import CLIENT_POD, VERSIONS, calls_of_ratings, inbound, to
 from bookinfo_lab.scenarios.matchers import Answered
 from bookinfo_lab.scenarios.model import Counter, Observation, Scenario, Step
 
@@ -37,7 +37,7 @@ spells it does its part of the work, as before.""",
                     keeps=(
                         Between(Answered(200), 50, 100),
                         Counts(
-                            Counter("ratings-spells", r"http\.inbound_.*9080.*\.downstream_rq_2xx"),
+                            Counter("ratings-spells", inbound("downstream_rq_2xx")),
                             "requests that it answered well meanwhile",
                             at_least=20,
                         ),

@@ -40,6 +40,11 @@ def to(caller: str, service: str, what: str, *, subset: str = "[^|]*", port: int
     return Counter(caller, rf"cluster\.outbound\|{port}\|{subset}\|{host};?\.{what}")
 
 
+def inbound(what: str) -> str:
+    """The pattern of a sidecar's counter for what it lets in: `http.inbound_9080.…`, in a cluster with an address."""
+    return rf"http\.inbound_(0\.0\.0\.0_)?9080;?\.{what}"
+
+
 def served_by(workload: str) -> Counter:
     """The requests that a workload's sidecar has let in."""
-    return Counter(workload, r"http\.inbound_9080\.downstream_rq_completed")
+    return Counter(workload, inbound("downstream_rq_completed"))
