@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from tests.chart.rendering import CHART, Helm, named
 
+from bookinfo_lab import ca
+
 PROBE = CHART / "files/probe.py"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -122,9 +124,7 @@ def test_a_gateway_is_asked_for_the_host_that_it_serves(listen: Callable[..., in
 
 
 def test_a_gateway_with_a_certificate_is_asked_under_its_name(listen: Callable[..., int], tmp_path: Path) -> None:
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    made += ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem"), "-subj", "/CN=shop.example"]
-    subprocess.run(made, check=True, capture_output=True)
+    ca.issue(ca.create_authority("shop.example"), "spiffe://shop.example/gateway", tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
     names: list[str | None] = []
