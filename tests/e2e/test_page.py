@@ -1,0 +1,208 @@
+"""What a person sees of the page in each state, in a real browser with the network cut."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+Visitor = Callable[..., Page]
+Accessible = Callable[[Page], None]
+Picture = Callable[[Page, str], None]
+
+STATES: dict[str, dict[str, list[str]]] = {
+    "no stars": {"reviews": ["reviews-v1"]},
+    "black stars": {"reviews": ["reviews-v2"]},
+    "red stars": {"reviews": ["reviews-v3"]},
+    "no ratings": {"ratings": ["503"]},
+    "no details": {"details": ["503"]},
+    "no reviews": {"reviews": ["503"]},
+    "nonsense from both": {"details": ["nonsense"], "reviews": ["nonsense"]},
+    "hostile backends": {"details": ["hostile"], "reviews": ["hostile"]},
+}
+LOOKS = {"phone, dark": (320, True), "wide, light": (1440, False)}
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def hop(page: Page, name: str):
+    """What the page tells of a service's part in it."""
+    return page.locator(".hop").filter(has=page.locator(".name", has_text=re.compile(f"^{name}")))
+
+
+@pytest.fixture(params=STATES)
+def state(request: pytest.FixtureRequest, mesh) -> str:
+    """Each state of the page in turn."""
+    mesh.to.update(STATES[request.param])
+    return request.param
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_state_is_accessible_and_fits_its_screen(
+    visitor: Visitor, url: str, assert_accessible: Accessible, state: str, look: str
+) -> None:
+    width, dark = LOOKS[look]
+    page = visitor(width, dark=dark)
+    page.goto(f"{url}/productpage")
+    assert_accessible(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_three_versions_take_turns_on_refresh(visitor: Visitor, mesh, url: str) -> None:
+    mesh.to["reviews"] = ["reviews-v1", "reviews-v2", "reviews-v3"]
+    page = visitor()
+    seen = set()
+    for _ in range(12):
+        page.goto(f"{url}/productpage")
+        version = hop(page, "reviews").locator("b").inner_text()
+        black, red = page.get_by_text("black stars").count(), page.get_by_text("red stars").count()
+        assert (black, red) == {"v1": (0, 0), "v2": (2, 0), "v3": (0, 2)}[version]
+        seen.add(version)
+    assert seen == {"v1", "v2", "v3"}
+
+
+def test_all_of_the_book_is_there(visitor: Visitor, url: str, picture: Picture) -> None:
+    page = visitor(1440, 900)
+    page.goto(f"{url}/productpage")
+    expect(page).to_have_title("Simple Bookstore App")
+    expect(page.get_by_role("heading", level=1)).to_have_text("The Comedy of Errors")
+    assert page.locator(".cover").evaluate("image => image.naturalWidth") > 0
+    terms, facts = (page.locator(f".details {tag}").all_inner_texts() for tag in ("dt", "dd"))
+    assert dict(zip(terms, facts, strict=True)) == {
+        "Author": "William Shakespeare",
+        "Year": "1595",
+        "Type": "paperback",
+        "Pages": "200",
+        "Publisher": "PublisherA",
+        "Language": "English",
+        "ISBN-10": "1234567890",
+        "ISBN-13": "123-1234567890",
+    }
+    expect(page.get_by_role("img", name="5 of 5 stars, black")).to_be_visible()
+    expect(page.get_by_role("img", name="4 of 5 stars, black")).to_be_visible()
+    picture(page, "page")
+
+
+def test_the_stars_differ_in_colour_as_in_words(visitor: Visitor, mesh, url: str) -> None:
+    fills = {}
+    for color, version in (("black", "reviews-v2"), ("red", "reviews-v3")):
+        mesh.reset(version)
+        page = visitor()
+        page.goto(f"{url}/productpage")
+        star = page.locator(".glyphicon-star").first
+        assert star.bounding_box()["width"] > 10
+        fills[color] = star.evaluate("star => getComputedStyle(star).fill")
+    assert fills["black"] == "rgb(17, 17, 17)"
+    red, green, blue = map(int, re.findall(r"\d+", fills["red"]))
+    assert red > 2 * max(green, blue)
+
+
+def test_the_page_tells_who_served_it(visitor: Visitor, mesh, url: str, picture: Picture) -> None:
+    mesh.reset("reviews-v3")
+    request = "5d2c9f6e-8b1a-4f3e-9c7d-2a6b0e4f1c38"
+    page = visitor(
+        1440, 900, dark=True, headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "x-request-id": request}
+    )
+    page.goto(f"{url}/productpage")
+    for name, pod in (
+        ("productpage", "productpage-v1-5d9f8c7b6d-w7c2l"),
+        ("details", "details-v1-6cf8d5c7b9-m4x2k"),
+        ("reviews", "reviews-v3-69d5f7b8cf-k3p6s"),
+    ):
+        expect(hop(page, name).locator("b")).to_have_text(pod.split("-")[1])
+        expect(hop(page, name).locator(".pod code")).to_have_text(pod)
+    for name in ("details", "reviews"):
+        expect(hop(page, name).locator(".took")).to_have_text(re.compile(r"^\d+(\.\d)? m?s$"))
+    expect(hop(page, "ratings")).to_contain_text("answered reviews")
+    expect(page.get_by_role("link", name=TRACE)).to_have_attribute("href", f"http://127.0.0.1:9/trace/{TRACE}")
+    expect(page.locator(".served")).to_contain_text(request)
+    picture(page, "dark")
+
+
+def test_without_details_the_rest_is_there(visitor: Visitor, mesh, url: str) -> None:
+    mesh.to["details"] = ["503"]
+    page = visitor()
+    page.goto(f"{url}/productpage")
+    expect(page.get_by_role("heading", name="Error fetching product details")).to_be_visible()
+    expect(page.get_by_text("Sorry, product details are currently unavailable for this book.")).to_be_visible()
+    expect(hop(page, "details")).to_contain_text("a proxy answered 503: no pod signed it")
+    expect(page.get_by_role("heading", name="Book Reviews")).to_be_visible()
+
+
+def test_without_reviews_the_rest_is_there(visitor: Visitor, mesh, url: str) -> None:
+    mesh.to["reviews"] = ["nonsense"]
+    page = visitor()
+    page.goto(f"{url}/productpage")
+    expect(page.get_by_role("heading", name="Error fetching product reviews")).to_be_visible()
+    expect(page.get_by_text("Sorry, product reviews are currently unavailable for this book.")).to_be_visible()
+    expect(hop(page, "reviews")).to_contain_text("answered what cannot be understood, asked 2 times")
+    expect(hop(page, "ratings")).to_contain_text("not known")
+    expect(page.get_by_role("heading", name="Book Details")).to_be_visible()
+
+
+def test_without_ratings_each_review_says_so(visitor: Visitor, mesh, url: str) -> None:
+    mesh.to["ratings"] = ["503"]
+    page = visitor()
+    page.goto(f"{url}/productpage")
+    expect(page.locator("article").get_by_text("Ratings service is currently unavailable")).to_have_count(2)
+    expect(page.locator(".glyphicon-star")).to_have_count(0)
+    expect(hop(page, "ratings")).to_contain_text("did not answer reviews")
+
+
+def test_a_slow_backend_is_given_up_and_its_time_is_shown(visitor: Visitor, mesh, url: str, picture: Picture) -> None:
+    mesh.to["reviews"] = ["silence"]
+    page = visitor(1440, 900)
+    page.goto(f"{url}/productpage")
+    expect(hop(page, "reviews")).to_contain_text("no answer within 3 s, asked 2 times")
+    expect(hop(page, "reviews").locator(".took")).to_have_text(re.compile(r"^[67]\.\d s$"))
+    bars = [bar.bounding_box()["width"] for bar in page.locator(".took rect").all()]
+    details, reviews = bars
+    assert details < reviews / 5
+    picture(page, "degraded")
+
+
+def test_what_backends_say_is_shown_as_text(visitor: Visitor, mesh, url: str) -> None:
+    mesh.to |= {"details": ["hostile"], "reviews": ["hostile"]}
+    page = visitor()
+    page.goto(f"{url}/productpage")
+    expect(page).to_have_title("Simple Bookstore App")
+    expect(page.locator("article script, .details img, [onmouseover]")).to_have_count(0)
+    expect(page.locator(".details")).to_contain_text("<script>")
+    expect(page.locator(".details")).to_contain_text("{{ 7 * 7 }}")
+
+
+def test_the_landing_page_explains_the_services_and_leads_to_the_book_and_the_api(
+    visitor: Visitor, url: str, assert_accessible: Accessible, picture: Picture
+) -> None:
+    page = visitor(1440, 900)
+    page.goto(f"{url}/index.html")
+    for service in ("productpage", "details", "reviews", "ratings"):
+        expect(page.get_by_role("term").filter(has_text=service)).to_be_visible()
+    assert page.locator(".system").evaluate("image => image.naturalWidth") > 0
+    assert_accessible(page)
+    page.get_by_role("link", name="The API").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("productpage")
+    page.goto(f"{url}/")
+    page.get_by_role("link", name="Open the product page").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("The Comedy of Errors")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_landing_page_fits_its_screen(visitor: Visitor, url: str, assert_accessible: Accessible, look: str) -> None:
+    width, dark = LOOKS[look]
+    page = visitor(width, dark=dark)
+    page.goto(f"{url}/")
+    assert_accessible(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_second_visit_loads_nothing_but_the_page(visitor: Visitor, url: str) -> None:
+    page = visitor()
+    page.goto(f"{url}/productpage")
+    sizes = """() => performance.getEntriesByType("resource").map(entry => [entry.name, entry.transferSize])"""
+    first = dict(page.evaluate(sizes))
+    assert any("/static/style." in name and size > 0 for name, size in first.items())
+    page.goto(f"{url}/")
+    page.goto(f"{url}/productpage")
+    again = dict(page.evaluate(sizes))
+    assert again.keys() == first.keys()
+    assert set(again.values()) == {0}
