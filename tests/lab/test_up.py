@@ -229,8 +229,8 @@ def _whole_page(url: str) -> bool:
     return page.status == 200 and "paperback" in page.text and "reviews-v" in page.text
 
 
-def test_the_launchers_death_leaves_no_process_behind_and_the_next_up_is_clean(new_lab: Labs) -> None:
-    lab = new_lab()
+def test_the_launchers_death_leaves_no_process_behind_and_the_next_up_is_clean(new_lab: Labs, tmp_path: Path) -> None:
+    lab = new_lab(state=tmp_path / ("long" * 40))  # longer than the path of a Unix socket may be
     with lab.start("up", "--gateway-port=0") as launcher:
         eventually(lab.is_ready)
         launcher.kill()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bookinfo_lab import ca, envoy, pods, processes, workloads
+from bookinfo_lab import addresses, ca, envoy, pods, processes, workloads
 from bookinfo_lab.addresses import AddressRange
 from bookinfo_lab.delivery import Delivery
 from bookinfo_lab.errors import LabError
@@ -119,8 +119,11 @@ class Lab:
         async with self._changing:
             self._programs.begin()  # first, because it takes longest
             self._wanted = self._initial = self._read(objects)
-            envoy.check_room(1 + _sidecars(self._wanted.workloads.deployments))
-            started = self._create_pods(self._wanted.workloads.deployments)
+            deployments = self._wanted.workloads.deployments
+            envoy.check_room(1 + _sidecars(deployments))
+            for port in {pods.PROXY_PORT}.union(*(deployment.ports.values() for deployment in deployments)):
+                addresses.check_free(self.gateway.address, port)
+            started = self._create_pods(deployments)
             self._admit(started)
             self._publish()
             for pod in started:
@@ -155,13 +158,15 @@ class Lab:
                 for pod in added:
                     pod.start()
                 await self._delivery.settle(refusals)
-                await self._until_ready(process for pod in added for process in pod.processes)
-                await self._delivery.settle({})
+                if added:
+                    await self._until_ready(process for pod in added for process in pod.processes)
+                    await self._delivery.settle({})
             except BaseException:
                 self._wanted = before
                 await self._retire(added)
                 raise
-            await self._retire(retired)
+            if retired:
+                await self._retire(retired)
             return changes
 
     async def reset(self) -> None:

@@ -15,7 +15,6 @@ from bookinfo_lab.documents import read_documents
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.lab import Lab, Machine
 from bookinfo_lab.objects import Objects
-from bookinfo_lab.pods import PROXY_PORT
 from bookinfo_lab.state import LabFolder
 from bookinfo_lab.topology import Service
 
@@ -53,8 +52,6 @@ async def run(settings: Settings, report: Callable[[str], None]) -> None:
         contextlib.closing(addresses.claim_port(GATEWAY_HOST, settings.gateway_port)) as gateway,
         contextlib.closing(addresses.reserve(f"{os.getuid()} {folder.name}")) as own,
     ):
-        for port in (PROXY_PORT, 9080):
-            addresses.check_free(str(own.network[2]), port)
         port = gateway.getsockname()[1]
         machine = Machine(folder.proxies, binary, known_images, own, environ, (GATEWAY_HOST, port))
         try:
