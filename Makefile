@@ -12,7 +12,7 @@ SOURCES := $(addsuffix /src,$(PACKAGES))
 
 .PHONY: help
 help:  ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/run.stamp  ## install what `make run` needs into .venv (third party by hash)
