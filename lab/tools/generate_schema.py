@@ -24,6 +24,8 @@ _TOKEN = re.compile(
     r"""/\*.*?\*/ | //[^\n]* | \s+ | ("(?:[^"\\]|\\.)*" | [A-Za-z_]\w* | [{}\[\]()<>|&;:?,.])""", re.VERBOSE | re.DOTALL
 )
 
+_END = ""
+
 Type = Any
 """A JSON form of a type: "string", {"array": T}, {"map": T}, {"enum": [...]}, {"either": [...]}, or
 {"fields": {name: T}, "required": [...], "oneof": [[...]]} (of each `oneof` group at most one field may be set)."""
@@ -79,7 +81,7 @@ class _Parser:
     """Recursive descent over the little of TypeScript that the declarations use."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = [match[1] for match in _TOKEN.finditer(text) if match[1]]
+        self._tokens = [*(match[1] for match in _TOKEN.finditer(text) if match[1]), _END]
         self._position = 0
 
     def type(self) -> Type:
