@@ -52,7 +52,10 @@ def look(observation: Observation) -> Iterator[str]:
     else:
         yield f"for i in $(seq 5); do {request} {STATUS}; done" if traffic.count > 5 else f"{request} {STATUS}"
     for read in dict.fromkeys(read for claim in claims for read in claim.reads):
-        if isinstance(read, Counter):
+        if isinstance(read, Counter) and read.application:
+            metrics = f"http://{read.workload.rpartition('-')[0]}:9080/metrics"
+            yield f"bookinfo exec client -- curl -s {metrics} | grep -E {shlex.quote(read.pattern)}"
+        elif isinstance(read, Counter):
             yield f"bookinfo proxy {read.workload} /stats | grep -E {shlex.quote(read.pattern)}"
         else:
             yield f"bookinfo logs --sidecar {read.workload} | grep -E {shlex.quote(read.pattern)}"

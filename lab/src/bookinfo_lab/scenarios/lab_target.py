@@ -9,10 +9,11 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from bookinfo_client.send import Plan, Result, send
-from bookinfo_lab import pods, remote
+from bookinfo_lab import bootstrap, client, pods, remote
 from bookinfo_lab.documents import Document, read_documents
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.objects import Key, key
+from bookinfo_lab.scenarios import counting
 from bookinfo_lab.scenarios.browsing import browser_plan
 from bookinfo_lab.scenarios.model import Browser, Counter, Log, Traffic
 from bookinfo_lab.state import LabFolder
@@ -63,13 +64,11 @@ class LabTarget:
 
     def count(self, counter: Counter) -> int:
         """See `Target`."""
-        total = 0
-        for pod in self._pods(counter.workload):
-            text = asyncio.run(remote.admin(self._folder, pod, f"/stats?filter={quote(counter.pattern)}"))
-            for name, _, value in (line.rpartition(": ") for line in text.splitlines()):
-                if re.fullmatch(counter.pattern, name) and value.isdigit():
-                    total += int(value)
-        return total
+        texts = (
+            self._metrics(pod) if counter.application else self._stats(pod, counter.pattern)
+            for pod in self._pods(counter.workload)
+        )
+        return sum(counting.total(text, counter) for text in texts)
 
     def log_mark(self, log: Log) -> object:
         """See `Target`."""
@@ -80,6 +79,13 @@ class LabTarget:
         sizes: dict[Path, int] = mark if isinstance(mark, dict) else {}
         text = "".join(path.read_bytes()[sizes.get(path, 0) :].decode(errors="replace") for path in self._logs(log))
         return sum(bool(re.search(log.pattern, line)) for line in text.splitlines())
+
+    def _stats(self, pod: str, pattern: str) -> str:
+        return asyncio.run(remote.admin(self._folder, pod, f"/stats?filter={quote(pattern)}"))
+
+    def _metrics(self, pod: str) -> str:
+        folder = Path(self._ask(f"/workloads/{pod}")["folder"])
+        return asyncio.run(client.request(folder / bootstrap.APP_SOCKET, "/metrics")).text
 
     def _logs(self, log: Log) -> list[Path]:
         folders = [Path(self._ask(f"/workloads/{pod}")["folder"]) for pod in self._pods(log.workload)]

@@ -55,12 +55,14 @@ class Traffic:
 class Counter:
     """Numbers that a workload's proxy keeps, added up: those whose whole name `pattern` (a regular expression) matches.
 
-    `gauge` is a level; of all others the increment during the traffic is meant.
+    `gauge` is a level; of all others the increment during the traffic is meant. With `application` it is the
+    application that counts, on /metrics, and a name includes the labels.
     """
 
     workload: str
     pattern: str
     gauge: bool = False
+    application: bool = False
 
 
 @dataclass(frozen=True)
