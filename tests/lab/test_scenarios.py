@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from bookinfo_lab.scenarios.manifests import Manifests
 from bookinfo_lab.scenarios.model import Scenario
 from bookinfo_lab.scenarios.runner import Judged, Runner
 
-from .conftest import Bookinfo
+from .conftest import Bookinfo, eventually
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -57,6 +58,18 @@ def test_verify_restores_what_was_applied(bookinfo: Bookinfo) -> None:
     assert sorted(map(json.dumps, after)) == sorted(map(json.dumps, before))
     assert set(bookinfo.versions(10)) == {"v3"}
     bookinfo("reset")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_verify_restores_when_it_is_stopped(bookinfo: Bookinfo, stop: signal.Signals) -> None:
+    bookinfo("reset")
+    before = json.loads(bookinfo("get", "-o", "json"))
+    verifying = bookinfo.start("verify", "request-routing")
+    eventually(lambda: len(json.loads(bookinfo("get", "-o", "json"))) > len(before))
+    verifying.send_signal(stop)
+    assert verifying.wait(timeout=60) != 0
+    after = json.loads(bookinfo("get", "-o", "json"))
+    assert sorted(map(json.dumps, after)) == sorted(map(json.dumps, before))
 
 
 def test_a_step_is_shown_and_stays(bookinfo: Bookinfo) -> None:

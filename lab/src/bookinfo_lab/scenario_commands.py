@@ -1,6 +1,8 @@
 """`bookinfo scenario`, `bookinfo verify`, `bookinfo certificate`."""
 
 import os
+import signal
+import sys
 import textwrap
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,6 +106,7 @@ def verify(
             typer.echo(f"\n{scenario.name}: {scenario.title}\n{report.table(judged)}")
 
     scenarios = verification.chosen(names or [])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the lab is restored then, too
     with verification.lab(lab, os.environ, _progress) as target:
         outcome = verification.verify(target, scenarios, os.environ, _progress, done)
     if as_json:
