@@ -72,9 +72,7 @@ def _parts(annotation: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_nothing_but_a_manifest_error(kind: str, topology: Topology, data: st.DataObject) -> None:
     api_version, schema = _spec(kind)
