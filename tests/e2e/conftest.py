@@ -188,8 +188,8 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def bookinfo() -> Iterator[Mesh]:
-    """The six workloads, running."""
+def bookinfo(browser: Browser) -> Iterator[Mesh]:
+    """The six workloads, running; not without a browser to look at them."""
     mesh = Mesh({workload: free_port() for workload in PODS})
     with ExitStack() as stack:
         proxy = stack.enter_context(Proxy(mesh))
