@@ -74,6 +74,10 @@ coverage: $(VENV)/dev.stamp  ## report what `make unit contract` covered; fails 
 lab: $(VENV)/dev.stamp  ## start the real lab on real Envoys and load it
 	@$(BIN)/python -m pytest -q tests/lab
 
+.PHONY: telemetry
+telemetry: $(VENV)/dev.stamp  ## follow requests as traces, from the services to a real OTLP receiver
+	@$(BIN)/python -m pytest -q tests/telemetry
+
 .PHONY: e2e
 e2e: $(VENV)/dev.stamp  ## open the page in Chromium with the network cut
 	@$(BIN)/python -m pytest -q tests/e2e
@@ -91,7 +95,7 @@ chart: $(VENV)/dev.stamp  ## lint, package (into dist/) and test the Helm chart 
 	@$(BIN)/python charts/tools/build.py
 	@$(BIN)/python -m pytest -q tests/chart
 
-PARTS := lint unit contract coverage interpreters lab e2e containers chart
+PARTS := lint unit contract coverage interpreters telemetry lab e2e containers chart
 
 .PHONY: test
 test: $(VENV)/dev.stamp  ## run all of the above, with each part's time
