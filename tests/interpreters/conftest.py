@@ -3,7 +3,6 @@
 import sys
 
 import pytest
-
 from tests.interpreters.test_interpreters import FOUND, UNTRIED
 
 
