@@ -14,6 +14,7 @@ LOG_LIMIT = 5_000_000
 """Bytes after which a log file is rotated; one older file is kept, so a log takes at most twice as much."""
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None)
 
@@ -26,6 +27,11 @@ def die_with(parent: int) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the call above took effect
         os._exit(1)
+
+
+def call_itself(name: str) -> None:
+    """Give this process a name for `ps` and `top`; the kernel keeps 15 bytes of it (PR_SET_NAME in prctl(2))."""
+    _libc.prctl(_PR_SET_NAME, name.encode())
 
 
 def adopt_orphans() -> None:

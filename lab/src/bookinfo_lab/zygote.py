@@ -66,6 +66,7 @@ def _run(package: str, folder: str, env: dict[str, str], log: str) -> None:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text file here
+    processes.call_itself(package.removeprefix("bookinfo_"))
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(env)
