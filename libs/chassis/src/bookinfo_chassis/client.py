@@ -5,6 +5,7 @@ transports of tests are httpx's; in production `HttpTransport` lies under them.
 """
 
 import asyncio
+from collections.abc import Mapping
 from functools import lru_cache
 from time import perf_counter
 from typing import NamedTuple
@@ -19,11 +20,11 @@ NO_BODY = httpx.ByteStream(b"")
 
 
 class Reply(NamedTuple):
-    """What a service answered: its status, the body as it was sent, its headers."""
+    """What a service answered: its status, the body as it was sent, its headers by their names in lower case."""
 
     status_code: int
     content: bytes
-    headers: httpx.Headers
+    headers: Mapping[str, str]
 
 
 class Upstream:
@@ -77,7 +78,7 @@ class Upstream:
             async with asyncio.timeout(self._time_limit):
                 response = await self._transport.handle_async_request(request)
                 try:
-                    reply = Reply(response.status_code, await _read(response, request), response.headers)
+                    reply = await _reply(response)
                 finally:
                     await response.aclose()
             status = str(reply.status_code)
@@ -98,9 +99,12 @@ def _parsed(url: str) -> httpx.URL:
     return httpx.URL(url)
 
 
-async def _read(response: httpx.Response, request: httpx.Request) -> bytes:
-    """The body, whole and not decoded: no encoding was accepted, and decoded it could be of any length."""
-    if response.headers.get("content-encoding", "identity") != "identity":
-        raise httpx.RemoteProtocolError("an answer in an encoding not asked for", request=request)
+async def _reply(response: httpx.Response) -> Reply:
+    """The answer, whole and not decoded: no encoding was accepted, and decoded it could be of any length."""
+    # A dict: to look into httpx's own headers three times costs more than to make it.
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
+    if headers.get("content-encoding", "identity") != "identity":
+        raise httpx.RemoteProtocolError("an answer in an encoding not asked for")
     stream = response.stream
-    return b"".join([chunk async for chunk in stream])  # type: ignore[union-attr]  # of an asynchronous transport
+    body = b"".join([chunk async for chunk in stream])  # type: ignore[union-attr]  # of an asynchronous transport
+    return Reply(response.status_code, body, headers)

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -101,6 +102,8 @@ def run(service: str, settings_class: type[Settings], create_app: Callable[[Sett
     server = Server(config, app.state.lifecycle, settings.drain_seconds)
     where = settings.uds or f"port {settings.port} of " + ", ".join(sock.getsockname()[0] for sock in sockets or [])
     logger.info("%s %s listens on %s", service, settings.version, where)
+    # What is there now stays. A full collection would walk it under load, once in a thousand pages, for 40 ms.
+    gc.freeze()
     server.run(sockets=sockets)
 
 
