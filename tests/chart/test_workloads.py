@@ -24,6 +24,7 @@ from tests.chart.rendering import (
 
 from bookinfo_chassis.server import FINISH_SECONDS
 from bookinfo_chassis.settings import ServiceSettings
+from bookinfo_chassis.tracing import FLUSH_SECONDS
 from bookinfo_details.app import create_app as create_details
 from bookinfo_details.settings import Settings as DetailsSettings
 from bookinfo_lab import images
@@ -146,8 +147,7 @@ def test_every_variable_is_one_that_its_service_reads(objects: Objects) -> None:
     for deployment in of_kind(objects, "Deployment"):
         name = deployment["metadata"]["name"]
         fields = SETTINGS[name.partition("-")[0]].model_fields
-        variables = {variable for variable in environment(objects, name) if not variable.startswith("OTEL_")}
-        assert {variable.lower() for variable in variables} <= set(fields), name
+        assert {variable.lower() for variable in environment(objects, name)} <= set(fields), name
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -158,6 +158,21 @@ def test_a_version_s_variables_are_accepted_by_its_service(helm: Helm, service: 
     settings = SETTINGS[service].model_validate({name.lower(): value for name, value in given.items()})
     assert (settings.fault_abort_percent, settings.fault_abort_status) == (10, 500)
     assert (settings.fault_delay_percent, settings.fault_delay_ms, settings.fault_seed) == (50, 200, 7)
+
+
+def test_the_schema_s_limits_are_the_services_own() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    faults = schema["$defs"]["version"]["properties"]["faults"]["properties"]
+    own = ServiceSettings.model_json_schema()["properties"]
+    pairs = [
+        (faults["abortPercent"], own["fault_abort_percent"]),
+        (faults["abortStatus"], own["fault_abort_status"]),
+        (faults["delayPercent"], own["fault_delay_percent"]),
+        (faults["delayMilliseconds"], own["fault_delay_ms"]),
+        (schema["properties"]["shutdown"]["properties"]["drainSeconds"], own["drain_seconds"]),
+    ]
+    for ours, theirs in pairs:
+        assert (ours["minimum"], ours["maximum"]) == (theirs["minimum"], theirs["maximum"])
 
 
 def test_a_version_is_one_entry(overlay: Callable[[str], Objects]) -> None:
@@ -190,7 +205,7 @@ def test_a_pod_has_time_to_drain_and_to_finish(objects: Objects) -> None:
         (only,) = pod["containers"]
         waits = only.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         drains = float(environment(objects, deployment["metadata"]["name"])["DRAIN_SECONDS"])
-        assert pod["terminationGracePeriodSeconds"] >= waits + drains + FINISH_SECONDS
+        assert pod["terminationGracePeriodSeconds"] >= waits + drains + FINISH_SECONDS + FLUSH_SECONDS
 
 
 def test_a_rollout_takes_no_pod_away_before_its_successor_is_ready(objects: Objects) -> None:
@@ -265,5 +280,4 @@ def test_the_services_send_traces_where_otlp_says(helm: Helm) -> None:
     endpoint = "http://collector.observability:4318"
     objects = helm.render({"otlp": {"endpoint": endpoint}})
     assert environment(objects, "reviews-v2")["OTEL_EXPORTER_OTLP_ENDPOINT"] == endpoint
-    assert environment(objects, "reviews-v2")["OTEL_SERVICE_NAME"] == "reviews"
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in environment(helm.render(), "reviews-v2")

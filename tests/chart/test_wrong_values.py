@@ -102,7 +102,7 @@ BY_EACH_OTHER: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"shutdown": {"preStopSeconds": 20, "drainSeconds": 10}},
-        "for what is in flight + 2 s reserve are 38",
+        "preStopSeconds + drainSeconds + 10 s to finish them and to send the last traces are 40",
     ),
     (
         {"services": {"reviews": {"versions": {"v1": None, "v2": None, "v3": None}}}},

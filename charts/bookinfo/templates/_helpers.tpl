@@ -29,7 +29,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $env := dict "VERSION" .version "DRAIN_SECONDS" (toString $values.shutdown.drainSeconds) -}}
 {{- with $values.otlp.endpoint -}}
 {{- $_ := set $env "OTEL_EXPORTER_OTLP_ENDPOINT" . -}}
-{{- $_ := set $env "OTEL_SERVICE_NAME" $.service -}}
 {{- end -}}
 {{- $names := dict "abortPercent" "FAULT_ABORT_PERCENT" "abortStatus" "FAULT_ABORT_STATUS" "delayPercent" "FAULT_DELAY_PERCENT" "delayMilliseconds" "FAULT_DELAY_MS" "seed" "FAULT_SEED" -}}
 {{- range $fault, $value := $settings.faults }}{{ $_ := set $env (index $names $fault) $value }}{{ end -}}
