@@ -185,6 +185,14 @@ def test_with_a_hash_a_retry_goes_to_the_same_host(rendered: Rendered) -> None:
     assert "retry_host_predicate" not in route["retry_policy"]
 
 
+def test_what_an_application_has_begun_to_answer_is_not_tried_again_by_its_own_sidecar(rendered: Rendered) -> None:
+    """Istio: buildSidecarInboundHTTPRouteConfig, pilot/pkg/networking/core/httproute.go."""
+    (host,) = rendered(proxy="reviews-v1").config.routes["inbound|9080||"]["virtual_hosts"]
+
+    assert host["routes"][0]["route"]["timeout"] == "0s"
+    assert host["routes"][0]["route"]["retry_policy"] == {"retry_on": "reset-before-request", "num_retries": 2}
+
+
 # 6. Faults and mirrors
 
 

@@ -187,6 +187,15 @@ def test_a_policy_reaches_an_open_plaintext_connection_at_once(mesh: Mesh) -> No
         assert connection.still_the_first
 
 
+def test_allow_nothing_refuses_a_direct_call_of_every_workload(mesh: Mesh) -> None:
+    mesh.apply(NOTHING)
+
+    for workload in mesh.topology.workloads:
+        if workload.sidecar:
+            with contextlib.closing(mesh.direct(workload.name)) as connection:
+                assert verdict(connection.get()) == DENIED
+
+
 def test_an_edge_is_open_to_its_principal_alone(mesh: Mesh) -> None:
     mesh.apply(NOTHING + allowed("ratings", BY_REVIEWS))
 
