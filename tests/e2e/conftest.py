@@ -24,7 +24,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 PICTURES = ROOT / "docs" / "images"
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 START_SECONDS = 60.0
@@ -222,14 +223,25 @@ def url(mesh: Mesh) -> str:
 # --- the browser ------------------------------------------------------------------------------------------------------
 
 
+def chromium_path() -> str | None:
+    """The system's Chromium or Chrome."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without a browser, skip here and not in the fixture: so the reason is told once a file and not once a test."""
+    if chromium_path() is None:
+        skip = pytest.mark.skip(reason="no Chromium on this machine: `apt-get install chromium`, or Google Chrome")
+        for item in items:
+            if item.path.parent == HERE and "browser" in getattr(item, "fixturenames", ()):
+                item.add_marker(skip)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The system's Chromium."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium on this machine: `apt-get install chromium`, or Google Chrome")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        chromium = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
         yield chromium
         chromium.close()
 
