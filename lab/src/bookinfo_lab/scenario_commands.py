@@ -1,5 +1,6 @@
 """`bookinfo scenario`, `bookinfo verify`, `bookinfo certificate`."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from bookinfo_lab.scenarios.model import Scenario
     from bookinfo_lab.scenarios.runner import Judged
+    from bookinfo_lab.scenarios.target import Target
 
 LabOption = Annotated[str, typer.Option("--lab", envvar="BOOKINFO_LAB", help="Which lab, if there are several.")]
 NameArgument = Annotated[str, typer.Argument(help="A scenario; `bookinfo scenario list` shows them.")]
@@ -93,6 +95,13 @@ def verify(
     names: Annotated[list[str] | None, typer.Argument(help="Scenarios; all if left out.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     lab: LabOption = "default",
+    context: Annotated[str, typer.Option(help="Verify the cluster of this kubectl context instead of a lab.")] = "",
+    namespace: Annotated[str, typer.Option(help="Where Bookinfo is in the cluster.")] = "default",
+    gateway: Annotated[str, typer.Option(help="The URL of the cluster's gateway, if it cannot tell.")] = "",
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="In a cluster also change what Helm or another tool manages.")
+    ] = False,
+    settle: Annotated[float, typer.Option(min=0, help="Seconds that a cluster takes to spread a rule.")] = 5.0,
 ) -> None:
     """Prove on real traffic that the mesh does what its rules say, and restore what was there before.
 
@@ -107,7 +116,12 @@ def verify(
 
     scenarios = verification.chosen(names or [])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the lab is restored then, too
-    with verification.lab(lab, os.environ, _progress) as target:
+    with contextlib.ExitStack() as stack:
+        target: Target = (
+            verification.cluster(context, namespace, gateway, settle, take_over=take_over)
+            if context
+            else stack.enter_context(verification.lab(lab, os.environ, _progress))
+        )
         outcome = verification.verify(target, scenarios, os.environ, _progress, done)
     if as_json:
         typer.echo(report.as_json(outcome.judged, outcome.seconds))

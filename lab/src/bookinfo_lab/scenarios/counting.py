@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from bookinfo_lab.scenarios.model import Counter
+from bookinfo_lab.scenarios.model import Counter, Log
 
 
 def total(text: str, counter: Counter) -> int:
@@ -18,3 +18,8 @@ def values(text: str, counter: Counter) -> Iterator[int]:
         name, _, value = line.rpartition(separator)
         if re.fullmatch(counter.pattern, name) and re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
             yield int(float(value))
+
+
+def lines(text: str, log: Log) -> int:
+    """How many lines of `text` belong to the log."""
+    return sum(bool(re.search(log.pattern, line)) for line in text.splitlines())

@@ -2,20 +2,19 @@
 
 import asyncio
 import json
-import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from bookinfo_client.send import Plan, Result, send
+from bookinfo_client.send import Result, send
 from bookinfo_lab import bootstrap, client, pods, remote
 from bookinfo_lab.documents import Document, read_documents
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.objects import Key, key
 from bookinfo_lab.scenarios import counting
-from bookinfo_lab.scenarios.browsing import browser_plan
 from bookinfo_lab.scenarios.model import Browser, Counter, Log, Traffic
+from bookinfo_lab.scenarios.plans import browser_plan, pod_plan
 from bookinfo_lab.state import LabFolder
 
 _Objects = dict[Key, Document]
@@ -51,15 +50,7 @@ class LabTarget:
         if isinstance(traffic.caller, Browser):
             return send(browser_plan(self._gateway, traffic, {}), {})
         env = self._ask(f"/workloads/{traffic.caller.deployment}")["env"]
-        plan = Plan(
-            url=traffic.url,
-            method=traffic.method,
-            headers=dict(traffic.headers),
-            count=traffic.count,
-            concurrency=traffic.concurrency,
-            per_second=traffic.per_second,
-            timeout=traffic.timeout,
-        )
+        plan = pod_plan(traffic)
         return send(plan, {"http": env["http_proxy"], "https": env["https_proxy"]})
 
     def count(self, counter: Counter) -> int:
@@ -78,7 +69,7 @@ class LabTarget:
         """See `Target`."""
         sizes: dict[Path, int] = mark if isinstance(mark, dict) else {}
         text = "".join(path.read_bytes()[sizes.get(path, 0) :].decode(errors="replace") for path in self._logs(log))
-        return sum(bool(re.search(log.pattern, line)) for line in text.splitlines())
+        return counting.lines(text, log)
 
     def _stats(self, pod: str, pattern: str) -> str:
         return asyncio.run(remote.admin(self._folder, pod, f"/stats?filter={quote(pattern)}"))

@@ -1,7 +1,7 @@
 """Runs scenarios on a target and judges their claims, in both directions."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,23 +62,39 @@ class Runner:
 
     def verify(self, scenario: Scenario) -> list[Judged]:
         """Run all steps; each claim is judged with its rule and without."""
+        judged: list[Judged] = []
+        try:
+            for found in self._steps(scenario):
+                judged += found
+        except NotObservableError as error:
+            done = max((row.step for row in judged), default=0)
+            judged += [
+                row
+                for number, step in enumerate(scenario.steps, 1)
+                if number > done
+                for observation in step.observations
+                for row in _judge(scenario, number, step, observation, _Unseen(str(error)), None)
+            ]
+        return judged
+
+    def _steps(self, scenario: Scenario) -> Iterator[list[Judged]]:
         state = self._baseline(scenario)
         self._bring(scenario, state)
         baseline = self._contrasts(scenario.steps, "baseline", {})
         before: _Samples = baseline
-        judged: list[Judged] = []
         for number, step in enumerate(scenario.steps, 1):
             self._report(f"{scenario.name} {number}/{len(scenario.steps)}: {step.title}")
             contrasts = {"baseline": baseline, "before": self._contrasts([step], "before", before)}
             state = self._after(step, state)
             self._bring(scenario, state)
             samples: dict[Traffic, Sample | _Unseen] = {}
+            judged: list[Judged] = []
             for observation in step.observations:
                 sample = samples[observation.traffic] = self._measure(observation, patience=PATIENCE)
                 contrast = contrasts[observation.against].get(observation.traffic)
                 judged += _judge(scenario, number, step, observation, sample, contrast)
             before = samples
-        return judged
+            yield judged
 
     def show(self, scenario: Scenario, number: int) -> list[Judged]:
         """Bring the state after step `number`, leave it so, and judge that step's claims on its traffic alone."""

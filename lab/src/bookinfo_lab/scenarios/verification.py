@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from bookinfo_lab import detached, repository, state, supervisor
 from bookinfo_lab.errors import LabError
+from bookinfo_lab.scenarios.cluster import ClusterTarget, Settings, gateway_url
+from bookinfo_lab.scenarios.kubectl import Kubectl
 from bookinfo_lab.scenarios.lab_target import LabTarget
 from bookinfo_lab.scenarios.manifests import Manifests
 from bookinfo_lab.scenarios.model import Scenario
@@ -85,6 +87,17 @@ def running_lab(name: str, environ: Mapping[str, str]) -> LabTarget:
 def _target(folder: LabFolder, environ: Mapping[str, str]) -> LabTarget:
     objects = supervisor.initial_objects(repository.find(environ))
     return LabTarget(folder, list(objects.documents.values()))
+
+
+def cluster(context: str, namespace: str, gateway: str, settle: float, *, take_over: bool) -> ClusterTarget:
+    """The cluster of that kubectl context; without `gateway` its own account of where its gateway is holds.
+
+    Raises:
+        LabError: it cannot be reached.
+    """
+    connection = Kubectl(context, namespace)
+    url = (gateway or gateway_url(connection)).rstrip("/")
+    return ClusterTarget(connection, Settings(namespace, url, take_over, settle))
 
 
 def chosen(names: Sequence[str]) -> Sequence[Scenario]:

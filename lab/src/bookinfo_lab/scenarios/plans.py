@@ -1,6 +1,7 @@
-"""What a browser sends: by way of the gateway, signed in if need be."""
+"""What callers send, as plans for the sender."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from bookinfo_client.send import Plan, send
 from bookinfo_lab.errors import LabError
@@ -19,10 +20,15 @@ def browser_plan(gateway: str, traffic: Traffic, proxies: Mapping[str, str]) -> 
         headers["user-agent"] = traffic.caller.agent
     if traffic.caller.user:
         headers["cookie"] = _sign_in(gateway, traffic.caller.user, proxies)
+    return replace(pod_plan(traffic), url=gateway + traffic.url, headers=headers)
+
+
+def pod_plan(traffic: Traffic) -> Plan:
+    """The plan for a pod's traffic."""
     return Plan(
-        url=gateway + traffic.url,
+        url=traffic.url,
         method=traffic.method,
-        headers=headers,
+        headers=dict(traffic.headers),
         count=traffic.count,
         concurrency=traffic.concurrency,
         per_second=traffic.per_second,

@@ -1,0 +1,259 @@
+"""A cluster with Istio and Bookinfo as a target, by way of kubectl.
+
+What is touched is remembered first and put back afterwards: specification, labels and annotations exactly, without the
+metadata that only the server sets.
+"""
+
+import difflib
+import json
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bookinfo_client.send import Result, decode, send
+from bookinfo_lab.documents import Document
+from bookinfo_lab.errors import LabError
+from bookinfo_lab.objects import Key, key
+from bookinfo_lab.scenarios import counting
+from bookinfo_lab.scenarios.kubectl import Json, Kubectl
+from bookinfo_lab.scenarios.model import Browser, Counter, Log, Traffic
+from bookinfo_lab.scenarios.plans import browser_plan, pod_plan
+from bookinfo_lab.scenarios.target import NotObservableError
+
+PROXY = "istio-proxy"
+"""The sidecar's container, as Istio's injector names it."""
+
+_SET_BY_THE_SERVER = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
+_OWN_IMAGE = "bookinfo-"
+_ROLLOUT = "180s"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to treat the cluster."""
+
+    namespace: str
+    gateway: str  # the ingress gateway's URL, without a path
+    take_over: bool  # also change what somebody else manages
+    settle: float  # seconds until every proxy has what was applied
+
+
+@dataclass(frozen=True)
+class _Touched:
+    """An object and what it was before."""
+
+    body: Json  # as it was last asked for
+    original: Json | None
+
+
+class ClusterTarget:
+    """One namespace of a cluster."""
+
+    def __init__(self, kubectl: Kubectl, settings: Settings) -> None:
+        self._kubectl = kubectl
+        self._settings = settings
+        self._touched: dict[Key, _Touched] = {}
+        self._present: dict[Key, Json] = {}
+        self._images: tuple[str, str] | None = None
+
+    def bring(self, documents: Sequence[Document], without: Collection[Key] = ()) -> None:
+        """See `Target`. The start is what the cluster holds; only objects that are named here are touched.
+
+        Raises:
+            NotObservableError: an object that would have to change is managed by somebody else.
+        """
+        wanted = {key(document): self._here(document.body) for document in documents}
+        changed = {identity: body for identity, body in wanted.items() if self._present.get(identity) != body}
+        gone = [identity for identity in (*self._present, *without) if identity not in wanted]
+        for identity in (*changed, *gone):
+            self._remember(identity, changed.get(identity) or _reference(identity, self._settings.namespace))
+        for identity, body in changed.items():
+            self._put(identity, body)
+        for identity in gone:
+            self._take_back(identity, absent=identity in without)
+        self._present = wanted
+        for body in changed.values():
+            if body["kind"] == "Deployment":
+                self._kubectl.run(
+                    "rollout", "status", f"deployment/{body['metadata']['name']}", f"--timeout={_ROLLOUT}"
+                )
+        if changed or gone:
+            time.sleep(self._settings.settle)
+
+    def restore(self) -> None:
+        """See `Target`. Everything is put back before it is told what could not be.
+
+        Raises:
+            LabError: something is not what it was, with the difference.
+        """
+        wrong = []
+        for identity, touched in self._touched.items():
+            try:
+                self._take_back(identity, absent=False)
+                if difference := _difference(touched.original, self._kubectl.find(touched.body)):
+                    wrong.append(f"{_name(touched.body)} is not what it was:\n{difference}")
+            except LabError as error:
+                wrong.append(f"{_name(touched.body)}: {error}")
+        self._present = {}
+        if wrong:
+            raise LabError("\n".join(wrong))
+
+    def send(self, traffic: Traffic) -> list[Result]:
+        """See `Target`. A pod's requests are sent from within the pod."""
+        if isinstance(traffic.caller, Browser):
+            return send(browser_plan(self._settings.gateway, traffic, {}), {})
+        deployment = traffic.caller.deployment
+        command = ("exec", "-i", f"deployment/{deployment}", "-c", deployment, "--")
+        told = self._kubectl.run(
+            *command, "python", "-m", "bookinfo_client.send", stdin=json.dumps(asdict(pod_plan(traffic)))
+        )
+        return decode(told)
+
+    def count(self, counter: Counter) -> int:
+        """See `Target`. Istio leaves most of Envoy's numbers out unless a pod's annotation asks for them."""
+        texts = [self._numbers(counter, pod) for pod in self._pods(counter.workload)]
+        found = [value for text in texts for value in counting.values(text, counter)]
+        if not found and not counter.application:
+            raise NotObservableError(
+                f"{counter.workload}'s sidecar does not keep {counter.pattern} (see proxyStatsMatcher)"
+            )
+        return sum(found)
+
+    def log_mark(self, log: Log) -> object:  # noqa: ARG002 - the time is the same for all
+        """See `Target`."""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+    def log_lines(self, log: Log, mark: object) -> int:
+        """See `Target`."""
+        pods = self._pods(log.workload)
+        texts = [self._kubectl.run("logs", pod, "-c", PROXY, f"--since-time={mark}") for pod in pods]
+        return sum(counting.lines(text, log) for text in texts)
+
+    def _numbers(self, counter: Counter, pod: str) -> str:
+        if counter.application:
+            fetch = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9080/metrics').read().decode())"
+            return self._kubectl.run("exec", pod, "--", "python", "-c", fetch)
+        return self._kubectl.run("exec", pod, "-c", PROXY, "--", "pilot-agent", "request", "GET", "stats")
+
+    def _pods(self, deployment: str) -> list[str]:
+        found = json.loads(self._kubectl.run("get", f"deployment/{deployment}", "-o", "json"))
+        labels = ",".join(f"{name}={value}" for name, value in found["spec"]["selector"]["matchLabels"].items())
+        pods = json.loads(self._kubectl.run("get", "pods", f"--selector={labels}", "-o", "json"))
+        return [item["metadata"]["name"] for item in pods["items"] if "deletionTimestamp" not in item["metadata"]]
+
+    def _remember(self, identity: Key, body: Json) -> None:
+        if identity in self._touched:
+            return
+        original = self._kubectl.find(body)
+        if original and not self._settings.take_over and (manager := _manager(original)):
+            raise NotObservableError(f"{_name(original)} is managed by {manager}; --take-over changes it all the same")
+        self._touched[identity] = _Touched(body, original)
+
+    def _put(self, identity: Key, body: Json) -> None:
+        original = self._touched[identity].original
+        if original and body["kind"] == "Deployment":
+            # The cluster's own image, resources and so on stay: of a Deployment that is there only the size is meant.
+            body = {**_writable(original), "spec": {**original["spec"], "replicas": body["spec"]["replicas"]}}
+        elif body["kind"] == "Deployment":
+            body = self._with_image(body)
+        self._kubectl.put(body, exists=self._kubectl.find(body) is not None)
+
+    def _take_back(self, identity: Key, *, absent: bool) -> None:
+        touched = self._touched[identity]
+        if touched.original is None or absent:
+            self._kubectl.delete(touched.body)
+        else:
+            exists = self._kubectl.find(touched.body) is not None
+            self._kubectl.put(_writable(touched.original), exists=exists)
+
+    def _here(self, body: Mapping[str, Any]) -> Json:
+        """The object in this namespace: the manifests are written for `default`."""
+        namespace = self._settings.namespace
+        text = json.dumps(body)
+        text = text.replace("/ns/default/sa/", f"/ns/{namespace}/sa/").replace(".default.svc.", f".{namespace}.svc.")
+        here: Json = json.loads(text)
+        metadata = here["metadata"]
+        return {**here, "metadata": {**metadata, "namespace": metadata.get("namespace", namespace)}}
+
+    def _with_image(self, body: Json) -> Json:
+        """Take the project's images from where the cluster's productpage comes from, in the same version."""
+        if self._images is None:
+            image = self._kubectl.run(
+                "get", "deployment/productpage-v1", "-o", "jsonpath={.spec.template.spec.containers[0].image}"
+            )
+            registry, _, rest = image.rpartition("/")
+            self._images = (f"{registry}/" if registry else "", rest.partition(":")[2].partition("@")[0])
+        registry, version = self._images
+        copy: Json = json.loads(json.dumps(body))
+        (container,) = copy["spec"]["template"]["spec"]["containers"]
+        name = container["image"].partition(":")[0]
+        if version and name.startswith(_OWN_IMAGE):
+            container["image"] = f"{registry}{name}:{version}"
+        return copy
+
+
+def _reference(identity: Key, namespace: str) -> Json:
+    """Enough of an object to find and to delete it."""
+    group, kind, given, name = identity
+    # An object is found by its kind and group; which of its versions is asked for does not matter to kubectl.
+    version = f"{group}/v1" if group else "v1"
+    where = namespace if given == "default" else given
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": where}}
+
+
+def _writable(original: Json) -> Json:
+    metadata = {name: value for name, value in original["metadata"].items() if name not in _SET_BY_THE_SERVER}
+    return {**{name: value for name, value in original.items() if name != "status"}, "metadata": metadata}
+
+
+def _difference(before: Json | None, after: Json | None) -> str:
+    """What differs, but for what the server sets, such as the count of rollouts; empty if nothing does."""
+    lines = difflib.unified_diff(_comparable(before), _comparable(after), "before", "after", lineterm="")
+    return "\n".join(lines)
+
+
+def _comparable(body: Json | None) -> list[str]:
+    if body is None:
+        return ["absent"]
+    writable = _writable(body)
+    annotations = dict(writable["metadata"].get("annotations", {}))
+    annotations.pop("deployment.kubernetes.io/revision", None)
+    comparable = {**writable, "metadata": {**writable["metadata"], "annotations": annotations}}
+    return json.dumps(comparable, indent=1, sort_keys=True).splitlines()
+
+
+def _manager(body: Json) -> str:
+    """Who, other than people with kubectl, keeps the object as it is; empty if nobody does."""
+    metadata = body["metadata"]
+    if owners := metadata.get("ownerReferences"):
+        return f"{owners[0]['kind']} {owners[0]['name']}"
+    labels, annotations = metadata.get("labels", {}), metadata.get("annotations", {})
+    for name in ("argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name"):
+        if name in annotations:
+            return f"{name.partition('/')[0]} ({annotations[name]})"
+    for name in ("kustomize.toolkit.fluxcd.io/name", "app.kubernetes.io/managed-by"):
+        if name in labels:
+            return str(labels[name])
+    return ""
+
+
+def _name(body: Json) -> str:
+    return f"{body['kind']} {body['metadata']['name']}"
+
+
+def gateway_url(kubectl: Kubectl) -> str:
+    """Where Istio's ingress gateway is reached, by its Service's own account.
+
+    Raises:
+        LabError: it has no address outside the cluster.
+    """
+    service = json.loads(kubectl.run("get", "service/istio-ingressgateway", "-n", "istio-system", "-o", "json"))
+    ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress", [])
+    if not ingress:
+        raise LabError(
+            "the service istio-ingressgateway has no address outside the cluster: forward a port "
+            "(`kubectl -n istio-system port-forward service/istio-ingressgateway 8080:80`) and name it with --gateway"
+        )
+    host = ingress[0].get("ip") or ingress[0]["hostname"]
+    return f"http://[{host}]" if ":" in host else f"http://{host}"

@@ -1,0 +1,292 @@
+"""A cluster as the target, behind a kubectl that keeps its cluster in a file."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bookinfo_lab.documents import Document, read_documents
+from bookinfo_lab.errors import LabError
+from bookinfo_lab.objects import key
+from bookinfo_lab.scenarios.cluster import ClusterTarget, Settings, gateway_url
+from bookinfo_lab.scenarios.kubectl import Kubectl
+from bookinfo_lab.scenarios.model import Counter, Log, Pod, Traffic
+from bookinfo_lab.scenarios.target import NotObservableError
+
+STAND_IN = Path(__file__).with_name("kubectl_stand_in.py")
+
+Json = dict[str, Any]
+
+
+def deployment(name: str, image: str, replicas: int = 1, **metadata: Any) -> Json:
+    labels = {"app": name.partition("-")[0], "version": name.partition("-")[2] or "v1"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "books", **metadata},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"spec": {"containers": [{"name": name, "image": image}]}},
+        },
+    }
+
+
+def virtual_service(name: str, subset: str, **metadata: Any) -> Json:
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": name, **metadata},
+        "spec": {"hosts": [name], "http": [{"route": [{"destination": {"host": name, "subset": subset}}]}]},
+    }
+
+
+def document(body: Json) -> Document:
+    (found,) = read_documents(json.dumps(body), "test")
+    return found
+
+
+class Cluster:
+    """The stand-in's file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.change(objects={}, pods={}, calls=[], version=1, stats="", metrics="", log="")
+        self.add(deployment("productpage-v1", "registry.example/team/bookinfo-productpage:1.2.3"))
+
+    @property
+    def state(self) -> Json:
+        found: Json = json.loads(self._path.read_text()) if self._path.exists() else {}
+        return found
+
+    def change(self, **parts: Any) -> None:
+        self._path.write_text(json.dumps(self.state | parts))
+
+    def add(self, body: Json) -> None:
+        stored = {**body, "metadata": {**body["metadata"], "uid": "1", "resourceVersion": "1"}}
+        name = f"{body['kind'].lower()}/{body['metadata']['name']}"
+        self.change(objects=self.state["objects"] | {name: stored})
+
+    def __getitem__(self, name: str) -> Json:
+        found: Json = self.state["objects"][name]
+        return found
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.state["objects"]
+
+    @property
+    def verbs(self) -> list[str]:
+        return [call[0] for call in self.state["calls"] if call]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path / "cluster.json")
+
+
+@pytest.fixture
+def kubectl(tmp_path: Path, cluster: Cluster) -> Kubectl:
+    return Kubectl("test", "books", (sys.executable, str(STAND_IN), str(tmp_path / "cluster.json")))
+
+
+@pytest.fixture
+def target(kubectl: Kubectl) -> Callable[..., ClusterTarget]:
+    def make(*, take_over: bool = False) -> ClusterTarget:
+        return ClusterTarget(kubectl, Settings("books", "http://gateway.example", take_over, settle=0.0))
+
+    return make
+
+
+def essence(body: Json) -> tuple[Any, Any, Any]:
+    """Specification, labels and annotations, but for the count of rollouts."""
+    annotations = dict(body["metadata"].get("annotations", {}))
+    annotations.pop("deployment.kubernetes.io/revision", None)
+    return body["spec"], body["metadata"].get("labels", {}), annotations
+
+
+def test_what_was_not_there_is_created_and_deleted_afterwards(
+    cluster: Cluster, target: Callable[..., ClusterTarget]
+) -> None:
+    tried = target()
+    tried.bring([document(virtual_service("reviews", "v1"))])
+    assert cluster["virtualservice/reviews"]["metadata"]["namespace"] == "books"
+    tried.restore()
+    assert "virtualservice/reviews" not in cluster
+
+
+def test_what_was_there_is_put_back_exactly(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+    before = virtual_service("reviews", "v3", labels={"team": "books"}, annotations={"note": "ours"})
+    cluster.add(before)
+    tried = target()
+    tried.bring([document(virtual_service("reviews", "v1"))])
+    assert essence(cluster["virtualservice/reviews"]) == essence(virtual_service("reviews", "v1"))
+    tried.restore()
+    assert essence(cluster["virtualservice/reviews"]) == essence(before)
+
+
+def test_what_is_no_longer_wanted_goes_back_at_once(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+    before = virtual_service("reviews", "v3")
+    cluster.add(before)
+    tried = target()
+    tried.bring([document(virtual_service("reviews", "v1")), document(virtual_service("ratings", "v1"))])
+    tried.bring([])
+    assert essence(cluster["virtualservice/reviews"]) == essence(before)
+    assert "virtualservice/ratings" not in cluster
+
+
+def test_what_the_baseline_lacks_is_taken_away_and_comes_back(
+    cluster: Cluster, target: Callable[..., ClusterTarget]
+) -> None:
+    before = virtual_service("bookinfo", "v1", labels={"team": "books"})
+    cluster.add(before)
+    tried = target()
+    tried.bring([], {key(document(before))})
+    assert "virtualservice/bookinfo" not in cluster
+    tried.restore()
+    assert essence(cluster["virtualservice/bookinfo"]) == essence(before)
+
+
+def test_what_is_unchanged_is_not_written_again(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+    tried = target()
+    tried.bring([document(virtual_service("reviews", "v1"))])
+    writes = len(cluster.verbs)
+    tried.bring([document(virtual_service("reviews", "v1"))])
+    assert len(cluster.verbs) == writes
+
+
+def test_a_deployment_that_is_there_keeps_its_image_when_it_is_scaled(
+    cluster: Cluster, target: Callable[..., ClusterTarget]
+) -> None:
+    before = deployment("ratings-v1", "registry.example/own:7", replicas=2)
+    cluster.add(before)
+    tried = target()
+    tried.bring([document(deployment("ratings-v1", "bookinfo-ratings:0.1.0", replicas=0))])
+    scaled = cluster["deployment/ratings-v1"]["spec"]
+    assert scaled["replicas"] == 0
+    assert scaled["template"]["spec"]["containers"][0]["image"] == "registry.example/own:7"
+    tried.restore()
+    assert essence(cluster["deployment/ratings-v1"]) == essence(before)
+
+
+def test_a_new_deployment_comes_from_where_productpage_comes_from(
+    cluster: Cluster, target: Callable[..., ClusterTarget]
+) -> None:
+    target().bring([document(deployment("client", "bookinfo-client:0.1.0"))])
+    (container,) = cluster["deployment/client"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "registry.example/team/bookinfo-client:1.2.3"
+    assert "rollout" in cluster.verbs
+
+
+@pytest.mark.parametrize(
+    ("metadata", "manager"),
+    [
+        ({"labels": {"app.kubernetes.io/managed-by": "Helm"}}, "Helm"),
+        ({"annotations": {"argocd.argoproj.io/tracking-id": "books:1"}}, "argocd"),
+        ({"ownerReferences": [{"kind": "Rollout", "name": "reviews"}]}, "Rollout reviews"),
+    ],
+)
+def test_what_somebody_else_manages_is_left_alone(
+    cluster: Cluster, target: Callable[..., ClusterTarget], metadata: Json, manager: str
+) -> None:
+    cluster.add(virtual_service("reviews", "v3", **metadata))
+    with pytest.raises(NotObservableError, match=f"VirtualService reviews is managed by {manager}.*--take-over"):
+        target().bring([document(virtual_service("reviews", "v1"))])
+    assert not {"create", "replace", "delete"} & set(cluster.verbs)
+
+
+def test_it_can_be_taken_over_and_is_given_back(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+    before = virtual_service("reviews", "v3", labels={"app.kubernetes.io/managed-by": "Helm"})
+    cluster.add(before)
+    tried = target(take_over=True)
+    tried.bring([document(virtual_service("reviews", "v1"))])
+    tried.restore()
+    assert essence(cluster["virtualservice/reviews"]) == essence(before)
+
+
+def test_what_could_not_be_put_back_is_told_with_the_difference(
+    cluster: Cluster, target: Callable[..., ClusterTarget]
+) -> None:
+    cluster.add(virtual_service("reviews", "v3", labels={"team": "books"}))
+    tried = target()
+    tried.bring([document(virtual_service("reviews", "v1")), document(virtual_service("ratings", "v1"))])
+    cluster.change(forgetful="virtualservice/reviews")
+    with pytest.raises(LabError, match=r'VirtualService reviews is not what it was:(?s:.*)-   "team": "books"'):
+        tried.restore()
+    assert "virtualservice/ratings" not in cluster
+
+
+def test_manifests_are_moved_to_the_namespace(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+    policy = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "AuthorizationPolicy",
+        "metadata": {"name": "edge"},
+        "spec": {"rules": [{"from": [{"source": {"principals": ["cluster.local/ns/default/sa/client"]}}]}]},
+    }
+    target().bring([document(policy)])
+    assert "cluster.local/ns/books/sa/client" in json.dumps(cluster["authorizationpolicy/edge"])
+
+
+def test_a_pod_sends_from_within(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+    (result,) = target().send(Traffic(Pod("client"), "http://127.0.0.1:1/"))
+    assert (result.status, bool(result.error)) == (0, True)
+    assert cluster.state["calls"][-1][:5] == ["exec", "-i", "deployment/client", "-c", "client"]
+
+
+def test_numbers_of_all_pods_are_added_up(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+    cluster.add(deployment("client", "bookinfo-client:1"))
+    labels = {"app": "client", "version": "v1"}
+    cluster.change(pods={"a": labels, "b": labels, "c": {"app": "other"}}, stats="x.rq: 3", metrics="rq{} 4.0")
+    assert target().count(Counter("client", r"x\.rq")) == 6
+    assert target().count(Counter("client", r"rq\{\}", application=True)) == 8
+
+
+def test_a_number_that_istio_does_not_keep_is_not_checked(
+    cluster: Cluster, target: Callable[..., ClusterTarget]
+) -> None:
+    cluster.add(deployment("client", "bookinfo-client:1"))
+    cluster.change(pods={"a": {"app": "client", "version": "v1"}}, stats="something.else: 3")
+    with pytest.raises(NotObservableError, match="proxyStatsMatcher"):
+        target().count(Counter("client", r"x\.rq"))
+
+
+def test_lines_of_the_sidecars_log_are_counted(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+    cluster.add(deployment("client", "bookinfo-client:1"))
+    cluster.change(pods={"a": {"app": "client", "version": "v1"}}, log="GET /\nPOST /\nGET /")
+    tried = target()
+    log = Log("client", "GET")
+    assert tried.log_lines(log, tried.log_mark(log)) == 2
+    assert any(word.startswith("--since-time=") for word in cluster.state["calls"][-1])
+
+
+@pytest.mark.parametrize(
+    ("ingress", "url"),
+    [
+        ([{"ip": "192.0.2.1"}], "http://192.0.2.1"),
+        ([{"ip": "2001:db8::1"}], "http://[2001:db8::1]"),
+        ([{"hostname": "lb.example"}], "http://lb.example"),
+    ],
+)
+def test_the_gateway_is_where_its_service_says(
+    cluster: Cluster, kubectl: Kubectl, ingress: list[Json], url: str
+) -> None:
+    cluster.change(objects={"service/istio-ingressgateway": {"status": {"loadBalancer": {"ingress": ingress}}}})
+    assert gateway_url(kubectl) == url
+
+
+def test_a_gateway_without_an_address_must_be_named(cluster: Cluster, kubectl: Kubectl) -> None:
+    cluster.change(objects={"service/istio-ingressgateway": {"status": {"loadBalancer": {}}}})
+    with pytest.raises(LabError, match="--gateway"):
+        gateway_url(kubectl)
+
+
+def test_kubectls_complaint_is_passed_on(kubectl: Kubectl) -> None:
+    with pytest.raises(LabError, match=r"kubectl flee .*what is \['flee'"):
+        kubectl.run("flee", "now")
+
+
+def test_a_missing_kubectl_is_told() -> None:
+    with pytest.raises(LabError, match="kubectl-of-nobody: not found"):
+        Kubectl("test", "books", ("kubectl-of-nobody",)).run("get", "pods")
