@@ -218,6 +218,19 @@ def test_an_applied_deployment_takes_traffic_and_a_deleted_one_ends(bookinfo: Bo
     assert len(bookinfo.processes()) == 14
 
 
+def test_a_deployment_and_the_rule_that_sends_everybody_there_come_and_go_without_a_lost_request(
+    bookinfo: Bookinfo,
+) -> None:
+    subset = rule("DestinationRule", "reviews", "{host: reviews, subsets: [{name: v9, labels: {version: v9}}]}")
+    route = "[{route: [{destination: {host: reviews, subset: v9}}]}]"
+    everybody = rule("VirtualService", "reviews", f"{{hosts: [reviews], http: {route}}}")
+    manifest = "---\n".join([everybody, subset, more_reviews("v3")])
+    with load(bookinfo):
+        bookinfo("apply", "-f", "-", stdin=manifest)
+        assert bookinfo.versions(10) == {"v9": 10}
+        bookinfo("delete", "-f", "-", stdin=manifest)
+
+
 def test_a_deployment_that_does_not_start_is_told_with_its_reason_and_leaves_nothing(bookinfo: Bookinfo) -> None:
     before = bookinfo("get", "-o", "yaml")
     said = bookinfo("apply", "-f", "-", stdin=more_reviews("v77"), ok=False)

@@ -152,15 +152,15 @@ class Lab:
                 topology = self._topology(wanted.workloads, [*self.pods.values(), *added])
                 await self._delivery.judge(render(topology, wanted.rules), topology)
                 refusals = await self._delivery.refusals()
-                self._wanted = wanted
-                self._admit(added)
-                self._publish()
-                for pod in added:
-                    pod.start()
-                await self._delivery.settle(refusals)
-                if added:
+                if added:  # before the rules that may send everybody there
+                    self._admit(added)
+                    self._publish()
+                    for pod in added:
+                        pod.start()
                     await self._until_ready(process for pod in added for process in pod.processes)
-                    await self._delivery.settle({})
+                self._wanted = wanted
+                self._publish()
+                await self._delivery.settle(refusals)
             except BaseException:
                 self._wanted = before
                 await self._retire(added)
