@@ -52,7 +52,8 @@ RUN pip install --require-hashes --requirement /requirements/build.txt
 ARG SERVICE
 COPY requirements/${SERVICE}.txt /requirements/
 RUN python -m venv --without-pip /opt/bookinfo \
-    && pip --python /opt/bookinfo install --require-hashes --only-binary :all: --requirement /requirements/${SERVICE}.txt
+    && pip --python /opt/bookinfo install --require-hashes --only-binary :all: -r /requirements/${SERVICE}.txt \
+    && python -m compileall -q --invalidation-mode unchecked-hash /opt/bookinfo/lib
 
 # --- this project's packages: from here on no index is asked ----------------------------------------------------------
 FROM locked AS built
@@ -66,7 +67,7 @@ RUN pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels ./li
 # Python starts what CMD can name only by a fixed path, while the package's name is an argument.
 RUN printf 'from runpy import run_module\n\nrun_module("bookinfo_%s", run_name="__main__", alter_sys=True)\n' \
         "${SERVICE}" > /opt/bookinfo/service.py \
-    && python -m compileall -q --invalidation-mode unchecked-hash /opt/bookinfo/lib
+    && python -m compileall -q --invalidation-mode unchecked-hash /opt/bookinfo/lib/python3*/site-packages/bookinfo_*
 
 # --- the image --------------------------------------------------------------------------------------------------------
 FROM base AS service

@@ -64,6 +64,9 @@ def chosen(images: Mapping[str, Image], names: Iterable[str]) -> list[Image]:
 
 def main(names: list[str]) -> None:
     """Build the images of `names`, or all. The first that fails ends it."""
+    registry = os.environ.get("REGISTRY", "")
+    if registry and not registry.endswith("/"):
+        sys.exit(f"images: REGISTRY={registry}: give it with its final slash, as in registry.example/team/")
     environ = {"REVISION": _git("rev-parse", "HEAD"), "SOURCE": _source(), **os.environ}
     images = chosen(read(FILE.read_text(), environ), names)
     if _succeeds("docker", "buildx", "version"):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bookinfo_lab import images, workloads
+from bookinfo_lab.bootstrap import bootstrap
 from bookinfo_lab.documents import Document, read_documents
 from bookinfo_lab.model import Rules
 from bookinfo_lab.render import render
@@ -76,6 +77,7 @@ def envoy(topology: Topology, rules: Rules) -> Json:
         listener["filter_chains"][0]["filters"][0]["typed_config"]["tracing"] = _tracing()
     resources["listeners"] += [_operations(), _otlp(), _discard()]
     resources["clusters"] += [_admin(), *_collectors()]
+    whole["stats_config"] = bootstrap(GATEWAY)["stats_config"]
     whole["admin"] = {"address": {"pipe": {"path": _ADMIN, "mode": 0o600}}}
     return whole
 

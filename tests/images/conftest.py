@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,10 +101,26 @@ class Compose:
 
     def __call__(self, *arguments: str, check: bool = True) -> str:
         """What `docker compose ARGUMENTS` prints."""
+        return run(*self._whole(arguments), environ=self.environ, check=check)
+
+    @contextmanager
+    def background(self, *arguments: str) -> Iterator[None]:
+        """`docker compose ARGUMENTS` for as long as the block runs; then all of the project goes."""
+        environ = {**os.environ, **self.environ}
+        with subprocess.Popen(
+            self._whole(arguments), env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                yield
+            finally:
+                process.terminate()
+                process.wait(timeout=60)
+                self("down", "--volumes", "--timeout", "10", check=False)
+
+    def _whole(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
         files = [part for file in self.files for part in ("--file", str(file))]
         profiles = [part for profile in self.profiles for part in ("--profile", profile)]
-        whole = (*self.command, "--project-name", self.project, *files, *profiles, *arguments)
-        return run(*whole, environ=self.environ, check=check)
+        return (*self.command, "--project-name", self.project, *files, *profiles, *arguments)
 
     def container(self, service: str, index: int = 1) -> str:
         """The name of a service's container."""

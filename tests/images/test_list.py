@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 from containers import bake, build, gateway
 
@@ -57,6 +58,23 @@ def test_registry_tag_and_base_image_come_from_the_environment() -> None:
     image = build.read(BAKE, given)["bookinfo-details"]
     assert image.tag == "registry.example/team/bookinfo-details:1.2.3"
     assert image.arguments["PYTHON_IMAGE"] == "python:3.14-slim"
+
+
+def test_a_registry_without_its_final_slash_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY", "registry.example/team")
+    with pytest.raises(SystemExit, match="final slash"):
+        build.main([])
+
+
+def test_an_image_that_is_not_in_the_list_is_refused_with_those_that_are() -> None:
+    with pytest.raises(SystemExit, match=r"no image 'nothing' .* bookinfo-details"):
+        build.chosen(build.read(BAKE, {}), ["nothing"])
+
+
+def test_with_buildx_one_command_builds_for_the_engines_own_platform_and_loads_what_it_built() -> None:
+    command = build.bake_command(["bookinfo-details"], "linux/arm64")
+    assert command[:3] == ["docker", "buildx", "bake"]
+    assert {"--load", "--set=*.platform=linux/arm64", "bookinfo-details"} <= set(command)
 
 
 def test_without_an_environment_the_version_is_the_projects_and_the_base_image_the_dockerfiles() -> None:

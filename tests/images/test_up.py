@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +98,19 @@ def in_network(compose: Compose, *command: str) -> str:
     return run("docker", "exec", compose.container("details"), *command)
 
 
+def statistic(compose: Compose, name: str, label: str) -> int:
+    """One of the gateway's own statistics, by a part of its labels."""
+    statistics = in_network(compose, "curl", "-fsS", "http://gateway:15090/stats/prometheus")
+    found = re.search(rf"^{name}\{{[^}}]*{re.escape(label)}[^}}]*\}} (\d+)$", statistics, re.MULTILINE)
+    assert found, f"{name} {label}"
+    return int(found[1])
+
+
+def instances(compose: Compose, service: str) -> int:
+    """How many of a service the gateway holds to be well."""
+    return statistic(compose, "envoy_cluster_membership_healthy", f"||{service}.default")
+
+
 def test_every_container_is_healthy_within_15_seconds_of_its_start(bookinfo: Compose) -> None:
     allowed = 15 if os.getloadavg()[0] < 4 else 60  # a machine that others use is slower
     for service in (*APPLICATIONS, "gateway"):
@@ -142,9 +157,11 @@ def test_killing_one_version_of_reviews_leaves_pages_with_the_others(bookinfo: C
             time.sleep(2)
         assert set(seen.statuses) == {200}
         assert set(shown(bookinfo.url, 60)) == VERSIONS - {"reviews-v2"}
+        assert instances(bookinfo, "reviews") == 2
     finally:
         run("docker", "start", victim)
-    eventually(lambda: "reviews-v2" in shown(bookinfo.url, 10))
+    eventually(lambda: instances(bookinfo, "reviews") == 3)
+    assert set(shown(bookinfo.url, 60)) == VERSIONS
 
 
 @pytest.mark.parametrize("service", ["details", "ratings", "reviews-v1", "reviews-v2", "reviews-v3"])
@@ -160,8 +177,8 @@ def test_restarting_a_service_under_load_never_yields_a_page_that_is_not_200(ser
 
 def test_with_two_productpages_restarting_one_is_not_noticed(bookinfo: Compose) -> None:
     bookinfo("up", "--detach", "--no-build", "--no-recreate", "--wait", "--scale", "productpage=2")
-    time.sleep(3)  # until the gateway has asked DNS again and found the second one well
     try:
+        eventually(lambda: instances(bookinfo, "productpage") == 2)
         with load(bookinfo.url) as seen:
             run("docker", "restart", "--time", "10", bookinfo.container("productpage"))
             eventually(lambda: healthy(bookinfo, "productpage"))
@@ -173,12 +190,7 @@ def test_with_two_productpages_restarting_one_is_not_noticed(bookinfo: Compose) 
 
 def test_the_load_profile_asks_for_pages_steadily(bookinfo: Compose) -> None:
     def pages() -> int:
-        statistics = in_network(bookinfo, "curl", "-fsS", "http://gateway:15090/stats/prometheus")
-        found = re.search(
-            r'^envoy_http_downstream_rq_total\{[^}]*"gateway_8080"[^}]*\} (\d+)', statistics, re.MULTILINE
-        )
-        assert found
-        return int(found[1])
+        return statistic(bookinfo, "envoy_http_downstream_rq_total", '"gateway_8080"')
 
     bookinfo.profiles, bookinfo.environ["LOAD_RPS"] = ("load",), "5"
     try:
@@ -237,7 +249,7 @@ def test_spans_arrive_where_jaeger_would_be(bookinfo: Compose, images: Images, s
         return span_services(run("docker", "logs", receiver))
 
     try:
-        eventually(lambda: services() >= {"gateway"}, within=60)
+        eventually(lambda: services() >= {"gateway", "productpage", "details", "reviews", "ratings"})
     finally:
         run("docker", "rm", "--force", receiver)
 
@@ -281,6 +293,31 @@ def test_prometheus_finds_every_service_and_the_gateway(bookinfo: Compose, prome
         bookinfo("rm", "--force", "--stop", "prometheus")
     finally:
         bookinfo.profiles = ()
+
+
+# --- development ------------------------------------------------------------------------------------------------------
+
+
+def test_in_development_a_changed_file_is_served_without_a_build(
+    images: Images, compose_command: tuple[str, ...], tmp_path: Path
+) -> None:
+    for name in ("libs", "services"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+    for name in ("docker-compose.yaml", "docker-compose.dev.yaml", ".env"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    files = [tmp_path / "docker-compose.yaml", tmp_path / "docker-compose.dev.yaml"]
+    compose = Compose(compose_command, f"test-{uuid.uuid4().hex[:8]}", images.environ, files=files)
+    details = compose.container("details")
+
+    def publisher() -> str:
+        answer = run("docker", "exec", details, "curl", "-sS", "http://localhost:9080/details/0", check=False)
+        return str(json.loads(answer)["publisher"]) if answer.startswith("{") else ""
+
+    model = tmp_path / "services/details/src/bookinfo_details/model.py"
+    with compose.background("up", "--no-build", "--watch", "details"):
+        eventually(lambda: publisher() == "PublisherA")
+        model.write_text(model.read_text().replace("PublisherA", "PublisherB"))
+        eventually(lambda: publisher() == "PublisherB")
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------
