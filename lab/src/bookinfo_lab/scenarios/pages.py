@@ -41,6 +41,10 @@ INDEX_HEAD = (
     "`bookinfo verify` sends each step's traffic twice, with the rule and without it. A claim counts only if it holds",
     "with the rule and does not hold without it; what holds either way is marked as such.",
     "",
+    "`bookinfo verify --context CONTEXT` does the same in a cluster that runs Istio and Bookinfo. It touches only objects",
+    "that a scenario names, none that Helm or another tool manages unless `--take-over` is given, and puts back exactly",
+    "what was there. What a cluster does not show is reported as not checked.",
+    "",
 )
 
 
