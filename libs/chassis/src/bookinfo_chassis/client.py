@@ -5,7 +5,6 @@ transports of tests are httpx's; in production `HttpTransport` lies under them.
 """
 
 import asyncio
-from collections.abc import Mapping
 from functools import lru_cache
 from time import perf_counter
 from typing import NamedTuple
@@ -20,11 +19,11 @@ NO_BODY = httpx.ByteStream(b"")
 
 
 class Reply(NamedTuple):
-    """What a service answered: its status, the body as it was sent, its headers by their names in lower case."""
+    """What a service answered: its status, the body as it was sent, its headers."""
 
     status_code: int
     content: bytes
-    headers: Mapping[str, str]
+    headers: httpx.Headers
 
 
 class Upstream:
@@ -101,10 +100,8 @@ def _parsed(url: str) -> httpx.URL:
 
 async def _reply(response: httpx.Response) -> Reply:
     """The answer, whole and not decoded: no encoding was accepted, and decoded it could be of any length."""
-    # A dict: to look into httpx's own headers three times costs more than to make it.
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
-    if headers.get("content-encoding", "identity") != "identity":
+    if response.headers.get("content-encoding", "identity") != "identity":
         raise httpx.RemoteProtocolError("an answer in an encoding not asked for")
     stream = response.stream
     body = b"".join([chunk async for chunk in stream])  # type: ignore[union-attr]  # of an asynchronous transport
-    return Reply(response.status_code, body, headers)
+    return Reply(response.status_code, body, response.headers)

@@ -1,8 +1,8 @@
 """HTTP/1.1 on the wire: an httpx transport on httptools, the parser that uvicorn brings.
 
-A call over aiohttp costs three times as much, over httpx's own transport ten times, and the import of aiohttp alone is
-a quarter of a service's start (docs/performance.md). This does what calls between services need and no more: GETs on
-kept connections, by TLS, through HTTP proxies. It knows no limits of time: `Upstream` limits a call as a whole.
+A call over aiohttp costs twice as much, over httpx's own transport twenty times (docs/performance.md). This does what
+calls between services need and no more: GETs on kept connections, by TLS, through HTTP proxies. It knows no limits of
+time: `Upstream` limits a call as a whole.
 """
 
 import asyncio
