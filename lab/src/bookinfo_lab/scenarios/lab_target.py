@@ -42,6 +42,8 @@ class LabTarget:
 
     def restore(self) -> None:
         """See `Target`. What somebody else applied meanwhile goes as well."""
+        # A change that an interrupt left behind is still being made; the lab makes one after the other.
+        self._change("/apply", self._found.values())
         self._applied = self._objects()
         self._become(self._found)
 
@@ -104,11 +106,14 @@ class LabTarget:
         ]
         gone = [document for identity, document in self._applied.items() if identity not in wanted]
         # Applied first: a pod that a rule needs is there before the rule that it replaces goes.
-        for path, documents in (("/apply", changed), ("/delete", gone)):
-            if documents:
-                sources = [{"source": item.source, "text": json.dumps(item.body)} for item in documents]
-                self._ask(path, method="POST", body=json.dumps(sources).encode())
+        self._change("/apply", changed)
+        self._change("/delete", gone)
         self._applied = wanted
+
+    def _change(self, path: str, documents: Collection[Document]) -> None:
+        if documents:
+            sources = [{"source": item.source, "text": json.dumps(item.body)} for item in documents]
+            self._ask(path, method="POST", body=json.dumps(sources).encode())
 
     def _ask(self, path: str, method: str = "GET", body: bytes = b"") -> Any:
         return asyncio.run(remote.ask(self._folder, path, method=method, body=body))
