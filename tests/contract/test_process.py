@@ -28,34 +28,23 @@ def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
         time.sleep(0.02)
 
 
-def refuses_connections(service: Any) -> bool:
-    try:
-        service.get("/livez")
-    except httpx.TransportError:
-        return True
-    return False
-
-
 # --- the end ----------------------------------------------------------------------------------------------------------
 
 
 def test_after_sigterm_a_service_is_unready_and_alive_and_serves_new_connections_while_it_drains(
     launch: Launch,
 ) -> None:
-    ratings = launch("ratings", DRAIN_SECONDS=2)
+    ratings = launch("ratings", DRAIN_SECONDS=4)
     began = time.monotonic()
     ratings.signal()
-    wait_for(lambda: ratings.get("/readyz").status_code == 503, seconds=1.5)
-    served = 0
-    while time.monotonic() - began < 1.5:
+    wait_for(lambda: ratings.get("/readyz").status_code == 503, seconds=4)
+    for _ in range(3):
         answer = ratings.get("/ratings/0")
         assert (answer.status_code, answer.headers["connection"]) == (200, "close")
         assert ratings.get("/livez").status_code == 200
-        served += 1
-    assert served > 1
     assert ratings.exit_code() == 0
-    assert 2 <= time.monotonic() - began < 10
-    assert refuses_connections(ratings)
+    assert 4 <= time.monotonic() - began < 10
+    assert not ratings.listens()
 
 
 @pytest.mark.parametrize("name", ["productpage", "details", "reviews", "ratings"])
@@ -69,13 +58,13 @@ def test_every_service_ends_with_0_after_a_signal(launch: Launch, name: str) -> 
 
 
 def test_what_is_in_flight_when_the_listener_closes_is_finished(launch: Launch) -> None:
-    ratings = launch("ratings", DRAIN_SECONDS=0, FAULT_DELAY_MS=1500)
+    ratings = launch("ratings", DRAIN_SECONDS=0, FAULT_DELAY_MS=5000)
     answers: list[httpx.Response] = []
     call = threading.Thread(target=lambda: answers.append(ratings.get("/ratings/0")))
     call.start()
     wait_for(lambda: "http_requests_in_flight 1.0" in ratings.get("/metrics").text)
     ratings.signal()
-    wait_for(lambda: refuses_connections(ratings), seconds=1.4)
+    wait_for(lambda: not ratings.listens())
     assert not answers
     call.join(10)
     assert [answer.status_code for answer in answers] == [200]
@@ -108,7 +97,7 @@ def test_a_second_signal_stops_at_once(launch: Launch) -> None:
 
 
 def test_a_kept_alive_connection_is_closed_by_the_drain_and_not_cut(launch: Launch) -> None:
-    ratings = launch("ratings", DRAIN_SECONDS=2)
+    ratings = launch("ratings", DRAIN_SECONDS=4)
     with ratings.client() as client:
         assert "connection" not in client.get("/ratings/0").headers
         ratings.signal()
