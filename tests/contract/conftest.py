@@ -30,7 +30,7 @@ from bookinfo_reviews.settings import Settings as ReviewsSettings
 
 Result = TypeVar("Result")
 
-START_SECONDS = 30
+START_SECONDS = 60
 STOP_SECONDS = 20
 
 
