@@ -82,18 +82,32 @@ def test_all_of_the_book_is_there(visitor: Visitor, url: str, picture: Picture) 
     picture(page, "page")
 
 
-def test_the_stars_differ_in_colour_as_in_words(visitor: Visitor, mesh, url: str) -> None:
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_stars_differ_in_colour_as_in_words(visitor: Visitor, mesh, url: str, dark: bool) -> None:
     fills = {}
     for color, version in (("black", "reviews-v2"), ("red", "reviews-v3")):
         mesh.reset(version)
-        page = visitor()
+        page = visitor(dark=dark)
         page.goto(f"{url}/productpage")
-        star = page.locator(".glyphicon-star").first
+        star, hollow = page.locator(".glyphicon-star").first, page.locator(".empty").first
         assert star.bounding_box()["width"] > 10
-        fills[color] = star.evaluate("star => getComputedStyle(star).fill")
-    assert fills["black"] == "rgb(17, 17, 17)"
-    red, green, blue = map(int, re.findall(r"\d+", fills["red"]))
+        assert hollow.evaluate("star => getComputedStyle(star).fill") == "none"
+        fills[color] = channels(star.evaluate("star => getComputedStyle(star).fill"))
+    assert fills["black"] == [17, 17, 17]
+    red, green, blue = fills["red"]
     assert red > 2 * max(green, blue)
+
+
+def test_black_stars_lie_on_a_light_ground_in_the_dark_too(visitor: Visitor, url: str) -> None:
+    page = visitor(dark=True)
+    page.goto(f"{url}/productpage")
+    ground = page.get_by_role("img", name="5 of 5 stars, black")
+    assert min(channels(ground.evaluate("ground => getComputedStyle(ground).backgroundColor"))) > 200
+
+
+def channels(color: str) -> list[int]:
+    """Red, green and blue of a computed colour."""
+    return [int(number) for number in re.findall(r"\d+", color)]
 
 
 def test_the_page_tells_who_served_it(visitor: Visitor, mesh, url: str, picture: Picture) -> None:
