@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import textwrap
@@ -68,7 +69,7 @@ def run(
         raise LabError(f"{name} has {len(scenario.steps)} steps")
     runner = Runner(verification.running_lab(lab, os.environ), Manifests(repository.find(os.environ)), _progress)
     judged = runner.show(scenario, step)
-    typer.echo(report.table(judged))
+    typer.echo(report.table(judged, _width()))
     typer.echo(f"\n{textwrap.fill(scenario.steps[step - 1].text, 100)}\n\nIt stays so; `bookinfo reset` goes back.")
     if any(row.bad for row in judged):
         raise typer.Exit(1)
@@ -112,7 +113,7 @@ def verify(
 
     def done(scenario: "Scenario", judged: "list[Judged]") -> None:
         if not as_json:
-            typer.echo(f"\n{scenario.name}: {scenario.title}\n{report.table(judged)}")
+            typer.echo(f"\n{scenario.name}: {scenario.title}\n{report.table(judged, _width())}")
 
     scenarios = verification.chosen(names or [])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the lab is restored then, too
@@ -138,6 +139,12 @@ def certificate(
     from bookinfo_lab.scenarios.certificate import secret_manifest
 
     typer.echo(secret_manifest(host), nl=False)
+
+
+def _width() -> int:
+    from bookinfo_lab.scenarios import report
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else report.WIDTH
 
 
 def _progress(line: str) -> None:

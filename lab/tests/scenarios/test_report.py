@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from bookinfo_lab.scenarios import report
 from bookinfo_lab.scenarios.runner import Judged
 
@@ -22,7 +24,12 @@ def test_a_long_cell_is_wrapped_and_nothing_is_lost() -> None:
     words = " ".join(f"word{number}" for number in range(40))
     table = report.table([replace(PROVED, seen=words)])
     assert all(f"word{number}" in table for number in range(40))
-    assert all(len(line) <= 170 for line in table.splitlines())
+
+
+@pytest.mark.parametrize("width", [100, 160])
+def test_a_table_is_no_wider_than_it_may_be(width: int) -> None:
+    table = report.table([replace(PROVED, seen="word " * 40, outcome="holds without its rule")], width)
+    assert max(map(len, table.splitlines())) <= width
 
 
 def test_the_summary_counts_outcomes_and_adds_up_chances() -> None:

@@ -22,30 +22,29 @@ def index() -> str:
         f"| {number} | [{scenario.title}]({file_name(scenario)}) | {scenario.teaches} |"
         for number, scenario in enumerate(SCENARIOS, 1)
     ]
-    return "\n".join([*INDEX_HEAD, "| | scenario | what it teaches |", "| --- | --- | --- |", *rows]) + "\n"
+    return "\n".join([INDEX_HEAD, "| | scenario | what it teaches |", "| --- | --- | --- |", *rows]) + "\n"
 
 
-INDEX_HEAD = (
-    MADE,
-    "# Scenarios",
-    "",
-    "Each is a lesson in steps: what to apply, what to send, and what must be seen then. All run in the lab, with no",
-    "cluster: start it with `make run` in one terminal, and type along in another.",
-    "",
-    "```",
-    "bookinfo scenario run canary            # the whole lesson, proved, and everything as it was afterwards",
-    "bookinfo scenario run canary --step 2   # go to step 2 and stay there",
-    "bookinfo verify                         # all of them",
-    "```",
-    "",
-    "`bookinfo verify` sends each step's traffic twice, with the rule and without it. A claim counts only if it holds",
-    "with the rule and does not hold without it; what holds either way is marked as such.",
-    "",
-    "`bookinfo verify --context CONTEXT` does the same in a cluster that runs Istio and Bookinfo. It touches only objects",
-    "that a scenario names, none that Helm or another tool manages unless `--take-over` is given, and puts back exactly",
-    "what was there. What a cluster does not show is reported as not checked.",
-    "",
-)
+INDEX_HEAD = f"""\
+{MADE}
+# Scenarios
+
+Each is a lesson in steps: what to apply, what to send, and what must be seen then. All run in the lab, with no cluster:
+start it with `make run` in one terminal, and type along in another.
+
+```
+bookinfo scenario run canary            # the whole lesson, proved, and everything as it was afterwards
+bookinfo scenario run canary --step 2   # go to step 2 and stay there
+bookinfo verify                         # all of them
+```
+
+`bookinfo verify` sends each step's traffic twice, with the rule and without it. A claim counts only if it holds with
+the rule and does not hold without it; what holds either way is marked as such.
+
+`bookinfo verify --context CONTEXT` does the same in a cluster that runs Istio and Bookinfo. It touches only objects
+that a scenario names, none that Helm or another tool manages unless `--take-over` is given, and puts back exactly what
+was there. What a cluster does not show is reported as not checked.
+"""
 
 
 def write(folder: Path) -> None:

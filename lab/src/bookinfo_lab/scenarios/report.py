@@ -7,19 +7,28 @@ from dataclasses import asdict
 
 from bookinfo_lab.scenarios.runner import Judged
 
-_WIDTHS = (5, 44, 46, 38)
-_COLUMNS = ("step", "expected", "seen", "without the rule", "result")
+WIDTH = 160
+"""Of a table that no terminal limits, in characters."""
+
+_STEP = 4
+_OUTCOME = 21
+_GAP = 2
+_Cells = tuple[str, str, str, str, str]
+_Widths = tuple[int, int, int, int]
+_COLUMNS: _Cells = ("step", "expected", "seen", "without the rule", "result")
 
 
-def table(judged: Sequence[Judged]) -> str:
-    """One scenario's claims as a table of plain text."""
-    lines = [_line(_COLUMNS)]
+def table(judged: Sequence[Judged], width: int = WIDTH) -> str:
+    """One scenario's claims as a table of plain text, `width` characters wide if that is enough."""
+    room = max(width - _STEP - _OUTCOME - 4 * _GAP, 60)
+    widths = (_STEP, room * 36 // 100, room * 34 // 100, room * 30 // 100)
+    lines = [_line(_COLUMNS, widths)]
     traffic = ""
     for row in judged:
         if row.traffic != traffic:
             traffic = row.traffic
-            lines.append(f"{'':<{_WIDTHS[0]}}  {traffic}")
-        lines += _wrapped((str(row.step), row.expected, row.seen, row.without or "-", row.outcome))
+            lines.append(f"{'':<{_STEP + _GAP}}{traffic}")
+        lines += _wrapped((str(row.step), row.expected, row.seen, row.without or "-", row.outcome), widths)
     return "\n".join(lines)
 
 
@@ -42,13 +51,13 @@ def as_json(judged: Iterable[Judged], seconds: float) -> str:
     return json.dumps(found, indent=2)
 
 
-def _wrapped(cells: tuple[str, str, str, str, str]) -> Iterator[str]:
-    columns = [textwrap.wrap(cell, width) or [""] for cell, width in zip(cells[:4], _WIDTHS, strict=True)]
+def _wrapped(cells: _Cells, widths: _Widths) -> Iterator[str]:
+    columns = [textwrap.wrap(cell, width) or [""] for cell, width in zip(cells[:4], widths, strict=True)]
     for index in range(max(map(len, columns))):
         texts = [column[index] if index < len(column) else "" for column in columns]
-        yield _line((texts[0], texts[1], texts[2], texts[3], cells[4] if index == 0 else ""))
+        yield _line((texts[0], texts[1], texts[2], texts[3], cells[4] if index == 0 else ""), widths)
 
 
-def _line(cells: tuple[str, str, str, str, str]) -> str:
-    padded = [cell.ljust(width) for cell, width in zip(cells[:4], _WIDTHS, strict=True)]
-    return "  ".join((*padded, cells[4])).rstrip()
+def _line(cells: _Cells, widths: _Widths) -> str:
+    padded = [cell.ljust(width + _GAP) for cell, width in zip(cells[:4], widths, strict=True)]
+    return "".join((*padded, cells[4])).rstrip()
