@@ -68,7 +68,7 @@ def test_without_a_name_of_1_to_200_characters_nobody_is_signed_in(page: TestCli
 
 @pytest.mark.parametrize(
     ("charset", "name"),
-    [("unicode_escape", b"\\ud800"), ("utf-7", b"+2AA-"), ("idna", b"xn--a\xff"), ("punycode", b"\xff-")],
+    [("unicode_escape", b"\\ud800"), ("utf-7", b"+2AA-"), ("idna", b"xn--a"), ("punycode", b"xn--0")],
 )
 def test_a_multipart_form_in_an_odd_character_set_crashes_nothing(page: TestClient, charset: str, name: bytes) -> None:
     body = b"--x\r\ncontent-disposition: form-data; name=username\r\n\r\n" + name + b"\r\n--x--\r\n"
