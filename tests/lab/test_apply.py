@@ -1,13 +1,15 @@
 """Changing a running lab."""
 
+import contextlib
 import http.client
 import itertools
 import os
+import socket
+import ssl
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,7 +71,7 @@ class Load:
         self._over.set()
 
 
-@contextmanager
+@contextlib.contextmanager
 def load(bookinfo: Bookinfo, path: str = "/api/v1/products/0/reviews") -> Iterator[Load]:
     """Traffic through the gateway by three clients; at the end every request must have been answered with 200."""
     running = Load(int(bookinfo.url.rpartition(":")[2]))
@@ -132,6 +134,57 @@ def test_strict_mutual_tls_and_back_loses_no_request(bookinfo: Bookinfo) -> None
                 get(address)
             bookinfo("delete", "-f", strict)
             assert get(address).status == 200
+
+
+def test_under_strict_and_allow_nothing_no_workload_answers_a_direct_connection(bookinfo: Bookinfo) -> None:
+    addresses = [row["address"] for row in bookinfo.status()["workloads"]]
+    with contextlib.ExitStack() as connections:
+        kept = [
+            connections.enter_context(contextlib.closing(http.client.HTTPConnection(address, 9080, timeout=30)))
+            for address in addresses
+        ]
+        for connection in kept:
+            assert _health(connection) == 200
+        security = REPOSITORY / "istio/security"
+        bookinfo("apply", "-f", str(security / "mtls-strict.yaml"), "-f", str(security / "allow-nothing.yaml"))
+        for address in addresses:
+            with pytest.raises(OSError, match=r"[Rr]eset|closed|without"):
+                get(f"http://{address}:9080/health")
+            with pytest.raises(OSError, match=r"CERTIFICATE_REQUIRED|EOF|[Rr]eset"):
+                _ask_without_certificate(address)
+        for connection in kept:  # what was open before is held to the new rules, too
+            assert _health(connection) in (403, None)
+
+
+def _health(connection: http.client.HTTPConnection) -> int | None:
+    """The status of `/health`, or None from a connection that has been closed."""
+    try:
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        answer.read()
+    except (OSError, http.client.HTTPException):
+        return None
+    return answer.status
+
+
+def _ask_without_certificate(address: str) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with (
+        socket.create_connection((address, 9080), timeout=30) as plain,
+        context.wrap_socket(plain) as encrypted,
+    ):
+        encrypted.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        encrypted.recv(1)
+
+
+def test_a_file_that_is_too_large_is_one_line(bookinfo: Bookinfo, tmp_path: Path) -> None:
+    file = tmp_path / "large.yaml"
+    file.write_text(ABORT_DETAILS + "#" * 5_000_000)
+    said = bookinfo("apply", "-f", str(file), ok=False)
+    assert said.startswith(f"bookinfo: {file}: is larger than 4 MB")
+    assert len(said.splitlines()) == 1
 
 
 def test_a_manifest_with_one_mistake_changes_nothing(bookinfo: Bookinfo) -> None:
