@@ -18,7 +18,7 @@ from bookinfo_lab.scenarios.model import Observation, Scenario, Step, Traffic
 AS_JASON = pages(4, JASON)
 OTHERS = pages(20)
 MANY = pages(200, concurrency=40)
-FEW = pages(20)
+FEW = pages(40)
 
 SCENARIO = Scenario(
     name="fault-injection",

@@ -28,7 +28,7 @@ three versions.""",
             apply=(GATEWAY,),
             observations=(
                 Observation(
-                    pages(150),
+                    pages(300, concurrency=8),
                     shows=(
                         Every(Answered(200)),
                         Every(Showing("<title>Simple Bookstore App</title>")),
@@ -47,7 +47,7 @@ is called.""",
             apply=(VERSIONS,),
             observations=(
                 Observation(
-                    pages(150),
+                    pages(300, concurrency=8),
                     keeps=(
                         Every(Answered(200)),
                         Between(ServedBy("reviews-v1"), 15, 55),

@@ -1,0 +1,38 @@
+"""The project's own mesh manifests."""
+
+from pathlib import Path
+
+import pytest
+
+from bookinfo_lab.documents import read_documents
+from bookinfo_lab.model import Rules
+
+ROOT = Path(__file__).parents[3]
+FILES = sorted((ROOT / "istio").glob("*/*.yaml"))
+FOLDERS = sorted({file.parent for file in FILES})
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_it_has_the_fields_and_the_values_that_istio_takes(file: Path) -> None:
+    Rules.parse(read_documents(file.read_text(), str(file)))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_it_begins_by_saying_what_it_does(file: Path) -> None:
+    lines = file.read_text().splitlines()
+    comment = [line for line in lines[: lines.index(next(line for line in lines if not line.startswith("#")))]]
+    assert 1 <= len(comment) <= 3
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_it_is_of_a_version_that_is_current(file: Path) -> None:
+    for document in read_documents(file.read_text(), str(file)):
+        current = "v1alpha3" if document.kind == "EnvoyFilter" else "v1"
+        assert document.api_version.endswith(f".istio.io/{current}")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_its_folder_says_what_it_is_for(folder: Path) -> None:
+    text = (folder / "README.md").read_text()
+    assert text.startswith("# ")
+    assert f"bookinfo apply -f istio/{folder.name}/" in text
