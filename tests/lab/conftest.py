@@ -148,8 +148,8 @@ def new_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
 
     yield make
     for bookinfo in made:
-        if bookinfo.processes():
-            bookinfo("down")
+        if bookinfo.processes():  # whether it can still be asked or not
+            subprocess.run([*bookinfo.before, *BOOKINFO, "down"], env=bookinfo.env, capture_output=True, check=False)
     for pid in [pid for bookinfo in made for pid in bookinfo.processes()]:
         os.kill(pid, signal.SIGKILL)
 

@@ -182,6 +182,17 @@ def test_a_killed_workload_is_reported_and_comes_back(bookinfo: Bookinfo, proces
     eventually(lambda: "paperback" in get(f"{bookinfo.url}/productpage").text)
 
 
+def test_a_workload_comes_back_when_the_process_that_it_is_forked_from_has_died_too(bookinfo: Bookinfo) -> None:
+    proxies = bookinfo.state / "bookinfo/default/proxies"
+    (zygote,) = [pid for pid in bookinfo.processes() if Path(f"/proc/{pid}/cwd").readlink() == proxies]
+    others = [row["pid"] for row in bookinfo.status()["workloads"]]
+    os.kill(zygote, signal.SIGKILL)
+    os.kill(bookinfo.workload("ratings-v1")["pid"], signal.SIGKILL)
+    eventually(lambda: bookinfo.workload("ratings-v1")["pid"] not in (None, *others))
+    eventually(lambda: bookinfo.workload("ratings-v1")["state"] == "ready")
+    assert len(set(others) & {row["pid"] for row in bookinfo.status()["workloads"]}) == 5
+
+
 def test_a_killed_gateway_comes_back(bookinfo: Bookinfo) -> None:
     before = bookinfo.status()["gateway"]["pid"]
     os.kill(before, signal.SIGKILL)
