@@ -1,5 +1,6 @@
 """The project's own mesh manifests."""
 
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,7 @@ def test_it_has_the_fields_and_the_values_that_istio_takes(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_it_begins_by_saying_what_it_does(file: Path) -> None:
-    lines = file.read_text().splitlines()
-    comment = [line for line in lines[: lines.index(next(line for line in lines if not line.startswith("#")))]]
+    comment = list(takewhile(lambda line: line.startswith("# "), file.read_text().splitlines()))
     assert 1 <= len(comment) <= 3
 
 
