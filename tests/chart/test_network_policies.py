@@ -1,6 +1,7 @@
 """Network policies: the graph's edges and the named infrastructure flows of each mesh mode, and nothing else."""
 
 import ipaddress
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -87,35 +88,33 @@ def rendered(overlay: Overlay, mode: str) -> Objects:
     return released(overlay(VALUES[mode]))
 
 
-def test_each_edge_of_the_graph_is_open_at_both_ends_and_no_other(rendered: Objects, mode: str) -> None:
-    """In ambient mode an edge leads through the waypoint."""
-    port = PORT[mode]
-    edges = set()
-    for caller in SERVICES:
-        for service in SERVICES:
-            to, by = (WAYPOINT, WAYPOINT) if mode == "ambient" else (pod(service), pod(caller))
-            if admits(rendered, caller, "Egress", to, port) and admits(rendered, service, "Ingress", by, port):
-                edges.add((caller, service))
-    if mode == "ambient":  # the waypoint knows the graph: whoever calls anybody may call it, everybody hears it
-        assert {caller for caller, _ in edges} == {"productpage", "reviews"}
-        assert not any(
-            admits(rendered, service, "Ingress", pod(caller), port) for caller in SERVICES for service in SERVICES
-        )
-    else:
-        assert edges == GRAPH
+def ends(objects: Objects, direction: str, port: int) -> set[tuple[str, str]]:
+    """The edges among the services that are open at one end: the caller's (Egress) or the called one's (Ingress)."""
+    found = set()
+    for caller, service in itertools.product(SERVICES, SERVICES):
+        app, other = (caller, service) if direction == "Egress" else (service, caller)
+        if admits(objects, app, direction, pod(other), port):
+            found.add((caller, service))
+    return found
 
 
-def test_pods_in_ambient_mode_without_a_waypoint_meet_in_their_tunnels(overlay: Overlay) -> None:
-    rendered = released(overlay("ambient-plain"))
-    edges = {
-        (caller, service)
-        for caller in SERVICES
-        for service in SERVICES
-        if admits(rendered, caller, "Egress", pod(service), 15008)
-        and admits(rendered, service, "Ingress", pod(caller), 15008)
-    }
-    assert edges == GRAPH
-    assert not admits(rendered, "reviews", "Ingress", pod("productpage"), 9080)
+@pytest.mark.parametrize("direction", ["Ingress", "Egress"])
+@pytest.mark.parametrize(("values", "port"), [("production", 9080), ("sidecar", 9080), ("ambient-plain", 15008)])
+def test_each_edge_of_the_graph_is_open_and_no_other(overlay: Overlay, values: str, port: int, direction: str) -> None:
+    assert ends(released(overlay(values)), direction, port) == GRAPH
+
+
+def test_in_ambient_mode_with_a_waypoint_callers_reach_it_and_it_reaches_everybody(overlay: Overlay) -> None:
+    rendered = released(overlay("ambient-routes"))
+    callers = {service for service in SERVICES if admits(rendered, service, "Egress", WAYPOINT, 15008)}
+    assert callers == {caller for caller, _ in GRAPH}
+    assert [service for service in SERVICES if not admits(rendered, service, "Ingress", WAYPOINT, 15008)] == []
+    assert ends(rendered, "Ingress", 15008) == ends(rendered, "Egress", 15008) == set()
+
+
+def test_in_ambient_mode_pods_meet_in_tunnels_only(overlay: Overlay) -> None:
+    for values in ("ambient-routes", "ambient-plain"):
+        assert ends(released(overlay(values)), "Ingress", 9080) == set()
 
 
 def test_only_productpage_is_open_to_the_gateway(rendered: Objects, mode: str) -> None:
