@@ -45,14 +45,18 @@ LABEL org.opencontainers.image.title="Bookinfo's Envoy" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 # --- third-party packages, by hash ------------------------------------------------------------------------------------
+FROM scratch AS lock
+ARG SERVICE
+COPY requirements/${SERVICE}.txt /service.txt
+
+# No argument here: services whose locks are the same share what is installed from them, in the cache and as a layer.
 FROM ${PYTHON_IMAGE} AS locked
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
 COPY requirements/build.txt /requirements/
 RUN pip install --require-hashes --requirement /requirements/build.txt
-ARG SERVICE
-COPY requirements/${SERVICE}.txt /requirements/
+COPY --from=lock /service.txt /requirements/
 RUN python -m venv --without-pip /opt/bookinfo \
-    && pip --python /opt/bookinfo install --require-hashes --only-binary :all: -r /requirements/${SERVICE}.txt \
+    && pip --python /opt/bookinfo install --require-hashes --only-binary :all: --requirement /requirements/service.txt \
     && python -m compileall -q --invalidation-mode unchecked-hash /opt/bookinfo/lib
 
 # --- this project's packages: from here on no index is asked ----------------------------------------------------------
@@ -62,17 +66,20 @@ WORKDIR /src
 COPY VERSION ./
 COPY libs/chassis libs/chassis
 COPY services/${SERVICE} services/${SERVICE}
+# Into a folder of their own: a changed line makes a small layer. pip sees to it that the lock has what they need.
 RUN pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels ./libs/chassis ./services/${SERVICE} \
-    && pip --python /opt/bookinfo install --no-index --find-links /wheels "bookinfo-${SERVICE}==$(cat VERSION)"
+    && pip --python /opt/bookinfo install --no-index --find-links /wheels --prefix /own \
+        "bookinfo-${SERVICE}==$(cat VERSION)"
 # Python starts what CMD can name only by a fixed path, while the package's name is an argument.
 RUN printf 'from runpy import run_module\n\nrun_module("bookinfo_%s", run_name="__main__", alter_sys=True)\n' \
-        "${SERVICE}" > /opt/bookinfo/service.py \
-    && python -m compileall -q --invalidation-mode unchecked-hash /opt/bookinfo/lib/python3*/site-packages/bookinfo_*
+        "${SERVICE}" > /own/service.py \
+    && python -m compileall -q --invalidation-mode unchecked-hash /own/lib
 
 # --- the image --------------------------------------------------------------------------------------------------------
 FROM base AS service
+COPY --from=locked /opt/bookinfo /opt/bookinfo
+COPY --from=built /own /opt/bookinfo
 ARG SERVICE
-COPY --from=built /opt/bookinfo /opt/bookinfo
 # The official image has no compiled standard library, and a read-only container could not keep what it compiles: each
 # start would compile it anew. Importing the service leaves what it uses, and proves that it can be imported.
 RUN python -c "import bookinfo_${SERVICE}.__main__"

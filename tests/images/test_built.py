@@ -85,6 +85,17 @@ def test_it_adds_at_most_75_megabytes_to_the_base_image(name: str, images: Image
     assert 0 < added <= 75 * MEGABYTE
 
 
+def test_services_with_the_same_lock_share_all_layers_but_their_own(images: Images, base_image: str) -> None:
+    locks = {(ROOT / f"requirements/{service}.txt").read_text() for service in ("details", "reviews")}
+    assert len(locks) == 1
+    details, reviews = (
+        inspect(images.reference(f"bookinfo-{name}"))["RootFS"]["Layers"] for name in ("details", "reviews")
+    )
+    shared = len(inspect(base_image)["RootFS"]["Layers"]) + 2  # curl, and the third-party packages
+    assert details[:shared] == reviews[:shared]
+    assert details[shared:] != reviews[shared:]
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_nothing_is_compiled_at_start(service: str, images: Images) -> None:
     code = NOT_COMPILED.replace("{service}", service)
