@@ -1,6 +1,7 @@
 """The values: documented, covered by the schema, and overlays that hold differences only."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.chart.conftest import load_tool
-from tests.chart.rendering import CHART, Helm, identities
+from tests.chart.rendering import CHART, Helm, identities, named, of_kind
 
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
 OVERLAYS = sorted(CHART.glob("values-*.yaml"))
@@ -35,6 +36,21 @@ def default(path: tuple[str, ...]) -> Any:
 def test_the_readme_s_table_is_made_from_the_values() -> None:
     readme = (CHART / "README.md").read_text()
     assert readme == tool.documented(readme, (CHART / "values.yaml").read_text())
+
+
+def test_the_readme_s_example_does_what_it_says(helm: Helm) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", (CHART / "README.md").read_text(), re.DOTALL)
+    rendered = helm.render(yaml.safe_load(example), CHART / "values-istio.yaml")
+    names = {item["metadata"]["name"] for item in of_kind(rendered, "Deployment")}
+    assert "ratings-v-faulty" in names
+    assert "reviews-v3" not in names
+    (rule,) = named(rendered, "VirtualService", "reviews")["spec"]["http"]
+    assert [(each["destination"]["subset"], each["weight"]) for each in rule["route"]] == [("v1", 90), ("v2", 10)]
+
+
+def test_every_file_that_the_readme_names_is_there() -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", (CHART / "README.md").read_text()):
+        assert (CHART / target).exists(), target
 
 
 def test_every_key_has_its_meaning_in_the_table() -> None:
