@@ -303,6 +303,12 @@ def test_scaling_up_and_down_loses_no_request(bookinfo: Bookinfo) -> None:
             assert [row["state"] for row in rows] == ["ready"] * replicas
 
 
+def test_more_pods_than_a_lab_has_addresses_for_are_refused(bookinfo: Bookinfo) -> None:
+    said = bookinfo("scale", "ratings-v1", "--replicas=200", ok=False)
+    assert said == "bookinfo: 205 pods are wanted; a lab runs at most 100\n"
+    assert len(bookinfo.status()["workloads"]) == 6
+
+
 def test_a_changed_template_replaces_its_pods_and_loses_no_request(bookinfo: Bookinfo) -> None:
     before = bookinfo.workload("reviews-v1")["name"]
     text = bookinfo("get", "deployment", "reviews-v1", "-o", "yaml")

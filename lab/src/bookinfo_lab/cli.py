@@ -211,6 +211,9 @@ def get(
 
         typer.echo(yaml.safe_dump_all(found, sort_keys=False), nl=False)
     elif output is None:
+        if not found:
+            typer.echo(f"no {kind} is applied", err=True)
+            return
         rows = [
             [item["kind"], item["metadata"].get("namespace", "default"), item["metadata"]["name"]] for item in found
         ]

@@ -32,6 +32,9 @@ GATEWAY_PORT = 8080
 READY_WITHIN = 30.0
 """Seconds that a new pod may take to become ready."""
 
+MOST_PODS = 100
+"""A lab has 253 addresses, and may need two for a pod that is replaced."""
+
 _POLL = 0.01
 _GATEWAY_GRACE = 1.0
 _STOP_GRACE = 4.0
@@ -200,6 +203,9 @@ class Lab:
 
     def _read(self, objects: Objects) -> _Wanted:
         read = workloads.parse(objects.kubernetes, self.machine.images)
+        pods_wanted = sum(deployment.replicas for deployment in read.deployments)
+        if pods_wanted > MOST_PODS:
+            raise LabError(f"{pods_wanted} pods are wanted; a lab runs at most {MOST_PODS}")
         return _Wanted(objects, read, Rules.parse(objects.istio))
 
     def _plan(self, wanted: Workloads) -> tuple[list[Deployment], list[Pod]]:

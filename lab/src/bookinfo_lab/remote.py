@@ -52,7 +52,8 @@ async def admin(folder: LabFolder, workload: str, path: str) -> str:
     except (OSError, TimeoutError):
         raise LabError(f"{told['name']}'s Envoy does not answer; see `bookinfo logs --sidecar {workload}`") from None
     if response.status != 200:
-        raise LabError(f"Envoy answered {response.status} to {path}: {response.text.strip()}")
+        reason = response.text.strip().partition("\n")[0]
+        raise LabError(f"Envoy answered {response.status} to {path}: {reason}; /help lists its paths")
     return response.text
 
 
