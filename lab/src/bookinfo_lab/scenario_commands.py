@@ -124,10 +124,10 @@ def verify(
             else stack.enter_context(verification.lab(lab, os.environ, _progress))
         )
         outcome = verification.verify(target, scenarios, os.environ, _progress, done)
-    if as_json:
-        typer.echo(report.as_json(outcome.judged, outcome.seconds))
-    else:
-        typer.echo(f"\n{report.summary(outcome.judged, outcome.seconds)}")
+        if as_json:
+            typer.echo(report.as_json(outcome.judged, outcome.seconds))
+        else:
+            typer.echo(f"\n{report.summary(outcome.judged, outcome.seconds)}")
     if outcome.failed:
         raise typer.Exit(1)
 
