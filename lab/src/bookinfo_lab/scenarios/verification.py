@@ -72,7 +72,14 @@ def lab(name: str, environ: Mapping[str, str], report: Report) -> Iterator[LabTa
         try:
             yield _target(own, environ)
         finally:
-            detached.stop(own)
+            _stop(own)
+
+
+def _stop(folder: LabFolder) -> None:
+    try:
+        detached.stop(folder)
+    except LabError:  # on a busy machine its pods may take long to drain; nobody waits for them
+        detached.stop(folder)  # the second time without grace
 
 
 def running_lab(name: str, environ: Mapping[str, str]) -> LabTarget:
