@@ -54,7 +54,7 @@ lint: $(VENV)/dev.stamp  ## check style and types
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy $(SOURCES) benchmarks requirements containers charts/tools
 
-# Coverage is measured over unit and contract together, subprocesses included: `make coverage` judges both.
+# Coverage is measured over unit, contract and telemetry together, subprocesses included: `make coverage` judges all.
 PYTEST = $(BIN)/coverage run -m pytest -q
 
 .PHONY: unit
@@ -66,7 +66,7 @@ contract: $(VENV)/dev.stamp  ## hold each client against its server, and each se
 	@$(PYTEST) tests/contract tests/api
 
 .PHONY: coverage
-coverage: $(VENV)/dev.stamp  ## report what `make unit contract` covered; fails below 95 %
+coverage: $(VENV)/dev.stamp  ## report what `make unit contract telemetry` covered; fails below 95 %
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
@@ -76,7 +76,7 @@ lab: $(VENV)/dev.stamp  ## start the real lab on real Envoys and load it
 
 .PHONY: telemetry
 telemetry: $(VENV)/dev.stamp  ## follow requests as traces, from the services to a real OTLP receiver
-	@$(BIN)/python -m pytest -q tests/telemetry
+	@$(PYTEST) tests/telemetry
 
 .PHONY: e2e
 e2e: $(VENV)/dev.stamp  ## open the page in Chromium with the network cut
@@ -95,7 +95,7 @@ chart: $(VENV)/dev.stamp  ## lint, package (into dist/) and test the Helm chart 
 	@$(BIN)/python charts/tools/build.py
 	@$(BIN)/python -m pytest -q tests/chart
 
-PARTS := lint unit contract coverage interpreters telemetry lab e2e containers chart
+PARTS := lint unit contract telemetry coverage interpreters lab e2e containers chart
 
 .PHONY: test
 test: $(VENV)/dev.stamp  ## run all of the above, with each part's time

@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -68,11 +69,70 @@ def collector() -> Iterator[Collector]:
     found.stop()
 
 
-def start(service: str, port: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+class Echo:
+    """In ratings' place: remembers the headers of each request."""
+
+    def __init__(self) -> None:
+        self.headers: list[Mapping[str, str]] = []
+        self.port = free_port()
+        remembered = self.headers
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                remembered.append({name.lower(): value for name, value in self.headers.items()})
+                body = b'{"id":0,"ratings":{"Reviewer1":5,"Reviewer2":4}}'
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments: object) -> None:
+                """Keep quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def echo() -> Iterator[Echo]:
+    found = Echo()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def alone(collector: Collector) -> Iterator[Callable[..., str]]:
+    """Starts one service with these variables; its base URL."""
+    processes = []
+
+    def launch(service: str, **variables: str) -> str:
+        port = free_port()
+        endpoint = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}",
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
+        }
+        processes.append(start(service, port, endpoint | variables))
+        until_ready(f"http://127.0.0.1:{port}/readyz")
+        return f"http://127.0.0.1:{port}"
+
+    yield launch
+    for process in processes:
+        process.terminate()
+    assert [process.wait(timeout=10) for process in processes] == [0] * len(processes)
+
+
+def start(service: str, port: int, env: Mapping[str, str], stderr: int | None = None) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", f"bookinfo_{service}"]
-    keep = {name: os.environ[name] for name in ("PATH", "HOME", "COVERAGE_PROCESS_START") if name in os.environ}
+    keep = {name: value for name, value in os.environ.items() if name.startswith(("PATH", "HOME", "COVERAGE_"))}
     return subprocess.Popen(
         command,
+        stderr=stderr,
         env=keep | {"HOST": "127.0.0.1", "PORT": str(port), "DRAIN_SECONDS": "0", "LOG_LEVEL": "error"} | dict(env),
     )
 

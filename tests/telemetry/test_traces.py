@@ -1,11 +1,13 @@
 """One page load is one trace, with exactly the edges of the graph."""
 
+import re
 import secrets
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Callable, Mapping
 
 import httpx
 import pytest
-from tests.telemetry.conftest import Services
+from tests.telemetry.conftest import Collector, Echo, Services, free_port, start
 
 from bookinfo_lab.observe.spans import Span
 
@@ -118,3 +120,83 @@ def test_spans_say_what_the_stable_conventions_say(services: Services) -> None:
     assert client.attributes["server.address"] == "127.0.0.1"
     assert client.attributes["peer.version"] == "v1"
     assert not [name for span in spans for name in span.attributes if name in ("http.method", "http.status_code")]
+
+
+def test_a_missing_section_of_the_page_is_seen_in_its_trace(collector: Collector, alone: Callable[..., str]) -> None:
+    productpage = alone(
+        "productpage",
+        DETAILS_HOSTNAME="127.0.0.1",
+        DETAILS_SERVICE_PORT="9",
+        REVIEWS_HOSTNAME="127.0.0.1",
+        REVIEWS_SERVICE_PORT="9",
+    )
+    trace_id = secrets.token_hex(16)
+    headers = {"traceparent": f"00-{trace_id}-{'2' * 16}-01"}
+    assert httpx.get(f"{productpage}/productpage", headers=headers).status_code == 200
+    spans = collector.wait_for(trace_id, 4)
+    (server,) = (span for span in spans if span.kind == "server")
+    calls = [span for span in spans if span.kind == "client"]
+    sections = {event.attributes["section"] for event in server.events if event.name == "degraded"}
+    assert sections == {"details", "reviews"}
+    assert [call.error for call in calls] == [True, True, True]  # details once, reviews twice
+    assert {call.attributes["error.type"] for call in calls} == {"ConnectError"}
+
+
+@pytest.mark.parametrize(
+    ("came", "goes"),
+    [
+        ({"x-b3-traceid": TRACE, "x-b3-spanid": "2" * 16}, {"x-b3-traceid": TRACE, "x-b3-sampled": "0"}),
+        ({"b3": f"{TRACE}-{'2' * 16}"}, {"b3": f"{TRACE}-{'2' * 16}-0"}),
+    ],
+)
+def test_a_deferred_decision_is_made_once_and_travels_on(
+    collector: Collector, alone: Callable[..., str], echo: Echo, came: Mapping[str, str], goes: Mapping[str, str]
+) -> None:
+    reviews = alone(
+        "reviews",
+        VERSION="v2",
+        OTEL_TRACES_SAMPLER="always_off",
+        RATINGS_HOSTNAME="127.0.0.1",
+        RATINGS_SERVICE_PORT=str(echo.port),
+    )
+    assert httpx.get(f"{reviews}/reviews/0", headers=came).status_code == 200
+    assert goes.items() <= echo.headers[-1].items()
+    assert collector.wait_for(TRACE, 0) == []
+
+
+def test_a_decision_of_our_own_travels_on_with_new_ids(alone: Callable[..., str], echo: Echo) -> None:
+    reviews = alone(
+        "reviews",
+        VERSION="v2",
+        OTEL_TRACES_SAMPLER="always_off",
+        RATINGS_HOSTNAME="127.0.0.1",
+        RATINGS_SERVICE_PORT=str(echo.port),
+    )
+    assert httpx.get(f"{reviews}/reviews/0").status_code == 200
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", echo.headers[-1]["traceparent"])
+
+
+def test_without_otel_variables_every_trace_header_passes_byte_for_byte(alone: Callable[..., str], echo: Echo) -> None:
+    reviews = alone(
+        "reviews",
+        VERSION="v2",
+        OTEL_SDK_DISABLED="true",
+        RATINGS_HOSTNAME="127.0.0.1",
+        RATINGS_SERVICE_PORT=str(echo.port),
+    )
+    came = contexts(TRACE)["w3c and b3"] | {"b3": "1", "tracestate": "a=1,b=2", "baggage": "k=v;p", "x-b3-flags": "1"}
+    assert httpx.get(f"{reviews}/reviews/0", headers=came).status_code == 200
+    assert came.items() <= echo.headers[-1].items()
+
+
+def test_asking_for_grpc_ends_the_start_with_one_line() -> None:
+    process = start("details", free_port(), {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, stderr=subprocess.PIPE)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert len(said.splitlines()) == 1
+    assert b"OTEL_EXPORTER_OTLP_PROTOCOL" in said
+
+
+def test_a_collector_that_is_away_does_not_hold_up_the_end(alone: Callable[..., str]) -> None:
+    details = alone("details", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
+    assert httpx.get(f"{details}/details/0").status_code == 200  # the fixture asserts that it ends in time, with 0
