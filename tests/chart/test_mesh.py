@@ -51,6 +51,17 @@ def test_gateway_route_and_ingress_serve_the_same_paths(overlay: Overlay) -> Non
     assert [other["http"] for other in others] == [first["http"]]
 
 
+def test_the_way_in_serves_the_given_hosts_and_no_other(overlay: Overlay) -> None:
+    gateway = named(overlay("sidecar"), "Gateway", "bookinfo-gateway")["spec"]
+    assert gateway["selector"] == {"istio": "ingress"}
+    assert [server["hosts"] for server in gateway["servers"]] == [["shop.example"]]
+    assert hosts(named(overlay("sidecar"), "VirtualService", "bookinfo")) == ["shop.example"]
+    assert hosts(named(overlay("gateway-routes"), "HTTPRoute", "bookinfo")) == ["shop.example"]
+    ingress = named(overlay("ingress"), "Ingress", "bookinfo")["spec"]
+    assert [rule["host"] for rule in ingress["rules"]] == ["shop.example", "www.shop.example"]
+    assert ingress["tls"][0]["hosts"] == ["shop.example", "www.shop.example"]
+
+
 def test_a_gateway_with_a_certificate_speaks_tls(overlay: Overlay) -> None:
     (server,) = named(overlay("sidecar"), "Gateway", "bookinfo-gateway")["spec"]["servers"]
     assert server["port"] == {"number": 8443, "name": "https", "protocol": "HTTPS"}
