@@ -21,9 +21,9 @@ SCENARIO = Scenario(
 details v2 does not know the book itself: it asks an external book service, `books.example`, by plain HTTP. In the lab
 kubernetes/external-books.yaml plays the world outside: it has no sidecar, and a certificate of its own authority.
 
-Istio lets everything out unless it is told otherwise. A lab starts where a careful cluster ends, so the first thing here
-is to let everything out: `allow-any.yaml`. A call of books.example then fails only because no DNS server knows that
-name: 503.""",
+Istio lets everything out unless it is told otherwise. A lab starts where a careful cluster ends, so the first thing to
+do here is to let everything out: `allow-any.yaml`. A call of books.example then fails only because no DNS server knows
+that name: 503.""",
     given=(
         VERSIONS,
         CLIENT_POD,
@@ -37,8 +37,8 @@ name: 503.""",
         Step(
             title="Nobody gets out",
             text="""\
-With `REGISTRY_ONLY` a call to a host that the mesh does not know is answered 502 by the caller's own sidecar, which does
-not even look for it. The page has no details.""",
+With `REGISTRY_ONLY` a call to a host that the mesh does not know is answered 502 by the caller's own sidecar, which
+does not even look for it. The page has no details.""",
             apply=("istio/egress/registry-only.yaml",),
             observations=(
                 Observation(BY_CLIENT, shows=(Every(Answered(502)),)),
