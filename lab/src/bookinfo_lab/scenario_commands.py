@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import sys
-import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -70,7 +69,7 @@ def run(
     runner = Runner(verification.running_lab(lab, os.environ), Manifests(repository.find(os.environ)), _progress)
     judged = runner.show(scenario, step)
     typer.echo(report.table(judged, _width()))
-    typer.echo(f"\n{textwrap.fill(scenario.steps[step - 1].text, 100)}\n\nIt stays so; `bookinfo reset` goes back.")
+    typer.echo(f"\n{scenario.steps[step - 1].text.strip()}\n\nIt stays so; `bookinfo reset` goes back.")
     if any(row.bad for row in judged):
         raise typer.Exit(1)
 
