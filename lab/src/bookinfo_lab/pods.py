@@ -25,6 +25,9 @@ NOT_PROXIED = "127.0.0.1,localhost"
 DRAIN_SECONDS = "1"
 """How long a stopping application goes on serving: its endpoint is withdrawn before it is told to stop."""
 
+_SIDECAR_GRACE = 1.0
+"""Seconds for an Envoy whose application has ended: nothing is left to go through it."""
+
 _INHERITED = (
     "PATH",
     "PYTHONPATH",
@@ -62,7 +65,7 @@ class Pod:
 
     @property
     def processes(self) -> list[Supervised]:
-        """Its processes, in the order in which they are stopped."""
+        """Its processes."""
         return [self.app, self.sidecar] if self.sidecar else [self.app]
 
     @property
@@ -84,8 +87,9 @@ class Pod:
 
     async def stop(self, grace: float) -> None:
         """Let the application finish what it does, through its sidecar, then end both."""
-        for process in self.processes:
-            await process.stop(grace)
+        await self.app.stop(grace)
+        if self.sidecar:
+            await self.sidecar.stop(_SIDECAR_GRACE)
         if self._relay:
             await self._relay.stop()
 
