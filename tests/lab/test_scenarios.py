@@ -2,7 +2,11 @@
 
 import json
 import os
+import re
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bookinfo_lab import repository
-from bookinfo_lab.scenarios import definitions, verification
+from bookinfo_lab.scenarios import definitions, pages, verification
 from bookinfo_lab.scenarios.manifests import Manifests
 from bookinfo_lab.scenarios.model import Scenario
 from bookinfo_lab.scenarios.runner import Judged, Runner
@@ -83,6 +87,23 @@ def test_verify_starts_a_lab_of_its_own_where_none_runs(tmp_path: Path) -> None:
     found = json.loads(Bookinfo(tmp_path, "nobody")("verify", "mirroring", "--json"))
     assert found["failed"] == 0
     assert {claim["outcome"] for claim in found["claims"]} == {"holds"}
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="install curl: the pages' commands use it")
+@pytest.mark.parametrize("name", ["get-started", "egress", "metrics"])
+def test_the_commands_of_a_page_can_be_typed(bookinfo: Bookinfo, name: str, tmp_path: Path) -> None:
+    bookinfo("reset")
+    page = pages.page(definitions.find(name)).replace("http://localhost:8080", bookinfo.url)
+    blocks = re.findall(r"^```\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    commands = [line for block in blocks for line in block.splitlines() if "bookinfo verify" not in line]
+    assert any(line.startswith("bookinfo apply") for line in commands)
+    program = tmp_path / "bookinfo"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m bookinfo_lab "$@"\n')
+    program.chmod(0o755)
+    env = bookinfo.env | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for command in commands:
+        typed = subprocess.run(["bash", "-c", command], env=env, cwd=REPOSITORY, capture_output=True, text=True)
+        assert typed.stderr == "", command
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ def test_the_summary_counts_outcomes_and_adds_up_chances() -> None:
     text = report.summary([PROVED, FAILED], 12.3)
     assert text.startswith("2 claims in 12 s: 1 fails, 1 holds.")
     assert "2e-08" in text
+    assert "chance" not in report.summary([replace(PROVED, false_alarm=0.0)], 1)
 
 
 def test_programs_get_json() -> None:

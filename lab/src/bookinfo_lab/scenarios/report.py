@@ -36,11 +36,11 @@ def summary(judged: Sequence[Judged], seconds: float) -> str:
     """The whole run in two sentences."""
     count = {outcome: sum(row.outcome == outcome for row in judged) for outcome in {row.outcome for row in judged}}
     parts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(count.items()))
+    told = f"{len(judged)} claims in {seconds:.0f} s: {parts}."
     alarm = sum(row.false_alarm for row in judged)
-    return (
-        f"{len(judged)} claims in {seconds:.0f} s: {parts}. "
-        f"By chance alone a claim about shares comes out wrong with a probability of {alarm:.0e}."
-    )
+    if alarm:
+        told += f" By chance alone a claim about shares comes out wrong with a probability of {alarm:.0e}."
+    return told
 
 
 def as_json(judged: Iterable[Judged], seconds: float) -> str:
