@@ -370,6 +370,50 @@ def test_the_stranger_and_the_gateway_s_caller_are_outside_the_mesh_and_the_edge
         assert found["bookinfo-test-stranger"]["spec"]["serviceAccountName"] != "bookinfo-test"
 
 
+def asks(pod: Object) -> tuple[str, list[str], str]:
+    """What a test pod expects, of which URLs, and through which address."""
+    (only,) = pod["spec"]["containers"]
+    _, _, expected, *urls = only["args"]
+    environment = {variable["name"]: variable["value"] for variable in only["env"]}
+    return expected, urls, environment.get("CONNECT_TO", "")
+
+
+def test_members_expect_to_be_served_and_strangers_to_be_refused(overlay: Overlay) -> None:
+    everything = [f"http://{service}:9080/" for service in SERVICES]
+
+    def origins(urls: list[str]) -> list[str]:
+        return [url[: url.index("/", len("http://")) + 1] for url in urls]
+
+    for mode in ("istio", "ambient"):
+        found = by_name(overlay(mode))
+        expected, urls, _ = asks(found["bookinfo-test-edges"])
+        assert (expected, origins(urls)) == ("served", everything)
+        expected, urls, _ = asks(found["bookinfo-test-stranger"])
+        assert (expected, origins(urls)) == ("refused", everything)
+
+
+@pytest.mark.parametrize(
+    ("mode", "url", "address"),
+    [
+        ("istio", "http://bookinfo/productpage", "istio-ingressgateway.istio-system:80"),
+        ("sidecar", "https://shop.example/productpage", "istio-ingress.istio-ingress:443"),
+        ("ambient", "http://bookinfo/productpage", "bookinfo-gateway-istio:80"),
+        ("gateway-routes", "https://shop.example/productpage", "bookinfo-gateway-istio:443"),
+    ],
+)
+def test_the_page_is_expected_at_the_gateway_under_the_name_it_serves(
+    overlay: Overlay, mode: str, url: str, address: str
+) -> None:
+    assert asks(by_name(overlay(mode))["bookinfo-test-gateway"]) == ("served", [url], address)
+
+
+def test_without_strict_mutual_tls_strangers_may_read_what_the_policies_open_to_everybody(helm: Helm) -> None:
+    rendered = helm.render({"mesh": {"mode": "sidecar"}, "authorizationPolicies": {"enabled": True}})
+    _, urls, _ = asks(by_name(rendered)["bookinfo-test-stranger"])
+    assert [url for url in urls if "productpage" in url] == []
+    assert len(urls) == 3
+
+
 def test_tests_clean_up_when_they_succeed_and_are_made_anew(objects: Objects) -> None:
     for item in filter(is_test, objects):
         annotations = item["metadata"]["annotations"]
