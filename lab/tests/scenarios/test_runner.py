@@ -45,8 +45,11 @@ class Target:
         self.withouts: list[set[Key]] = []
         self.sent: list[Traffic] = []
         self.observable = True
+        self.untouchable = ""
 
     def bring(self, documents: Sequence[Document], without: Collection[Key] = ()) -> None:
+        if self.untouchable in {document.name for document in documents}:
+            raise NotObservableError("somebody else's")
         self.states.append([document.name for document in documents])
         self.withouts.append(set(without))
 
@@ -189,6 +192,18 @@ def test_what_cannot_be_seen_is_not_checked_rather_than_passed(target: Target, h
     target.observable = False
     row = one(verify(target, home, scenario(step(503, Observation(GET, keeps=(Counts(COUNTER, "requests"),))))))
     assert (row.outcome, row.seen) == ("not checked", "nobody counts here")
+
+
+def test_what_must_not_be_touched_leaves_the_steps_from_there_on_unchecked(target: Target, home: Path) -> None:
+    lesson = scenario(
+        step(503, Observation(GET, shows=(Every(Answered(503)),))),
+        step(403, Observation(GET, shows=(Every(Answered(403)),))),
+        step(200, Observation(GET, shows=(Every(Answered(200)),))),
+    )
+    target.untouchable = "answer-403"
+    judged = verify(target, home, lesson)
+    assert [row.outcome for row in judged] == ["holds", "not checked", "not checked"]
+    assert judged[-1].seen == "somebody else's"
 
 
 def test_a_step_can_be_shown_by_itself(target: Target, home: Path) -> None:
