@@ -68,11 +68,11 @@ def envoy(topology: Topology, rules: Rules) -> Json:
     """Envoy's whole configuration."""
     config = render(topology, rules)[GATEWAY.name]
     used = {cluster["name"] for cluster in config.clusters if f'"{cluster["name"]}"' in json.dumps(dict(config.routes))}
-    clusters = tuple(_by_dns(cluster) for cluster in config.clusters if cluster["name"] in used)
+    clusters = tuple(_asked(cluster) for cluster in config.clusters if cluster["name"] in used)
     needed = replace(config, clusters=clusters)
     whole = static(GATEWAY, needed)
     resources = whole["static_resources"]
-    resources["clusters"] = [{**cluster, "type": "STRICT_DNS"} for cluster in resources["clusters"]]
+    resources["clusters"] = [_by_name(cluster, "1s") for cluster in resources["clusters"]]
     for listener in resources["listeners"]:
         listener["filter_chains"][0]["filters"][0]["typed_config"]["tracing"] = _tracing()
     resources["listeners"] += [_operations(), _otlp(), _discard()]
@@ -90,16 +90,14 @@ def rendered() -> str:
     return json.dumps(envoy(topology, Rules.parse(rules)), indent=2) + "\n"
 
 
-def _by_dns(cluster: Json) -> Json:
-    """`cluster` with instances found by name, and asked every second whether they want requests.
+def _asked(cluster: Json) -> Json:
+    """`cluster` with instances that are asked every second whether they want requests.
 
     A service that drains says no at once and serves for two seconds more (DRAIN_SECONDS), so none is lost.
     """
     lab_only = ("eds_cluster_config", "transport_socket_matches", "upstream_bind_config")
     return {
         **{key: value for key, value in cluster.items() if key not in lab_only},
-        "dns_refresh_rate": "1s",
-        "dns_lookup_family": "V4_PREFERRED",
         "ignore_health_on_host_removal": True,
         "health_checks": [
             {
@@ -113,6 +111,25 @@ def _by_dns(cluster: Json) -> Json:
             }
         ],
     }
+
+
+def _by_name(cluster: Json, refresh: str) -> Json:
+    """`cluster` with its addresses taken as names, each of which may stand for several instances.
+
+    By the C library's resolver: Envoy's own keeps an answer for as long as it may live, and compose's DNS says 10 min.
+    """
+    extensions = "type.googleapis.com/envoy.extensions"
+    kind = {
+        "@type": f"{extensions}.clusters.dns.v3.DnsCluster",
+        "dns_refresh_rate": refresh,
+        "dns_lookup_family": "V4_PREFERRED",
+        "typed_dns_resolver_config": {
+            "name": "envoy.network.dns_resolver.getaddrinfo",
+            "typed_config": {"@type": f"{extensions}.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig"},
+        },
+    }
+    rest = {key: value for key, value in cluster.items() if key != "type"}
+    return {**rest, "cluster_type": {"name": "envoy.clusters.dns", "typed_config": kind}}
 
 
 def _tracing() -> Json:
@@ -172,7 +189,7 @@ def _collectors() -> list[Json]:
     }
     # Nobody waits for a name that may never be there.
     return [
-        {**jaeger, "dns_refresh_rate": "5s", "dns_lookup_family": "V4_PREFERRED", "wait_for_warm_on_init": False},
+        {**_by_name(jaeger, "5s"), "wait_for_warm_on_init": False},
         nobody,
         collector,
     ]

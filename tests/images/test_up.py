@@ -210,16 +210,23 @@ import http.server, sys
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["content-length"]))
-        print(self.path, self.headers["content-type"], body.hex(), flush=True)
+        length = self.headers["content-length"]
+        body = self.rfile.read(int(length)) if length else b"".join(self.chunks())
+        sys.stdout.write(f"{self.path} {self.headers['content-type']} {body.hex()}\\n")
         self.send_response(200)
         self.send_header("content-length", "0")
         self.end_headers()
 
+    def chunks(self):
+        while size := int(self.rfile.readline(), 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+
     def log_message(self, *arguments):
         pass
 
-http.server.ThreadingHTTPServer(("", 4318), Handler).serve_forever()
+http.server.HTTPServer(("", 4318), Handler).serve_forever()
 """
 
 
@@ -314,7 +321,8 @@ def test_in_development_a_changed_file_is_served_without_a_build(
         return str(json.loads(answer)["publisher"]) if answer.startswith("{") else ""
 
     model = tmp_path / "services/details/src/bookinfo_details/model.py"
-    with compose.background("up", "--no-build", "--watch", "details"):
+    with compose.background("watch", "--no-up", "details"):
+        compose("up", "--detach", "--no-build", "details")
         eventually(lambda: publisher() == "PublisherA")
         model.write_text(model.read_text().replace("PublisherA", "PublisherB"))
         eventually(lambda: publisher() == "PublisherB")
