@@ -41,8 +41,8 @@ $(VENV)/containers.stamp: $(VENV)/bin/python requirements/containers.txt
 	@touch $@
 
 .PHONY: run
-run: setup  ## start Bookinfo on http://localhost:8080/productpage (Ctrl-C stops it)
-	@exec $(BIN)/bookinfo up
+run: setup  ## start Bookinfo on http://localhost:8080/productpage (Ctrl-C stops it; UP=--gateway-port=8090)
+	@exec $(BIN)/bookinfo up $(UP)
 
 .PHONY: docs
 docs: setup  ## write the pages anew that are made from code: docs/scenarios

@@ -11,9 +11,15 @@ from bookinfo_lab import envoy
 from bookinfo_lab.errors import LabError
 
 
+def write_envoy(path: Path, version: str = "envoy  version: 0/1.40.0/Clean/RELEASE/BoringSSL") -> None:
+    """A program that tells its version as Envoy does."""
+    path.write_text(f"#!/bin/sh\necho '{version}'\n")
+    path.chmod(0o755)
+
+
 def test_the_one_that_is_named_comes_first(tmp_path: Path) -> None:
     mine = tmp_path / "my-envoy"
-    mine.touch(mode=0o755)
+    write_envoy(mine)
     assert envoy.find({"BOOKINFO_ENVOY": str(mine)}) == mine
 
 
@@ -23,9 +29,15 @@ def test_a_name_of_no_program_is_refused(name: str) -> None:
         envoy.find({"BOOKINFO_ENVOY": name})
 
 
+def test_a_program_that_is_no_envoy_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    write_envoy(tmp_path / "other", version="something else")
+    with pytest.raises(LabError, match="is no Envoy"):
+        envoy.find({"BOOKINFO_ENVOY": str(tmp_path / "other")})
+
+
 def test_the_one_on_the_path_serves_where_pypi_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "envoy", None)
-    (tmp_path / "envoy").touch(mode=0o755)
+    write_envoy(tmp_path / "envoy")
     assert envoy.find({"PATH": str(tmp_path)}) == tmp_path / "envoy"
 
 

@@ -304,3 +304,12 @@ def test_a_client_that_goes_away_in_the_middle_of_its_body_is_no_crash(launch: L
     log = ratings.log.read_text()
     assert "went away" in log
     assert "Traceback" not in log
+
+
+def test_a_unix_socket_on_which_somebody_listens_is_refused_with_one_line(
+    launch: Launch, refused: Refused, uds: Path
+) -> None:
+    launch("ratings", UDS=uds)
+    code, error = refused("ratings", UDS=uds)
+    assert code == 78
+    assert error == f"ratings: UDS: somebody listens on {uds} already\n"

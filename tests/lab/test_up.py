@@ -138,7 +138,8 @@ def test_a_second_up_of_a_running_lab_is_one_clear_line(bookinfo: Bookinfo) -> N
 def test_a_gateway_port_in_use_is_one_clear_line(bookinfo: Bookinfo, new_lab: Labs) -> None:
     port = bookinfo.url.rpartition(":")[2]
     said = new_lab()("up", f"--gateway-port={port}", ok=False)
-    assert said == f"bookinfo: 127.0.0.1:{port}: already in use; choose another port with --gateway-port\n"
+    advice = "choose another port with --gateway-port, or `make run UP=--gateway-port=8090`"
+    assert said == f"bookinfo: 127.0.0.1:{port}: already in use; {advice}\n"
 
 
 def test_a_state_directory_that_cannot_be_written_is_one_clear_line(new_lab: Labs, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def claim_port(host: str, port: int) -> socket.socket:
 
 def _why(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return "already in use; choose another port with --gateway-port"
+        return "already in use; choose another port with --gateway-port, or `make run UP=--gateway-port=8090`"
     if error.errno == errno.EACCES:
         return "not permitted; choose a port above 1023 with --gateway-port"
     return f"cannot be bound ({error.strerror})"

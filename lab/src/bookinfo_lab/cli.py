@@ -50,7 +50,9 @@ def main() -> None:
 
 @app.command()
 def up(
-    gateway_port: Annotated[int, typer.Option(help="Where the gateway listens on 127.0.0.1; 0: any free port.")] = 8080,
+    gateway_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where the gateway listens on 127.0.0.1; 0: any free port.")
+    ] = 8080,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return once it is ready, and leave it running.")
     ] = False,

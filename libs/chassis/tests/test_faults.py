@@ -60,7 +60,9 @@ def test_a_request_can_be_delayed_and_then_aborted(start: Start, slept: list[flo
 def test_aborted_requests_are_counted(start: Start) -> None:
     client = start(fault_abort_percent=100)
     client.get("/things/1")
-    assert 'status="503"} 1.0' in client.get("/metrics").text
+    assert (
+        'http_requests_total{method="GET",route="/things/{thing_id}",status="503"} 1.0' in client.get("/metrics").text
+    )
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])

@@ -45,3 +45,9 @@ def test_health_is_the_originals(details: TestClient) -> None:
 
 def test_v1_asks_nobody() -> None:
     assert Settings.load().external is False
+
+
+@pytest.mark.parametrize("path", ["/details/anything/0", "/health/anything", "/details/0/"])
+def test_paths_are_exact_and_a_post_is_no_get(details: TestClient, path: str) -> None:
+    assert details.get(path).status_code == 404
+    assert details.post("/details/0").status_code == 405

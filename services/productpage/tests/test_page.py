@@ -1,11 +1,17 @@
 """The page is there whatever its backends do, and says what is missing."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
+
+from bookinfo_chassis.metrics import CallMetrics
+from bookinfo_productpage.backends import Backends
 
 World = Any
 Start = Callable[..., TestClient]
@@ -213,7 +219,8 @@ def test_static_files_have_their_type_and_can_be_revalidated(page: TestClient) -
 def test_head_is_answered_where_get_is(page: TestClient, path: str) -> None:
     head = page.head(path)
     assert (head.status_code, head.content) == (200, b"")
-    assert head.headers["content-length"] == page.get(path).headers["content-length"]
+    assert head.headers["content-type"] == page.get(path).headers["content-type"]
+    assert int(head.headers["content-length"]) > 0
 
 
 @pytest.mark.parametrize("path", ["/static/style.css", "/productpage"])
@@ -231,6 +238,24 @@ def test_health_is_the_originals(page: TestClient) -> None:
 def test_flood_factor_makes_so_many_more_calls_of_reviews(start: Start, world: World, factor: int, calls: int) -> None:
     html(start(flood_factor=factor))
     assert (world.count("reviews"), world.count("details")) == (calls, 1)
+
+
+def test_the_calls_of_the_flood_are_made_at_once() -> None:
+    under_way, most = 0, 0
+
+    async def slow(_request: httpx.Request) -> httpx.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        return httpx.Response(500)
+
+    registry = CollectorRegistry()
+    urls = {name: f"http://{name}:9080" for name in ("details", "reviews", "ratings")}
+    backends = Backends(urls, httpx.MockTransport(slow), registry, CallMetrics(registry))
+    asyncio.run(backends.page(0, (), flood_factor=5))
+    assert most == 5
 
 
 def test_each_call_of_the_flood_is_tried_twice_too(start: Start, world: World) -> None:

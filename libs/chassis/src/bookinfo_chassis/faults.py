@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Self
 
+from fastapi.routing import iter_route_contexts
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bookinfo_chassis.health import PROBES
@@ -57,7 +59,16 @@ class FaultMiddleware:
             if self._random.random() * 100 < faults.delay_percent:
                 await asyncio.sleep(faults.delay)
             if self._random.random() * 100 < faults.abort_percent:
+                _note_route(scope)
                 answer = JSONResponse({"error": "fault injected on purpose"}, status_code=faults.abort_status)
                 await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _note_route(scope: Scope) -> None:
+    """Name the route that would have answered, so that the fault is counted as that route's."""
+    for route in iter_route_contexts(scope["app"].router.routes):
+        if route.matches(scope)[0] is Match.FULL:
+            scope["route"] = route
+            return

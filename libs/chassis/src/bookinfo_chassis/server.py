@@ -84,6 +84,8 @@ def run(service: str, settings_class: type[Settings], create_app: Callable[[Sett
         sys.exit(_refuse(service, str(error)))
     except OSError as error:
         sys.exit(_refuse(service, f"HOST, PORT: {error.strerror or error}"))
+    if settings.uds and _answers(settings.uds):
+        sys.exit(_refuse(service, f"UDS: somebody listens on {settings.uds} already"))
     configure_logging(service, settings)
     app = create_app(settings)
     config = uvicorn.Config(
@@ -125,6 +127,16 @@ def listen(host: str | None, port: int) -> list[socket.socket]:
                 sockets[0].close()
                 raise
     return sockets
+
+
+def _answers(path: str) -> bool:
+    """Whether somebody listens on a Unix socket; one that was left behind may be taken over."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
