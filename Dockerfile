@@ -34,7 +34,9 @@ COPY --from=envoy-locked /opt/envoy /opt/envoy
 ENV PATH=/opt/envoy/bin:${PATH}
 USER 65532:65532
 EXPOSE 8080
-CMD ["envoy", "--config-path", "/etc/envoy/envoy.json", "--disable-hot-restart", "--log-level", "warning"]
+# `misc` tells of deprecated fields, on a page of text each, also of fields that are not set.
+CMD ["envoy", "--config-path", "/etc/envoy/envoy.json", "--disable-hot-restart", \
+     "--log-level", "warning", "--component-log-level", "misc:error"]
 ARG RELEASE
 ARG REVISION
 ARG SOURCE
