@@ -77,3 +77,9 @@ def test_no_file_is_taken_for_another_type(page: TestClient) -> None:
 
 def test_the_style_sheet_is_small(page: TestClient) -> None:
     assert len(page.get(PLAIN).content) < 20_000
+
+
+def test_stars_of_any_colour_are_seen_on_their_strip(page: TestClient) -> None:
+    style = page.get("/static/style.css").text
+    (rule,) = re.findall(r"^\.stars \{(.*)\}", style, re.MULTILINE)
+    assert "color: #111" in rule  # for a STAR_COLOR that has no rule of its own; the strip is light in the dark too

@@ -30,6 +30,7 @@ from bookinfo_productpage.session import MAX_NAME, Sessions, end_user_header, is
 from bookinfo_productpage.settings import Settings
 
 BAD_ID = "please provide numeric product id"
+NAME_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
 BAD_NAME = f"please provide a user name of 1 to {MAX_NAME} characters"
 ELSEWHERE = "please sign in on Bookinfo's own page"
 MAX_FORM = 16 * 1024
@@ -122,7 +123,7 @@ async def health() -> Response:
                         "type": "object",
                         "required": ["username"],
                         "properties": {
-                            "username": {"type": "string", "pattern": r"\S", "maxLength": MAX_NAME},
+                            "username": {"type": "string", "pattern": NAME_PATTERN, "maxLength": MAX_NAME},
                             "passwd": {"type": "string"},
                         },
                     }
@@ -136,7 +137,7 @@ async def login(request: Request) -> Response:
     if sent_by_another_site(request.headers):
         return JSONResponse({"error": ELSEWHERE}, status_code=403)
     name = request.query_params.get("username") or (await _form(request)).get("username")
-    if not isinstance(name, str) or not is_name(name.strip()):
+    if not isinstance(name, str) or not is_name(name):
         return bad_request(BAD_NAME)
     sessions: Sessions = request.app.state.sessions
     response = RedirectResponse(_back(request), status_code=302)
@@ -170,7 +171,7 @@ def _back(request: Request) -> str:
         return home
     if referer.netloc != request.headers.get("host") or not referer.path.startswith("/"):
         return home
-    if referer.path.startswith("//") or "\\" in referer.path:
+    if referer.path.startswith("//") or "\\" in referer.path or referer.path in ("/login", "/logout"):
         return home
     return referer.path + (f"?{referer.query}" if referer.query else "")
 

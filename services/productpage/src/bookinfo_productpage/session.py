@@ -6,6 +6,7 @@ came.
 
 import logging
 import secrets
+from unicodedata import category
 from urllib.parse import quote, urlsplit
 
 from fastapi import Request, Response
@@ -60,12 +61,16 @@ class Sessions:
 
 
 def is_name(text: str) -> bool:
-    """Whether somebody can sign in as `text`: 1 to `MAX_NAME` characters that UTF-8 can write."""
+    """Whether somebody can sign in as `text`: 1 to `MAX_NAME` characters, not all blank, writable, none of control.
+
+    A line break in a name would put words of the caller's alone on a line, where scripts look for a pod's name.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return 0 < len(text) <= MAX_NAME
+    printable = not any(category(character) == "Cc" for character in text)
+    return printable and bool(text.strip()) and len(text) <= MAX_NAME
 
 
 def sent_by_another_site(headers: Headers) -> bool:
