@@ -199,6 +199,41 @@ def test_a_version_s_environment_wins_over_its_service_s_and_that_over_everybody
     assert levels == ["debug", "warning", "error"]
 
 
+@pytest.mark.parametrize("number", [1000000, 20261122, -1000000, 9007199254740991, 0.25, True])
+def test_a_number_reaches_a_service_with_the_digits_that_were_given(helm: Helm, number: float) -> None:
+    ratings = {"versions": {"v1": {"env": {"OWN": number}}}}
+    objects = helm.render({"env": {"EVERYBODY_S": number}, "services": {"ratings": ratings}})
+    given = environment(objects, "ratings-v1")
+    assert (given["OWN"], given["EVERYBODY_S"]) == (json.dumps(number), json.dumps(number))
+
+
+@pytest.mark.parametrize("seed", [20261122, -9007199254740991])
+def test_a_seed_has_the_digits_that_were_given(helm: Helm, tmp_path: Path, seed: int) -> None:
+    faults = {"services": {"ratings": {"versions": {"v1": {"faults": {"seed": seed}}}}}}
+    given = tmp_path / "values.yaml"
+    given.write_text(yaml.safe_dump(faults))
+    for objects in (helm.render(faults), helm.render(None, given)):
+        assert environment(objects, "ratings-v1")["FAULT_SEED"] == str(seed)
+
+
+def test_large_counts_are_whole_numbers(helm: Helm) -> None:
+    many = 1000000
+    objects = helm.render({"versionDefaults": {"replicas": many}, "podDisruptionBudget": {"maxUnavailable": many}})
+    assert named(objects, "Deployment", "ratings-v1")["spec"]["replicas"] == many
+    assert named(objects, "PodDisruptionBudget", "ratings-v1")["spec"]["maxUnavailable"] == many
+    scaled = helm.render({"autoscaling": {"enabled": True, "minReplicas": many, "maxReplicas": many}})
+    spec = named(scaled, "HorizontalPodAutoscaler", "ratings-v1")["spec"]
+    assert [repr(spec[key]) for key in ("minReplicas", "maxReplicas")] == ["1000000", "1000000"]
+
+
+@pytest.mark.parametrize(("routes", "kind"), [("virtualServices", "VirtualService"), ("httpRoutes", "HTTPRoute")])
+def test_a_weight_of_a_million_is_a_whole_number(helm: Helm, routes: str, kind: str) -> None:
+    reviews = {"versions": {"v1": {"weight": 1000000}}}
+    mesh = {"mesh": {"mode": "sidecar"}, "destinationRules": {"enabled": True}}
+    objects = helm.render({**mesh, routes: {"enabled": True}, "services": {"reviews": reviews}})
+    assert '"weight": 1000000}' in json.dumps(named(objects, kind, "reviews"))
+
+
 def test_a_pod_has_time_to_drain_and_to_finish(objects: Objects) -> None:
     for deployment in of_kind(objects, "Deployment"):
         pod = deployment["spec"]["template"]["spec"]

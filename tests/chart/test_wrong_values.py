@@ -37,6 +37,14 @@ BY_SCHEMA: list[tuple[dict[str, Any], str]] = [
         "at '/services/ratings/resources/requests/cpu': 'much' does not match pattern",
     ),
     ({"env": {"LOG-LEVEL": "debug"}}, "at '/env': additional properties 'LOG-LEVEL' not allowed"),
+    (  # Helm holds numbers as floats, and would round it
+        {"env": {"A": 9007199254740993}},
+        "at '/env/A': maximum: got 9.007199254740992",
+    ),
+    (
+        {"versionDefaults": {"faults": {"seed": 9007199254740993}}},
+        "at '/versionDefaults/faults/seed': maximum: got 9.007199254740992",
+    ),
     ({"mesh": {"mode": "istio"}}, "at '/mesh/mode': value must be one of 'none', 'sidecar', 'ambient'"),
     ({"session": {"secret": "short"}}, "at '/session/secret': 'short' does not match pattern"),
     ({"autoscaling": {"cpuPercent": 0}}, "at '/autoscaling/cpuPercent': minimum: got 0, want 1"),

@@ -22,17 +22,29 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .root.Values.image.tag | default .root.Chart.AppVersion }}{{ end -}}
 {{- end }}
 
-{{/* Environment of a version as JSON, NAME to value: what the chart sets, then everybody's, the service's, the version's. */}}
+{{/*
+A scalar as text, its digits as they were given. Helm holds numbers as floats, and prints those from 1000000 on as 1e+06
+anywhere but in JSON.
+*/}}
+{{- define "bookinfo.text" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
+{{- end }}
+
+{{/* Environment of a version as JSON, NAME to text: what the chart sets, then everybody's, the service's, the version's. */}}
 {{- define "bookinfo.env" -}}
 {{- $values := .root.Values -}}
 {{- $settings := include "bookinfo.version" . | fromJson -}}
-{{- $env := dict "VERSION" .version "DRAIN_SECONDS" (toString $values.shutdown.drainSeconds) -}}
+{{- $env := dict "VERSION" .version "DRAIN_SECONDS" $values.shutdown.drainSeconds -}}
 {{- with $values.otlp.endpoint -}}
 {{- $_ := set $env "OTEL_EXPORTER_OTLP_ENDPOINT" . -}}
 {{- end -}}
 {{- $names := dict "abortPercent" "FAULT_ABORT_PERCENT" "abortStatus" "FAULT_ABORT_STATUS" "delayPercent" "FAULT_DELAY_PERCENT" "delayMilliseconds" "FAULT_DELAY_MS" "seed" "FAULT_SEED" -}}
 {{- range $fault, $value := $settings.faults }}{{ $_ := set $env (index $names $fault) $value }}{{ end -}}
-{{- mergeOverwrite $env $values.env (index $values.services .service).env $settings.env | toJson -}}
+{{- $texts := dict -}}
+{{- range $name, $value := mergeOverwrite $env $values.env (index $values.services .service).env $settings.env -}}
+{{- $_ := set $texts $name (include "bookinfo.text" $value) -}}
+{{- end -}}
+{{- toJson $texts -}}
 {{- end }}
 
 {{/* Labels that put a pod into the mesh, or keep it out. */}}
