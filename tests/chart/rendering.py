@@ -71,8 +71,20 @@ class Helm:
             arguments = ["template", release, str(chart), "--namespace", namespace, "--kube-version", kubernetes]
             for file in [*files, Path(given.name)]:
                 arguments += ["--values", str(file)]
-            documents = yaml.load_all(self.run(*arguments), Loader=yaml.CSafeLoader)
+            documents = yaml.load_all(self.run(*arguments), Loader=Loader)
             return json.dumps([document for document in documents if document])
+
+
+class Loader(yaml.CSafeLoader):
+    """As strict as Kubernetes' API: a key twice in a mapping is an error, not a silent choice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def of_kind(objects: Objects, *kinds: str) -> Objects:

@@ -12,6 +12,7 @@ from tests.chart.rendering import (
     ROOT,
     SERVICES,
     Helm,
+    Loader,
     Object,
     Objects,
     container,
@@ -309,6 +310,31 @@ def test_what_is_added_to_pods_is_on_every_pod(overlay: Callable[[str], Objects]
         assert pod["spec"]["tolerations"][0]["value"] == "books"
         assert "nodeAffinity" in pod["spec"]["affinity"]
         assert pod["spec"]["priorityClassName"] == "books"
+
+
+def test_the_loader_of_these_tests_refuses_a_key_twice() -> None:
+    with pytest.raises(yaml.YAMLError, match="team is there twice"):
+        yaml.load("labels: {team: books, team: shops}", Loader=Loader)
+
+
+@pytest.mark.parametrize("mode", ["none", "sidecar", "ambient"])
+def test_the_user_s_labels_and_annotations_win_over_the_chart_s(helm: Helm, mode: str) -> None:
+    labels = {"sidecar.istio.io/inject": "false", "istio.io/dataplane-mode": "none"}
+    annotations = {"prometheus.io/scrape": "false", "proxy.istio.io/config": "concurrency: 1"}
+    mesh = {"mode": mode, "nativeSidecars": False}
+    objects = helm.render({"mesh": mesh, "pod": {"labels": labels, "annotations": annotations}})
+    for deployment in of_kind(objects, "Deployment"):
+        metadata = deployment["spec"]["template"]["metadata"]
+        assert metadata["labels"].items() >= labels.items()
+        assert metadata["annotations"].items() >= annotations.items()
+        assert metadata["annotations"]["prometheus.io/port"] == "9080"
+
+
+@pytest.mark.parametrize(("monitor", "kind"), [("serviceMonitor", "ServiceMonitor"), ("podMonitor", "PodMonitor")])
+def test_a_monitor_s_labels_win_over_the_chart_s(helm: Helm, monitor: str, kind: str) -> None:
+    own = {"app.kubernetes.io/part-of": "shop", "release": "prometheus"}
+    found = named(helm.render({monitor: {"enabled": True, "labels": own}}), kind, "bookinfo")
+    assert found["metadata"]["labels"].items() >= own.items()
 
 
 def test_the_services_send_traces_where_otlp_says(helm: Helm) -> None:

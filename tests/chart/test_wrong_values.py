@@ -104,6 +104,10 @@ BY_EACH_OTHER: list[tuple[dict[str, Any], str]] = [
         {"session": {"secret": "sixteen-characters-or-more", "existingSecret": "mine"}},
         "session.secret and session.existingSecret exclude each other: keep one",
     ),
+    *(
+        ({"pod": {"labels": {label: "mine"}}}, f"pod.labels: {label} is the chart's own, because Services")
+        for label in ("app", "version")
+    ),
     (
         {"autoscaling": {"minReplicas": 5, "maxReplicas": 2}},
         "autoscaling.minReplicas 5 is more than autoscaling.maxReplicas 2",

@@ -7,6 +7,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
+{{/* The same with the user's over them. Takes a dict of root and own. */}}
+{{- define "bookinfo.labelsWith" -}}
+{{- mergeOverwrite (include "bookinfo.labels" .root | fromYaml) .own | toYaml -}}
+{{- end }}
+
 {{/* A version's settings over the defaults, as JSON. Takes a dict of root, service and version. */}}
 {{- define "bookinfo.version" -}}
 {{- $own := index .root.Values.services .service "versions" .version | default dict -}}
@@ -68,6 +73,23 @@ proxy.istio.io/config: |
     EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true"
     MINIMUM_DRAIN_DURATION: {{ printf "%vs" (add .Values.shutdown.preStopSeconds .Values.shutdown.drainSeconds) }}
 {{- end }}
+{{- end }}
+
+{{/* The chart's own labels and annotations of a pod, under the user's. Each takes a dict of root, service and version. */}}
+{{- define "bookinfo.podLabels" -}}
+app: {{ .service }}
+version: {{ .version }}
+{{ include "bookinfo.meshLabels" .root }}
+{{- end }}
+
+{{- define "bookinfo.podAnnotations" -}}
+prometheus.io/scrape: "true"
+prometheus.io/port: "9080"
+prometheus.io/path: /metrics
+{{- if and (eq .service "productpage") .root.Values.session.secret }}
+bookinfo/session: {{ .root.Values.session.secret | sha256sum | trunc 8 | quote }}
+{{- end }}
+{{ include "bookinfo.meshAnnotations" .root }}
 {{- end }}
 
 {{/* What the restricted Pod Security Standard wants of a pod, and of a container. */}}
