@@ -312,6 +312,12 @@ def test_what_is_added_to_pods_is_on_every_pod(overlay: Callable[[str], Objects]
         assert pod["spec"]["priorityClassName"] == "books"
 
 
+def test_productpage_can_be_taken_away_with_the_tests(helm: Helm) -> None:
+    objects = helm.render({"services": {"productpage": None}, "tests": {"enabled": False}})
+    services = {item["metadata"]["name"] for item in of_kind(objects, "Service")}
+    assert services == {"details", "ratings", "reviews"}
+
+
 def test_the_loader_of_these_tests_refuses_a_key_twice() -> None:
     with pytest.raises(yaml.YAMLError, match="team is there twice"):
         yaml.load("labels: {team: books, team: shops}", Loader=Loader)

@@ -105,8 +105,35 @@ BY_EACH_OTHER: list[tuple[dict[str, Any], str]] = [
         "session.secret and session.existingSecret exclude each other: keep one",
     ),
     *(
+        (
+            values,
+            "may read the Deployment: set session.secret, or session.existingSecret",
+        )
+        for values in (
+            {"services": {"productpage": {"env": {"SESSION_SECRET": "sixteen-characters-or-more"}}}},
+            {"services": {"productpage": {"versions": {"v1": {"env": {"SESSION_SECRET": "sixteen-characters"}}}}}},
+            {"versionDefaults": {"env": {"SESSION_SECRET": "sixteen-characters-or-more"}}},
+            {"env": {"SESSION_SECRET": "sixteen-characters-or-more"}},
+        )
+    ),
+    *(
         ({"pod": {"labels": {label: "mine"}}}, f"pod.labels: {label} is the chart's own, because Services")
         for label in ("app", "version")
+    ),
+    (
+        {"services": {"productpage": None}},
+        "tests.enabled needs productpage, which `services.productpage: null` takes away: set tests.enabled to false",
+    ),
+    *(
+        (
+            {"services": {"productpage": None}, "tests": {"enabled": False}, block: {"enabled": True}},
+            f"{block}.enabled needs productpage, which `services.productpage: null` takes away",
+        )
+        for block in ("istioGateway", "gatewayAPI", "ingress")
+    ),
+    (
+        {"services": {"productpage": {"versions": {"v1": None}}}},
+        "services.productpage.versions is empty: give it a version",
     ),
     (
         {"autoscaling": {"minReplicas": 5, "maxReplicas": 2}},
