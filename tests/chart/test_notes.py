@@ -1,8 +1,11 @@
 """What a user reads after the installation: commands that work when they are pasted."""
 
+import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from tests.chart.rendering import CHART, Helm, identities
@@ -39,6 +42,47 @@ def test_the_page_is_opened_where_it_is_served(helm: Helm, overlay: str, expecte
     name = service.removeprefix("service/")
     rendered = identities(helm.render(None, CHART / overlay))
     assert ("Service", name) in rendered or (namespace, name) in OUTSIDE
+
+
+SECRET = {"tlsSecret": "shop-tls"}
+
+
+@pytest.mark.parametrize(
+    ("values", "port", "url"),
+    [
+        ({"istioGateway": {"enabled": True, **SECRET}}, "443", "https://bookinfo:8080/productpage"),
+        ({"istioGateway": {"enabled": True, "hosts": ["a.example"]}}, "80", "http://a.example:8080/productpage"),
+        (
+            {"istioGateway": {"enabled": True, "hosts": ["*.a.example"], **SECRET}},
+            "443",
+            "https://bookinfo.a.example:8080/productpage",
+        ),
+        (
+            {"gatewayAPI": {"enabled": True, "hosts": ["a.example"], "port": 443, **SECRET}},
+            "443",
+            "https://a.example:8080/productpage",
+        ),
+        ({"gatewayAPI": {"enabled": True, "hosts": ["productpage"]}}, "80", "http://productpage:8080/productpage"),
+    ],
+)
+def test_a_gateway_with_tls_or_with_hosts_is_asked_by_its_name(
+    helm: Helm, tmp_path: Path, values: dict[str, Any], port: str, url: str
+) -> None:
+    given = tmp_path / "values.json"
+    given.write_text(json.dumps(values))
+    text = notes(helm, given)
+    (forward,) = [words for words in commands(text) if "port-forward" in words]
+    assert forward[-1] == f"8080:{port}"
+    host = urlsplit(url).hostname
+    assert ["curl", "--resolve", f"{host}:8080:127.0.0.1", url] in commands(text)
+    assert "localhost" not in text
+    assert ("--cacert" in text) == url.startswith("https")
+
+
+def test_no_page_is_named_where_there_is_none(helm: Helm, tmp_path: Path) -> None:
+    given = tmp_path / "values.json"
+    given.write_text(json.dumps({"services": {"productpage": None}, "tests": {"enabled": False}}))
+    assert "productpage" not in notes(helm, given)
 
 
 def test_the_tests_are_named_where_there_are_any(helm: Helm) -> None:
