@@ -213,7 +213,7 @@ def test_apply_reads_a_folder_in_the_order_of_names(bookinfo: Bookinfo, tmp_path
     (tmp_path / "1.yml").write_text(rule("DestinationRule", "details", "{host: details}"))
     (tmp_path / "notes.txt").write_text("not a manifest")
     said = bookinfo("apply", "-f", str(tmp_path))
-    assert said.splitlines() == ["destinationrule/details created", "virtualservice/details created"]
+    assert said.splitlines() == ["destinationrule/details configured", "virtualservice/details created"]
     assert details_status(bookinfo) == 555
 
 
@@ -355,3 +355,8 @@ def test_load_tells_versions_statuses_and_latencies(bookinfo: Bookinfo) -> None:
 
 def test_config_is_what_the_envoy_runs(bookinfo: Bookinfo) -> None:
     assert '"outbound|9080||ratings.default.svc.cluster.local"' in bookinfo("config", "reviews-v1")
+
+
+def test_a_canary_is_the_first_thing_that_can_be_applied(bookinfo: Bookinfo) -> None:
+    bookinfo("reset")
+    bookinfo("apply", "-f", str(CANARY / "reviews-90-10.yaml"))

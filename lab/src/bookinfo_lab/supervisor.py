@@ -61,10 +61,10 @@ async def run(settings: Settings, report: Callable[[str], None]) -> None:
 
 
 def initial_objects(home: Path) -> Objects:
-    """What a lab starts with: the project's workloads, and the gateway's rules."""
+    """What a lab starts with: the project's workloads, the gateway's rules, and the versions that rules can name."""
     documents = [
         document
-        for file in (repository.WORKLOADS, repository.GATEWAY)
+        for file in (repository.WORKLOADS, repository.GATEWAY, repository.SUBSETS)
         for document in read_documents((home / file).read_text(), file)
     ]
     return Objects().apply(documents)[0]
