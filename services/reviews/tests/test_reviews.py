@@ -74,6 +74,7 @@ def test_v1_asks_nobody() -> None:
         ({"version": "v2"}, True, "black", 10.0),
         ({"version": "v3"}, True, "red", 2.5),
         ({"version": "v1", "enable_ratings": "True"}, True, "black", 10.0),
+        ({"version": "v1", "enable_ratings": "yes"}, True, "black", 10.0),
         ({"version": "v3", "enable_ratings": "false"}, False, "red", 2.5),
         ({"version": "v2", "star_color": "gold"}, True, "gold", 2.5),
         ({"version": "v3", "star_color": "black"}, True, "black", 10.0),

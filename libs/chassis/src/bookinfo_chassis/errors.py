@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match, Mount
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
@@ -120,11 +120,7 @@ def _allowed_methods(app: FastAPI, request: Request) -> list[str]:
 
     def takes(method: str) -> bool:
         scope = {**request.scope, "method": method, "root_path": root_path}
-        return any(
-            route.matches(scope)[0] is Match.FULL
-            for route in app.router.routes
-            if method == "GET" or not isinstance(route, Mount)  # what is mounted here are static files
-        )
+        return any(route.matches(scope)[0] is Match.FULL for route in app.router.routes)
 
     allowed = {method for method in METHODS if takes(method)}
     if "GET" in allowed:

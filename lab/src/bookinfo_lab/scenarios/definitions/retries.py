@@ -42,5 +42,5 @@ sick one any more, except in the numbers.""",
     ),
     more="""\
 Only what may be done twice may be retried: think before you let the mesh repeat a POST. Against an instance that stays
-sick outlier detection is the better cure: see circuit-breaking.""",
+sick outlier detection is the better cure: see outlier-detection.""",
 )
