@@ -120,3 +120,37 @@ def test_the_last_lines_of_a_log_are_told(tmp_path: Path) -> None:
     assert processes.last_lines(log, 2) == []
     log.write_text("".join(f"line {number}\n" for number in range(5000)))
     assert processes.last_lines(log, 2) == ["line 4998", "line 4999"]
+
+
+ENVOY_LOG = """\
+[2026-11-22 10:00:00.000][7][warning][main] [source/server/server.cc:1] there is no configured limit
+[2026-11-22 10:00:00.000][7][critical][assert] [source/common/watcher.cc:2] assert failure: inotify_fd_ >= 0
+[2026-11-22 10:00:00.000][7][critical][backtrace] [./source/server/backtrace.h:3] Caught Aborted
+[2026-11-22 10:00:00.000][7][critical][backtrace] [./source/server/backtrace.h:4] Backtrace (use tools/stack_decode.py)
+#0: [0x55aa]
+#1: [0x55ab]
+"""
+
+
+def test_the_cause_of_an_envoys_end_is_its_complaint_and_not_its_backtrace(tmp_path: Path) -> None:
+    log = tmp_path / "envoy.log"
+    log.write_text(ENVOY_LOG)
+    assert processes.cause(log, 0) == [
+        "[critical][assert] [source/common/watcher.cc:2] assert failure: inotify_fd_ >= 0"
+    ]
+
+
+def test_the_cause_of_another_programs_end_is_what_it_said_last(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("Traceback (most recent call last):\n  ...\nValueError: no such book\n")
+    assert processes.cause(log, 0, count=1) == ["ValueError: no such book"]
+
+
+def test_what_an_earlier_run_said_is_no_cause(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("earlier\n")
+    since = processes.size(log)
+    assert processes.cause(log, since) == []
+    log.write_text("now\n")  # shorter: it was rotated meanwhile
+    assert processes.cause(log, since) == ["now"]
+    assert processes.cause(tmp_path / "none.log", 0) == []

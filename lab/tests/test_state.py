@@ -78,5 +78,17 @@ def test_closing_keeps_the_logs_and_nothing_secret(tmp_path: Path) -> None:
         (pod / name).touch()
     state.close(folder)
     assert {file.name for file in folder.path.glob("**/*") if file.is_file()} == {"app.log", "app.log.1"}
+
+
+def test_the_logs_of_the_run_before_are_kept_and_no_older_ones(tmp_path: Path) -> None:
+    folder = state.lab_folder("a", {"XDG_STATE_HOME": str(tmp_path)})
+    state.create(folder)
+    for run in ("first", "second"):
+        state.clean(folder)
+        (folder.proxies / run).mkdir(parents=True)
+        (folder.proxies / run / "app.log").touch()
+        (folder.proxies / run / "key.pem").touch()
     state.clean(folder)
     assert not folder.proxies.exists()
+    left = [str(file.relative_to(folder.path)) for file in folder.path.glob("**/*") if file.is_file()]
+    assert left == ["previous/second/app.log"]

@@ -104,7 +104,7 @@ def test_a_process_that_ends_is_reported_with_its_last_lines_and_started_again(w
         assert rig.supervised.restarts == 1
 
     (report,) = with_rig(story).reports
-    assert report == "x's application was killed by signal 9; it is started again in 0.5 s. Its last lines: none"
+    assert report == "x's application was killed by signal 9 (Killed); it is started again in 0.5 s"
 
 
 def test_each_quick_death_delays_the_next_start_more(
@@ -118,9 +118,21 @@ def test_each_quick_death_delays_the_next_start_more(
         await until(lambda: len(rig.reports) >= 3)
 
     reports = with_rig(story).reports
-    assert [report.split(" in ")[1].split(" s.")[0] for report in reports[:3]] == ["0.5", "0.7", "0.7"]
-    assert "ended with status 78" in reports[0]
-    assert "\n    no such book" in reports[0]
+    assert reports[0] == "x's application ended with status 78; it is started again in 0.5 s\n    no such book"
+    assert [report.split(" in ")[1].split(" s")[0] for report in reports[:3]] == ["0.5", "0.7", "0.7"]
+
+
+def test_what_a_process_says_again_is_told_once(with_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervised, "_BACK_OFF_LONGEST", 0.1)
+
+    async def story(rig: Rig) -> None:
+        rig.script = "print('no such book'); raise SystemExit(78)"
+        rig.answer = False
+        await until(lambda: len(rig.reports) >= 2)
+        assert rig.supervised.deaths >= 2
+        assert rig.supervised.failure == "ended with status 78: no such book"
+
+    assert with_rig(story).reports[1].endswith("it is started again in 0.1 s, and said the same")
 
 
 def test_a_process_that_cannot_be_started_is_reported(

@@ -15,6 +15,7 @@ from bookinfo_lab.state import LabFolder
 _UP_WITHIN = 60.0
 _DOWN_WITHIN = 15.0
 _POLL = 0.05
+_ERROR = "bookinfo: "
 
 
 def start(folder: LabFolder, gateway_port: int, environ: Mapping[str, str], report: Callable[[str], None]) -> None:
@@ -27,7 +28,8 @@ def start(folder: LabFolder, gateway_port: int, environ: Mapping[str, str], repo
     if pid := state.supervisor_pid(folder):
         raise LabError(f"lab {folder.name!r} is running (process {pid}); stop it with `bookinfo down`")
     command = [sys.executable, "-m", "bookinfo_lab", "up", f"--gateway-port={gateway_port}", f"--lab={folder.name}"]
-    folder.log.unlink(missing_ok=True)
+    if folder.log.exists():
+        folder.log.replace(folder.log.with_name(f"{folder.log.name}.1"))
     descriptor = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "ab") as log:
         supervisor = subprocess.Popen(  # noqa: S603 - this program itself
@@ -38,14 +40,17 @@ def start(folder: LabFolder, gateway_port: int, environ: Mapping[str, str], repo
     ready = False
     while not ready:
         ready = _is_ready(folder)
+        ended = supervisor.poll()
         lines = folder.log.read_text(errors="replace").splitlines()
-        if supervisor.poll() is not None:
-            raise LabError((lines[-1] if lines else "it ended at once").removeprefix("bookinfo: "))
+        told = [line for line in lines if not line.startswith(_ERROR)]
+        for line in told[reported:]:
+            report(line)
+        reported = len(told)
+        if ended is not None:
+            errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
+            raise LabError(errors[-1] if errors else f"it ended with status {ended}; see {folder.log}")
         if time.monotonic() > deadline:
             raise LabError(f"lab {folder.name!r} is not ready after {_UP_WITHIN:g} s; see {folder.log}")
-        for line in lines[reported:]:
-            report(line)
-        reported = len(lines)
         time.sleep(_POLL)
     supervisor.returncode = 0  # it is to be left alone
 

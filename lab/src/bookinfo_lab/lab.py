@@ -32,6 +32,9 @@ GATEWAY_PORT = 8080
 READY_WITHIN = 30.0
 """Seconds that a new pod may take to become ready."""
 
+MOST_DEATHS = 3
+"""A new process that has died so often will not become ready. Once is an accident."""
+
 MOST_PODS = 100
 """A lab has 253 addresses, and may need two for a pod that is replaced."""
 
@@ -268,10 +271,14 @@ class Lab:
         waiting = list(started)
         while waiting := [process for process in waiting if not process.ready]:
             for process in waiting:
-                if process.state == "backing off" or time.monotonic() > deadline:
+                if process.deaths >= MOST_DEATHS:
+                    raise LabError(
+                        f"{process.launch.name} died {process.deaths} times while it started: it {process.failure}"
+                    )
+                if time.monotonic() > deadline:
                     last = processes.last_lines(process.launch.log, 3)
                     raise LabError(
-                        f"{process.launch.name} does not become ready ({process.state}); "
+                        f"{process.launch.name} is not ready after {READY_WITHIN:g} s ({process.state}); "
                         f"its last lines: {' | '.join(last) or 'none'}"
                     )
             await asyncio.sleep(_POLL)

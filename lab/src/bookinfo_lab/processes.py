@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,9 @@ from typing import BinaryIO
 
 LOG_LIMIT = 5_000_000
 """Bytes after which a log file is rotated; one older file is kept, so a log takes at most twice as much."""
+
+_READ_BYTES = 256 * 1024
+_ENVOYS_COMPLAINT = re.compile(r"\[[^]]+\]\[\d+\](\[(?:critical|error)\]\[(?!backtrace\]).*)")
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -116,6 +120,28 @@ def rotate(log: Path, limit: int = LOG_LIMIT) -> None:
             os.truncate(log, 0)
     except FileNotFoundError:
         pass
+
+
+def size(log: Path) -> int:
+    """How many bytes a log has."""
+    return log.stat().st_size if log.exists() else 0
+
+
+def cause(log: Path, since: int, count: int = 3) -> list[str]:
+    """The lines that tell why a process ended, of what its log has beyond `since` bytes.
+
+    Envoy says why before a long backtrace; anything else says it last.
+    """
+    written = size(log)
+    if written < since:  # it has been rotated
+        since = 0
+    if not written:
+        return []
+    with log.open("rb") as file:
+        file.seek(max(since, written - _READ_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
+    complaints = [found[1] for line in lines if (found := _ENVOYS_COMPLAINT.match(line))]
+    return complaints[:count] or lines[-count:]
 
 
 def last_lines(log: Path, count: int) -> list[str]:

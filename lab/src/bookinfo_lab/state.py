@@ -38,6 +38,11 @@ class LabFolder:
         """Where each workload and gateway has a folder of its own."""
         return self.path / "proxies"
 
+    @property
+    def previous(self) -> Path:
+        """The logs of the run before, in the folders that `proxies` had then."""
+        return self.path / "previous"
+
 
 def lab_folder(name: str, environ: Mapping[str, str]) -> LabFolder:
     """The folder of the lab `name`; nothing is created."""
@@ -110,9 +115,11 @@ def supervisor_pid(folder: LabFolder) -> int | None:
 
 
 def clean(folder: LabFolder) -> None:
-    """Remove what an earlier run left. Only for the holder of the lock."""
-    shutil.rmtree(folder.proxies, ignore_errors=True)
-    (folder.path / folder.control_socket).unlink(missing_ok=True)
+    """Remove what an earlier run left; the logs of the last one are kept. Only for the holder of the lock."""
+    close(folder)
+    if folder.proxies.exists():
+        shutil.rmtree(folder.previous, ignore_errors=True)
+        folder.proxies.rename(folder.previous)
 
 
 def close(folder: LabFolder) -> None:

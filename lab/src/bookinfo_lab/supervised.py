@@ -1,6 +1,7 @@
 """A process that is kept running, and whether it is ready."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ class Supervised:
         self.launch = launch
         self.state: State = "starting"
         self.restarts = 0
+        self.deaths = 0
+        self.failure = ""
+        """How it ended the last time, and what it said, in one line."""
         self._probe = probe
         self._on_change = on_change
         self._report = report
@@ -80,15 +84,20 @@ class Supervised:
 
     async def _keep_running(self) -> None:
         back_off = 0.0
+        told: list[str] = []
         while True:
             began = time.monotonic()
+            written = processes.size(self.launch.log)
             how = await self._run_once()
+            lines = processes.cause(self.launch.log, written)
+            self.deaths += 1
+            self.failure = f"{how}: {' | '.join(lines)}" if lines else how
             self._become("backing off")
             lived = time.monotonic() - began
             back_off = 0.0 if lived > _STABLE_SECONDS else min(2 * back_off + 0.5, _BACK_OFF_LONGEST)
-            lines = processes.last_lines(self.launch.log, 5)
-            last = "".join(f"\n    {line}" for line in lines) or " none"
-            self._report(f"{self.launch.name} {how}; it is started again in {back_off:g} s. Its last lines:{last}")
+            said = ", and said the same" if lines and lines == told else "".join(f"\n    {line}" for line in lines)
+            self._report(f"{self.launch.name} {how}; it is started again in {back_off:g} s{said}")
+            told = lines
             await asyncio.sleep(back_off)
             self.restarts += 1
 
@@ -110,7 +119,9 @@ class Supervised:
         finally:
             watching.cancel()
         self._process = None
-        return f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        if status < 0:
+            return f"was killed by signal {-status} ({signal.strsignal(-status)})"
+        return f"ended with status {status}"
 
     async def _watch(self) -> None:
         failures = 0

@@ -1,0 +1,66 @@
+"""Envoys that misbehave: the lab goes on, or says why it cannot."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bookinfo_lab import envoy
+
+from .conftest import Bookinfo
+
+COMPLAINT = "[2026-11-22 10:00:00.000][7][critical][assert] [source/x.cc:1] assert failure: no more instances"
+BACKTRACE = "[2026-11-22 10:00:00.000][7][critical][backtrace] [./source/server/backtrace.h:2] Caught Aborted"
+
+
+def envoy_behind(script: str, folder: Path) -> str:
+    """A program that runs `script` (sh), and then becomes the real Envoy unless the script has ended."""
+    program = folder / "envoy"
+    program.write_text(f'#!/bin/sh\n{script}\nexec {envoy.find(os.environ)} "$@"\n')
+    program.chmod(0o755)
+    return str(program)
+
+
+def crash(when: str) -> str:
+    """A script in which the gateway's Envoy aborts as Envoy does, if `when` (sh) holds."""
+    is_gateway = "[ ${PWD##*/} = istio-ingressgateway ]"
+    return f"if {is_gateway} && {when}; then printf '%s\\n' '{COMPLAINT}' '{BACKTRACE}' '#0: [0x1]'; kill -ABRT $$; fi"
+
+
+@pytest.fixture
+def troubled(
+    new_lab: Callable[..., Bookinfo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Bookinfo]:
+    """`troubled(script)`: a lab, not yet started, whose Envoys run `script` first."""
+
+    def make(script: str) -> Bookinfo:
+        monkeypatch.setenv("BOOKINFO_ENVOY", envoy_behind(script, tmp_path))
+        return new_lab()
+
+    return make
+
+
+def test_an_envoy_that_dies_once_while_it_starts_is_started_again(
+    troubled: Callable[..., Bookinfo], tmp_path: Path
+) -> None:
+    lab = troubled(crash(f"mkdir {tmp_path}/crashed 2>/dev/null"))
+    lab("up", "--detach", "--gateway-port=0")
+    assert lab.versions(3)
+    log = (lab.state / "bookinfo/default/supervisor.log").read_text()
+    assert "istio-ingressgateway's Envoy was killed by signal 6 (Aborted); it is started again in 0.5 s\n" in log
+    lab("down")
+
+
+def test_an_envoy_that_dies_again_and_again_ends_up_with_its_reason(
+    troubled: Callable[..., Bookinfo],
+) -> None:
+    lab = troubled(crash("true"))
+    said = lab("up", "--detach", "--gateway-port=0", ok=False)
+    assert said.count("bookinfo: ") == 1
+    assert said.splitlines()[-1] == (
+        "bookinfo: istio-ingressgateway's Envoy died 3 times while it started: it was killed by signal 6 (Aborted): "
+        "[critical][assert] [source/x.cc:1] assert failure: no more instances"
+    )
+    assert lab.processes() == []
+    assert "no more instances" in lab("logs", "--sidecar", "istio-ingressgateway")
