@@ -1,6 +1,8 @@
 """Keeping a process running."""
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -96,7 +98,8 @@ def test_a_process_that_ends_is_reported_with_its_last_lines_and_started_again(w
     async def story(rig: Rig) -> None:
         await rig.reaches("ready")
         first = rig.supervised.pid
-        rig.supervised.kill()
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
         await rig.reaches("backing off")
         assert rig.supervised.pid is None
         await rig.reaches("ready")
@@ -105,6 +108,19 @@ def test_a_process_that_ends_is_reported_with_its_last_lines_and_started_again(w
 
     (report,) = with_rig(story).reports
     assert report == "x's application was killed by signal 9 (Killed); it is started again in 0.5 s"
+
+
+def test_a_process_that_is_killed_on_purpose_is_neither_reported_nor_started_again(
+    with_rig: Callable[..., Rig],
+) -> None:
+    async def story(rig: Rig) -> None:
+        await rig.reaches("ready")
+        rig.supervised.kill()
+        await rig.supervised.stop(1)
+
+    rig = with_rig(story)
+    assert rig.reports == []
+    assert rig.supervised.deaths == 0
 
 
 def test_each_quick_death_delays_the_next_start_more(

@@ -192,6 +192,8 @@ def test_a_workload_comes_back_when_the_process_that_it_is_forked_from_has_died_
     eventually(lambda: bookinfo.workload("ratings-v1")["pid"] not in (None, *others))
     eventually(lambda: bookinfo.workload("ratings-v1")["state"] == "ready")
     assert len(set(others) & {row["pid"] for row in bookinfo.status()["workloads"]}) == 5
+    log = (bookinfo.state / "bookinfo/default/supervisor.log").read_text()
+    assert "cannot be started: the process from which it is forked was killed by signal 9 (Killed)" in log
 
 
 def test_a_killed_gateway_comes_back(bookinfo: Bookinfo) -> None:
@@ -216,6 +218,16 @@ def test_a_signal_stops_a_lab_and_leaves_nothing_behind(new_lab: Labs, number: s
     assert lab.processes() == []
     left = [file.name for file in lab.state.glob("**/*") if file.is_file()]
     assert set(left) == {"app.log", "envoy.log", "zygote.log", "lock"}
+
+
+def test_a_second_signal_ends_a_lab_at_once_with_nothing_more_to_say(new_lab: Labs) -> None:
+    lab = new_lab()
+    lab("up", "--detach", "--gateway-port=0")
+    supervisor = lab.status()["pid"]
+    os.kill(supervisor, signal.SIGTERM)
+    os.kill(supervisor, signal.SIGINT)
+    eventually(lambda: not lab.processes(), within=5)
+    assert (lab.state / "bookinfo/default/supervisor.log").read_text().endswith("\nstopping\n")
 
 
 def test_the_first_whole_page_comes_within_five_seconds(new_lab: Labs) -> None:

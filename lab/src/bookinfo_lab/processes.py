@@ -122,6 +122,13 @@ def rotate(log: Path, limit: int = LOG_LIMIT) -> None:
         pass
 
 
+def ending(status: int) -> str:
+    """An exit status in words."""
+    if status < 0:
+        return f"was killed by signal {-status} ({signal.strsignal(-status)})"
+    return f"ended with status {status}"
+
+
 def size(log: Path) -> int:
     """How many bytes a log has."""
     return log.stat().st_size if log.exists() else 0

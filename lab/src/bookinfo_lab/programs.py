@@ -1,6 +1,7 @@
 """Starting applications, by forking a process that has imported them already (zygote.py)."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 from bookinfo_lab import processes
 from bookinfo_lab.processes import Process
 from bookinfo_lab.zygote import REQUEST_BYTES
+
+_LAST_WORDS_WITHIN = 1.0
+"""Seconds from the end of the channel to that of the process."""
 
 
 class Programs:
@@ -51,9 +55,19 @@ class Programs:
             except OSError:
                 answer = b""
             if not answer:
-                self.close()
-                raise ConnectionError(f"the zygote has died: {' | '.join(processes.last_lines(self._log, 3))}")
+                raise ConnectionError(f"the process from which it is forked {await self._obituary()}")
         return Process(int(answer))
+
+    async def _obituary(self) -> str:
+        """How the zygote ended."""
+        if not self._zygote:
+            return "has been stopped"
+        process = self._zygote[0]
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _LAST_WORDS_WITHIN)
+        self.close()
+        said = processes.cause(self._log, 0, count=1)
+        return ": ".join([processes.ending(await process.wait()), *said])
 
     def close(self) -> None:
         """End the zygote; what it started goes on."""

@@ -1,7 +1,6 @@
 """A process that is kept running, and whether it is ready."""
 
 import asyncio
-import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -78,7 +77,9 @@ class Supervised:
         self._become("stopped")
 
     def kill(self) -> None:
-        """End the process at once."""
+        """End the process at once, and restart it no more; `stop` is still to be called."""
+        if self._task:
+            self._task.cancel()
         if self._process:
             self._process.kill()
 
@@ -119,9 +120,7 @@ class Supervised:
         finally:
             watching.cancel()
         self._process = None
-        if status < 0:
-            return f"was killed by signal {-status} ({signal.strsignal(-status)})"
-        return f"ended with status {status}"
+        return processes.ending(status)
 
     async def _watch(self) -> None:
         failures = 0
