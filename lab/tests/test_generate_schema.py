@@ -76,3 +76,32 @@ def test_the_istio_version_is_that_of_the_crds(tool: ModuleType) -> None:
     for older in (source.format("1.28.9"), "no version"):
         with pytest.raises(ValueError, match=r"not 1\.29 or newer"):
             tool.istio_version(older)
+
+
+def test_types_that_are_declared_elsewhere_are_put_in_place_with_what_they_extend(tool: ModuleType) -> None:
+    references = tool.References(
+        [
+            (
+                'export interface IOuter extends ns_Base {\n  "inner"?: Array<ns_Inner>;\n}\n'
+                "export type { IOuter as ns_Outer, Outer as nsOuter };"
+            ),
+            (
+                'export interface IBase {\n  "name": ns_Name;\n  "from"?: ApiMetaV1LabelSelector;\n}\n'
+                "export type { IBase as ns_Base, Base as nsBase };"
+            ),
+            "export type IName = string;\nexport type { IName as ns_Name, Name as nsName };",
+            (
+                'export interface IInner {\n  "code"?: 301 | 302;\n  "other"?: Unknown;\n}\n'
+                "export type { IInner as ns_Inner, Inner as nsInner };"
+            ),
+        ]
+    )
+
+    assert references.type("ns_Outer") == {
+        "fields": {
+            "name": "string",
+            "from": {"fields": {"matchLabels": {"map": "string"}, "matchExpressions": "any"}, "required": []},
+            "inner": {"array": {"fields": {"code": {"enum": [301, 302]}, "other": "any"}, "required": []}},
+        },
+        "required": ["name"],
+    }

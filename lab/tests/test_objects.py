@@ -60,7 +60,7 @@ def test_deleting_tells_what_was_not_there() -> None:
 def test_istios_kinds_are_told_from_kubernetes_and_from_strange_ones() -> None:
     mixed = documents("VirtualService/a") + documents("Service/b", version="v1") + documents("Pot/c", version="tea/v1")
     objects, _ = Objects().apply(mixed)
-    assert [document.name for document in objects.istio] == ["a"]
+    assert [document.name for document in objects.rules] == ["a"]
     assert [document.name for document in objects.kubernetes] == ["b", "c"]
 
 

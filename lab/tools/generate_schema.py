@@ -1,8 +1,9 @@
-"""Make the data file of Istio's field names, types and enumerations: `python lab/tools/generate_schema.py`.
+"""Make the data files of field names, types and enumerations: `python lab/tools/generate_schema.py`.
 
-Source: the type declarations of npm `@kubernetes-models/istio`, which is made from Istio's own CRDs. The exact version
-is fetched by `npm pack`, because a plain install picks a version of years ago on an older Node. Only facts are kept,
-no descriptions. Needs npm and its registry.
+Sources: the type declarations of npm `@kubernetes-models/istio`, made from Istio's own CRDs, and of
+`@kubernetes-models/gateway-api`, made from the Gateway API's own Go types. The exact versions are fetched by
+`npm pack`, because a plain install picks a version of years ago on an older Node. Only facts are kept, no descriptions.
+Needs npm and its registry.
 """
 
 import json
@@ -11,18 +12,22 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-PACKAGE = "@kubernetes-models/istio@3.0.1"
+ISTIO = "@kubernetes-models/istio@3.0.1"
 OLDEST_ISTIO = (1, 29)
-TARGET = Path(__file__).parents[1] / "src/bookinfo_lab/schema/istio.json"
+GATEWAY_API = "@kubernetes-models/gateway-api@2.0.0"
+TARGET = Path(__file__).parents[1] / "src/bookinfo_lab/schema"
 GROUPS = ("networking.istio.io", "security.istio.io", "telemetry.istio.io")
+GATEWAY_API_GROUP = "gateway.networking.k8s.io"
 
 _TOKEN = re.compile(
-    r"""/\*.*?\*/ | //[^\n]* | \s+ | ("(?:[^"\\]|\\.)*" | [A-Za-z_]\w* | [{}\[\]()<>|&;:?,.])""", re.VERBOSE | re.DOTALL
+    r"""/\*.*?\*/ | //[^\n]* | \s+ | ("(?:[^"\\]|\\.)*" | \w+ | [{}\[\]()<>|&;:?,.])""", re.VERBOSE | re.DOTALL
 )
+_DECLARED = re.compile(r"^export (?:interface \w+(?: extends (?P<bases>[^{]+))? (?=\{)|type \w+ = )", re.MULTILINE)
+_EXPORTED = re.compile(r"^export type \{ \w+ as (\w+),", re.MULTILINE)
 
 _END = ""
 
@@ -32,25 +37,26 @@ Type = Any
 
 
 def main() -> int:
-    """Fetch, convert, write; 0 if the file was written."""
-    with tempfile.TemporaryDirectory() as folder:
-        packed = subprocess.run(  # noqa: S603
-            ["npm", "pack", "--silent", PACKAGE],  # noqa: S607
-            cwd=folder,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        with tarfile.open(Path(folder) / packed.stdout.split()[-1]) as archive:
-            archive.extractall(folder, filter="data")
-        schema = convert(Path(folder) / "package")
-    TARGET.write_text("{\n" + ",\n".join(_lines(schema)) + "\n}\n")
-    sys.stdout.write(f"{TARGET}: Istio {schema['istio']}, {len(schema['kinds'])} kinds\n")
+    """Fetch, convert, write; 0 if the files were written."""
+    for package, converted, name in ((ISTIO, istio, "istio.json"), (GATEWAY_API, gateway_api, "gateway-api.json")):
+        with tempfile.TemporaryDirectory() as folder:
+            packed = subprocess.run(  # noqa: S603
+                ["npm", "pack", "--silent", package],  # noqa: S607
+                cwd=folder,
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            with tarfile.open(Path(folder) / packed.stdout.split()[-1]) as archive:
+                archive.extractall(folder, filter="data")
+            schema = converted(Path(folder) / "package")
+        (TARGET / name).write_text("{\n" + ",\n".join(_lines(schema)) + "\n}\n")
+        sys.stdout.write(f"{TARGET / name}: {package}, {len(schema['kinds'])} kinds\n")
     return 0
 
 
-def convert(package: Path) -> dict[str, Any]:
-    """The schema that the unpacked `package` declares."""
+def istio(package: Path) -> dict[str, Any]:
+    """Istio's schema, from the unpacked `package`."""
     kinds: dict[str, Any] = {}
     for file in sorted(package.glob("*.istio.io/v*/*.d.ts")):
         group, version, kind = file.parts[-3], file.parts[-2], file.name.removesuffix(".d.ts")
@@ -59,7 +65,51 @@ def convert(package: Path) -> dict[str, Any]:
             entry["versions"].append(version)
             # `v1` sorts before its own betas and is what the others were promoted to.
             entry.setdefault("spec", parse_interface(file.read_text())["fields"]["spec"])
-    return {"package": PACKAGE, "istio": istio_version((package / "package.json").read_text()), "kinds": kinds}
+    return {"package": ISTIO, "istio": istio_version((package / "package.json").read_text()), "kinds": kinds}
+
+
+def gateway_api(package: Path) -> dict[str, Any]:
+    """The Gateway API's schema, from the unpacked `package`. It tells nothing of channels: experimental fields too."""
+    folder = package / GATEWAY_API_GROUP
+    references = References([path.read_text() for path in sorted(folder.glob("v1/*.d.ts"))])
+    kinds: dict[str, Any] = {}
+    for file in sorted(folder.glob("v1*/*.d.ts")):
+        version, kind = file.parts[-2], file.name.removesuffix(".d.ts")
+        spec = f"IIoK8sSigsGatewayApiApisV1{kind}Spec"
+        if version in ("v1", "v1beta1") and f'"kind": "{kind}"' in file.read_text() and spec in references.known:
+            entry = kinds.setdefault(f"{GATEWAY_API_GROUP}/{kind}", {"versions": []})
+            entry["versions"].append(version)
+            entry["spec"] = references.type(spec)
+    return {"package": GATEWAY_API, "kinds": kinds}
+
+
+class References:
+    """Types that are declared one a file and refer to each other by name. Kubernetes' own are declared elsewhere."""
+
+    _LABELS = {"map": "string"}  # noqa: RUF012  # a constant
+    _KUBERNETES = {"LabelSelector": {"fields": {"matchLabels": _LABELS, "matchExpressions": "any"}, "required": []}}  # noqa: RUF012
+
+    def __init__(self, texts: list[str]) -> None:
+        self.known = {exported[1]: text for text in texts if (exported := _EXPORTED.search(text))}
+
+    def type(self, name: str) -> Type:
+        """The type of that name; "any" if none is declared."""
+        for kind, known in self._KUBERNETES.items():
+            if name.endswith(f"MetaV1{kind}"):
+                return known
+        text = re.sub(r"/\*.*?\*/", "", self.known.get(name, ""), flags=re.DOTALL)
+        declared = _DECLARED.search(text)
+        if declared is None:
+            return "any"
+        own = _Parser(text[declared.end() :], self.type).type()
+        for base in re.findall(r"\w+", declared["bases"] or ""):
+            inherited = self.type(base)
+            own = {
+                **own,
+                "fields": {**inherited["fields"], **own["fields"]},
+                "required": sorted({*inherited["required"], *own["required"]}),
+            }
+        return own
 
 
 def istio_version(package_json: str) -> str:
@@ -67,7 +117,7 @@ def istio_version(package_json: str) -> str:
     versions = re.findall(r"istio/(\d+\.\d+\.\d+)/manifests/charts/base/files/crd-all", package_json)
     if not versions or tuple(int(part) for part in versions[-1].split(".")) < OLDEST_ISTIO:
         oldest = ".".join(map(str, OLDEST_ISTIO))
-        raise ValueError(f"{PACKAGE} is made from Istio {versions or 'of no known version'}, not {oldest} or newer")
+        raise ValueError(f"{ISTIO} is made from Istio {versions or 'of no known version'}, not {oldest} or newer")
     return str(versions[-1])
 
 
@@ -80,9 +130,11 @@ def parse_interface(text: str) -> Type:
 class _Parser:
     """Recursive descent over the little of TypeScript that the declarations use."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, named: Callable[[str], Type] = lambda _: "any") -> None:
+        """`named` tells the types that are declared elsewhere."""
         self._tokens = [*(match[1] for match in _TOKEN.finditer(text) if match[1]), _END]
         self._position = 0
+        self._named = named
 
     def type(self) -> Type:
         members = [self._intersection()]
@@ -109,7 +161,7 @@ class _Parser:
             self._expect(")")
         elif part == "{":
             inner = self._object()
-        elif part.startswith('"'):
+        elif part.startswith('"') or part.isdigit():
             inner = {"enum": [json.loads(part)]}
         elif self._accept("<"):
             arguments = [self.type()]
@@ -118,7 +170,7 @@ class _Parser:
             self._expect(">")
             inner = {"array": arguments[0]} if part == "Array" else "excluded"
         else:
-            inner = part if part in ("string", "number", "boolean") else "any"
+            inner = part if part in ("string", "number", "boolean") else self._named(part)
         return inner
 
     def _object(self) -> Type:
@@ -171,7 +223,7 @@ def _intersect(base: Type, other: Type) -> Type:
 
 
 def _lines(schema: dict[str, Any]) -> Iterator[str]:
-    for key in ("package", "istio"):
+    for key in [key for key in schema if key != "kinds"]:
         yield f" {json.dumps(key)}: {json.dumps(schema[key])}"
     kinds = ",\n".join(
         f"  {json.dumps(kind)}: {json.dumps(entry, separators=(',', ':'))}" for kind, entry in schema["kinds"].items()

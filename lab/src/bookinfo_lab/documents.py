@@ -57,6 +57,12 @@ class Document:
     source: str
     index: int  # counted from 0 in its file
     node: yaml.Node | None = field(default=None, repr=False, compare=False)  # for line numbers
+    created: int = 0  # in the how-manieth change it was applied first: its age among others
+
+    @property
+    def group(self) -> str:
+        """The group of its API; "" for Kubernetes' core."""
+        return self.api_version.rpartition("/")[0]
 
     def line(self, path: Path) -> int | None:
         """The line (from 1) at which the value at `path`, or the nearest value that encloses it, begins."""

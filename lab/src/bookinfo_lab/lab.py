@@ -209,7 +209,7 @@ class Lab:
         pods_wanted = sum(deployment.replicas for deployment in read.deployments)
         if pods_wanted > MOST_PODS:
             raise LabError(f"{pods_wanted} pods are wanted; a lab runs at most {MOST_PODS}")
-        return _Wanted(objects, read, Rules.parse(objects.istio))
+        return _Wanted(objects, read, Rules.parse(objects.rules))
 
     def _plan(self, wanted: Workloads) -> tuple[list[Deployment], list[Pod]]:
         """What to start (`replicas` is how many more) and what to retire."""

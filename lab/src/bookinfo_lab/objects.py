@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from bookinfo_lab import workloads
+from bookinfo_lab import schema
 from bookinfo_lab.documents import Document
 from bookinfo_lab.errors import LabError
 
@@ -40,8 +40,7 @@ class Change:
 
 def key(document: Document) -> Key:
     """What identifies an object; the version of its API does not."""
-    group = document.api_version.rpartition("/")[0]
-    return group, document.kind, document.namespace, document.name
+    return document.group, document.kind, document.namespace, document.name
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,12 @@ class Objects:
     @property
     def kubernetes(self) -> list[Document]:
         """What says which workloads run; kinds that nobody knows are among it."""
-        return [document for document in self.documents.values() if not _is_istio(document)]
+        return [document for document in self.documents.values() if not _is_rule(document)]
 
     @property
-    def istio(self) -> list[Document]:
+    def rules(self) -> list[Document]:
         """What says how they are called."""
-        return [document for document in self.documents.values() if _is_istio(document)]
+        return [document for document in self.documents.values() if _is_rule(document)]
 
     def apply(self, documents: Iterable[Document]) -> tuple["Objects", list[Change]]:
         """These objects with `documents` added or put in place of their older selves.
@@ -67,6 +66,7 @@ class Objects:
             ManifestError: one object is given twice.
         """
         merged = dict(self.documents)
+        now = 1 + max((document.created for document in merged.values()), default=0)
         changes = []
         seen: dict[Key, Document] = {}
         for document in documents:
@@ -80,7 +80,7 @@ class Objects:
             older = merged.get(identity)
             verb: Verb = "created" if older is None else "unchanged" if older.body == document.body else "configured"
             changes.append(Change(document.kind, document.name, verb))
-            merged[identity] = document
+            merged[identity] = replace(document, created=older.created if older else now)
         return Objects(merged), changes
 
     def delete(self, documents: Iterable[Document]) -> tuple["Objects", list[Change]]:
@@ -125,5 +125,5 @@ def _plural(kind: str) -> str:
     return f"{kind}es" if kind.endswith("s") else f"{kind}s"
 
 
-def _is_istio(document: Document) -> bool:
-    return document.api_version not in workloads.KINDS and document.api_version.partition("/")[0].endswith("istio.io")
+def _is_rule(document: Document) -> bool:
+    return document.group in schema.groups() or document.group.endswith(".istio.io")

@@ -1,4 +1,4 @@
-"""All Istio objects that are applied, parsed and checked."""
+"""All objects of Istio and of the Gateway API that are applied, parsed and checked."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from bookinfo_lab import schema
 from bookinfo_lab.documents import Document, ManifestError
+from bookinfo_lab.model import gateway_api
 from bookinfo_lab.model.base import Spec
 from bookinfo_lab.model.checks import problems
 from bookinfo_lab.model.networking import (
@@ -22,18 +23,21 @@ from bookinfo_lab.model.security import AuthorizationPolicySpec, PeerAuthenticat
 from bookinfo_lab.model.telemetry import EnvoyFilterSpec, TelemetrySpec
 
 KINDS: Mapping[str, type[Spec]] = {
-    "Gateway": GatewaySpec,
-    "VirtualService": VirtualServiceSpec,
-    "DestinationRule": DestinationRuleSpec,
-    "ServiceEntry": ServiceEntrySpec,
-    "Sidecar": SidecarSpec,
-    "EnvoyFilter": EnvoyFilterSpec,
-    "PeerAuthentication": PeerAuthenticationSpec,
-    "RequestAuthentication": RequestAuthenticationSpec,
-    "AuthorizationPolicy": AuthorizationPolicySpec,
-    "Telemetry": TelemetrySpec,
+    "networking.istio.io/Gateway": GatewaySpec,
+    "networking.istio.io/VirtualService": VirtualServiceSpec,
+    "networking.istio.io/DestinationRule": DestinationRuleSpec,
+    "networking.istio.io/ServiceEntry": ServiceEntrySpec,
+    "networking.istio.io/Sidecar": SidecarSpec,
+    "networking.istio.io/EnvoyFilter": EnvoyFilterSpec,
+    "security.istio.io/PeerAuthentication": PeerAuthenticationSpec,
+    "security.istio.io/RequestAuthentication": RequestAuthenticationSpec,
+    "security.istio.io/AuthorizationPolicy": AuthorizationPolicySpec,
+    "telemetry.istio.io/Telemetry": TelemetrySpec,
+    f"{gateway_api.GROUP}/Gateway": gateway_api.GatewaySpec,
+    f"{gateway_api.GROUP}/HTTPRoute": gateway_api.HTTPRouteSpec,
+    f"{gateway_api.GROUP}/ReferenceGrant": gateway_api.ReferenceGrantSpec,
 }
-"""The kinds of Istio that the lab implements."""
+"""The kinds that the lab implements, by group."""
 
 SpecT_co = TypeVar("SpecT_co", bound=Spec, covariant=True)
 _SpecT = TypeVar("_SpecT", bound=Spec)
@@ -41,7 +45,7 @@ _SpecT = TypeVar("_SpecT", bound=Spec)
 
 @dataclass(frozen=True)
 class Rule(Generic[SpecT_co]):
-    """One Istio object: its identity and its typed specification."""
+    """One object: its identity and its typed specification."""
 
     name: str
     namespace: str
@@ -54,7 +58,7 @@ class Rule(Generic[SpecT_co]):
 
 @dataclass(frozen=True)
 class Rules:
-    """Every Istio object that is applied, in the order in which it was."""
+    """Every object that is applied, in the order in which it was."""
 
     gateways: tuple[Rule[GatewaySpec], ...] = ()
     virtual_services: tuple[Rule[VirtualServiceSpec], ...] = ()
@@ -66,6 +70,9 @@ class Rules:
     request_authentications: tuple[Rule[RequestAuthenticationSpec], ...] = ()
     authorization_policies: tuple[Rule[AuthorizationPolicySpec], ...] = ()
     telemetries: tuple[Rule[TelemetrySpec], ...] = ()
+    api_gateways: tuple[Rule[gateway_api.GatewaySpec], ...] = ()  # the Gateway API's
+    http_routes: tuple[Rule[gateway_api.HTTPRouteSpec], ...] = ()
+    reference_grants: tuple[Rule[gateway_api.ReferenceGrantSpec], ...] = ()
 
     @classmethod
     def parse(cls, documents: Iterable[Document]) -> "Rules":
@@ -83,6 +90,9 @@ class Rules:
             request_authentications=_of(rules, RequestAuthenticationSpec),
             authorization_policies=_of(rules, AuthorizationPolicySpec),
             telemetries=_of(rules, TelemetrySpec),
+            api_gateways=_of(rules, gateway_api.GatewaySpec),
+            http_routes=_of(rules, gateway_api.HTTPRouteSpec),
+            reference_grants=_of(rules, gateway_api.ReferenceGrantSpec),
         )
 
 
@@ -94,9 +104,9 @@ def _of(rules: Iterable[Rule[Spec]], spec_type: type[_SpecT]) -> tuple[Rule[_Spe
 
 def _parse(document: Document) -> Rule[Spec]:
     schema.check(document)
-    spec_type = KINDS.get(document.kind)
+    spec_type = KINDS.get(f"{document.group}/{document.kind}")
     if spec_type is None:
-        known = ", ".join(sorted(KINDS))
+        known = ", ".join(sorted(kind.partition("/")[2] for kind in KINDS if kind.startswith(f"{document.group}/")))
         raise document.error(f"the lab does not implement {document.kind}", ("kind",), f"it implements {known}")
     try:
         # By way of JSON, because strict validation of Python values would refuse a list where a tuple is meant.
@@ -109,9 +119,9 @@ def _parse(document: Document) -> Rule[Spec]:
 
 
 def _refuse_duplicates(rules: Iterable[Rule[Spec]]) -> None:
-    seen: dict[tuple[str, str, str], Document] = {}
+    seen: dict[tuple[str, str, str, str], Document] = {}
     for rule in rules:
-        key = (rule.document.kind, rule.namespace, rule.name)
+        key = (rule.document.group, rule.document.kind, rule.namespace, rule.name)
         if key in seen:
             first = seen[key]
             where = f"{first.source}, document {first.index + 1}"

@@ -4,10 +4,12 @@ Each check yields what is wrong; the first is reported. What depends on other ob
 it is used.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+from bookinfo_lab.model import gateway_api as gateway_api_model
 from bookinfo_lab.model.base import Spec
-from bookinfo_lab.model.checks import networking, security
+from bookinfo_lab.model.checks import gateway_api, networking, security
 from bookinfo_lab.model.checks.values import Problem
 from bookinfo_lab.model.networking import (
     DestinationRuleSpec,
@@ -22,24 +24,24 @@ from bookinfo_lab.model.telemetry import TelemetrySpec
 __all__ = ["Problem", "problems"]
 
 
+_CHECKS: Mapping[type[Spec], Callable[[Any], Iterator[Problem]]] = {
+    GatewaySpec: networking.gateway,
+    VirtualServiceSpec: networking.virtual_service,
+    DestinationRuleSpec: networking.destination_rule,
+    ServiceEntrySpec: networking.service_entry,
+    SidecarSpec: networking.sidecar,
+    PeerAuthenticationSpec: security.peer_authentication,
+    RequestAuthenticationSpec: security.request_authentication,
+    AuthorizationPolicySpec: security.authorization_policy,
+    TelemetrySpec: security.telemetry,
+    gateway_api_model.GatewaySpec: gateway_api.gateway,
+    gateway_api_model.HTTPRouteSpec: gateway_api.http_route,
+    gateway_api_model.ReferenceGrantSpec: gateway_api.reference_grant,
+}
+
+
 def problems(spec: Spec) -> Iterator[Problem]:
     """Everything that is wrong with `spec` by itself."""
-    match spec:
-        case GatewaySpec():
-            yield from networking.gateway(spec)
-        case VirtualServiceSpec():
-            yield from networking.virtual_service(spec)
-        case DestinationRuleSpec():
-            yield from networking.destination_rule(spec)
-        case ServiceEntrySpec():
-            yield from networking.service_entry(spec)
-        case SidecarSpec():
-            yield from networking.sidecar(spec)
-        case PeerAuthenticationSpec():
-            yield from security.peer_authentication(spec)
-        case RequestAuthenticationSpec():
-            yield from security.request_authentication(spec)
-        case AuthorizationPolicySpec():
-            yield from security.authorization_policy(spec)
-        case TelemetrySpec():
-            yield from security.telemetry(spec)
+    check = _CHECKS.get(type(spec))
+    if check is not None:
+        yield from check(spec)
