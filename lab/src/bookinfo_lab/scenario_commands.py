@@ -101,7 +101,7 @@ def verify(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="In a cluster also change what Helm or another tool manages.")
     ] = False,
-    settle: Annotated[float, typer.Option(min=0, help="Seconds that a cluster takes to spread a rule.")] = 5.0,
+    settle: Annotated[float, typer.Option(min=0, help="Seconds that a cluster may take to spread a rule.")] = 90.0,
 ) -> None:
     """Prove on real traffic that the mesh does what its rules say, and restore what was there before.
 
@@ -115,13 +115,17 @@ def verify(
             typer.echo(f"\n{scenario.name}: {scenario.title}\n{report.table(judged, _width())}")
 
     scenarios = verification.chosen(names or [])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the lab is restored then, too
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that everything is restored then, too
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     with contextlib.ExitStack() as stack:
-        target: Target = (
-            verification.cluster(context, namespace, gateway, settle, take_over=take_over)
-            if context
-            else stack.enter_context(verification.lab(lab, os.environ, _progress))
-        )
+        target: Target
+        if context:
+            found = verification.cluster(
+                context, namespace, gateway, settle, os.environ, _progress, take_over=take_over
+            )
+            target = stack.enter_context(found)
+        else:
+            target = stack.enter_context(verification.lab(lab, os.environ, _progress))
         outcome = verification.verify(target, scenarios, os.environ, _progress, done)
         if as_json:
             typer.echo(report.as_json(outcome.judged, outcome.seconds))

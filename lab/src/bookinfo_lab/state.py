@@ -48,6 +48,11 @@ def lab_folder(name: str, environ: Mapping[str, str]) -> LabFolder:
     """The folder of the lab `name`; nothing is created."""
     if not _NAME.fullmatch(name):
         raise LabError(f"lab name {name!r}: use 1 to 32 of a-z, 0-9 and - (not at the ends)")
+    return LabFolder(name, state_home(environ) / "bookinfo" / name)
+
+
+def state_home(environ: Mapping[str, str]) -> Path:
+    """Where this user's programs keep what they must find again. Raises `LabError`."""
     # A relative XDG_STATE_HOME is to be ignored, says the specification.
     base = Path(environ.get("XDG_STATE_HOME", ""))
     if not base.is_absolute():
@@ -57,7 +62,7 @@ def lab_folder(name: str, environ: Mapping[str, str]) -> LabFolder:
                 "neither XDG_STATE_HOME nor HOME names a folder: set XDG_STATE_HOME to one that you may write"
             )
         base = Path(home) / ".local/state"
-    return LabFolder(name, base / "bookinfo" / name)
+    return base
 
 
 def create(folder: LabFolder) -> None:

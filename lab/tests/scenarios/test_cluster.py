@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import pytest
 from bookinfo_lab.documents import Document, read_documents
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.objects import key
-from bookinfo_lab.scenarios.cluster import ClusterTarget, Settings, gateway_url
-from bookinfo_lab.scenarios.kubectl import Kubectl
-from bookinfo_lab.scenarios.model import Counter, Log, Pod, Traffic
+from bookinfo_lab.scenarios.cluster import ClusterTarget, Settings
+from bookinfo_lab.scenarios.detection import gateway_url, mesh
+from bookinfo_lab.scenarios.journal import Journal, journal_path
+from bookinfo_lab.scenarios.kubectl import ConnectionLostError, Kubectl
+from bookinfo_lab.scenarios.model import Counter, Log, Mesh, Pod, Traffic
 from bookinfo_lab.scenarios.target import NotObservableError
 
 STAND_IN = Path(__file__).with_name("kubectl_stand_in.py")
@@ -49,12 +51,19 @@ def document(body: Json) -> Document:
     return found
 
 
+def pod(name: str, labels: dict[str, str], *containers: str, **metadata: Any) -> Json:
+    return {
+        "metadata": {"name": name, "labels": labels, **metadata},
+        "spec": {"containers": [{"name": container} for container in containers or ("app", "istio-proxy")]},
+    }
+
+
 class Cluster:
     """The stand-in's file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.change(objects={}, pods={}, calls=[], version=1, stats="", metrics="", log="")
+        self.change(objects={}, pods=[], calls=[], changes=[], version=1, stats="", metrics="", log="")
         self.add(deployment("productpage-v1", "registry.example/team/bookinfo-productpage:1.2.3"))
 
     @property
@@ -66,7 +75,8 @@ class Cluster:
         self._path.write_text(json.dumps(self.state | parts))
 
     def add(self, body: Json) -> None:
-        stored = {**body, "metadata": {**body["metadata"], "uid": "1", "resourceVersion": "1"}}
+        known = {"uid": "1", "resourceVersion": "1", "generation": 4, "creationTimestamp": "2026-01-01T00:00:00Z"}
+        stored = {**body, "metadata": {**body["metadata"], **known, "managedFields": []}, "status": {"ready": 1}}
         name = f"{body['kind'].lower()}/{body['metadata']['name']}"
         self.change(objects=self.state["objects"] | {name: stored})
 
@@ -89,13 +99,24 @@ def cluster(tmp_path: Path) -> Cluster:
 
 @pytest.fixture
 def kubectl(tmp_path: Path, cluster: Cluster) -> Kubectl:
-    return Kubectl("test", "books", (sys.executable, str(STAND_IN), str(tmp_path / "cluster.json")))
+    return Kubectl("test", "books", (sys.executable, str(STAND_IN), str(tmp_path / "cluster.json")), patience=0.5)
 
 
 @pytest.fixture
-def target(kubectl: Kubectl) -> Callable[..., ClusterTarget]:
+def journals() -> Iterator[list[Journal]]:
+    """Those that are open."""
+    found: list[Journal] = []
+    yield found
+    for journal in found:
+        journal.close()
+
+
+@pytest.fixture
+def target(kubectl: Kubectl, tmp_path: Path, journals: list[Journal]) -> Callable[..., ClusterTarget]:
     def make(*, take_over: bool = False) -> ClusterTarget:
-        return ClusterTarget(kubectl, Settings("books", "http://gateway.example", take_over, settle=0.0))
+        settings = Settings("books", "http://gateway.example", take_over, 0.0, Mesh.SIDECAR)
+        journals.append(Journal(tmp_path / "journal.json"))
+        return ClusterTarget(kubectl, settings, journals[-1])
 
     return make
 
@@ -238,27 +259,178 @@ def test_a_pod_sends_from_within(cluster: Cluster, target: Callable[..., Cluster
 def test_numbers_of_all_pods_are_added_up(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     cluster.add(deployment("client", "bookinfo-client:1"))
     labels = {"app": "client", "version": "v1"}
-    cluster.change(pods={"a": labels, "b": labels, "c": {"app": "other"}}, stats="x.rq: 3", metrics="rq{} 4.0")
-    assert target().count(Counter("client", r"x\.rq")) == 6
-    assert target().count(Counter("client", r"rq\{\}", application=True)) == 8
+    pods = [pod("a", labels), pod("b", labels), pod("c", {"app": "other"})]
+    cluster.change(pods=pods, stats="x.rq: 3", metrics="rq{} 4.0")
+    tried = target()
+    assert tried.count(Counter("client", r"x\.rq")) == 6
+    assert tried.count(Counter("client", r"rq\{\}", application=True)) == 8
 
 
 def test_a_number_that_istio_does_not_keep_is_not_checked(
     cluster: Cluster, target: Callable[..., ClusterTarget]
 ) -> None:
     cluster.add(deployment("client", "bookinfo-client:1"))
-    cluster.change(pods={"a": {"app": "client", "version": "v1"}}, stats="something.else: 3")
+    cluster.change(pods=[pod("a", {"app": "client", "version": "v1"})], stats="something.else: 3")
     with pytest.raises(NotObservableError, match="proxyStatsMatcher"):
         target().count(Counter("client", r"x\.rq"))
 
 
 def test_lines_of_the_sidecars_log_are_counted(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     cluster.add(deployment("client", "bookinfo-client:1"))
-    cluster.change(pods={"a": {"app": "client", "version": "v1"}}, log="GET /\nPOST /\nGET /")
+    cluster.change(pods=[pod("a", {"app": "client", "version": "v1"})], log="GET /old")
     tried = target()
     log = Log("client", "GET")
-    assert tried.log_lines(log, tried.log_mark(log)) == 2
-    assert any(word.startswith("--since-time=") for word in cluster.state["calls"][-1])
+    mark = tried.log_mark(log)
+    cluster.change(log="GET /old\nGET /\nPOST /\nGET /")
+    assert tried.log_lines(log, mark) == 2
+
+
+def test_in_another_namespace_the_services_have_other_names(
+    cluster: Cluster, target: Callable[..., ClusterTarget]
+) -> None:
+    cluster.add(deployment("client", "bookinfo-client:1"))
+    counted = "cluster.outbound|9080||ratings.books.svc.cluster.local;.upstream_rq_2xx: 5"
+    cluster.change(pods=[pod("a", {"app": "client", "version": "v1"})], stats=counted)
+    pattern = r"cluster\.outbound\|9080\|\|ratings\.default\.svc\.cluster\.local;?\.upstream_rq_2xx"
+    assert target().count(Counter("client", pattern)) == 5
+
+
+def test_without_a_sidecar_nothing_of_it_can_be_seen(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+    cluster.add(deployment("client", "bookinfo-client:1"))
+    cluster.change(pods=[pod("a", {"app": "client", "version": "v1"}, "client")])
+    tried = target()
+    with pytest.raises(NotObservableError, match="client has no sidecar"):
+        tried.count(Counter("client", "x"))
+    with pytest.raises(NotObservableError, match="client has no sidecar"):
+        tried.log_mark(Log("client", "GET"))
+
+
+def test_an_object_of_another_namespace_is_touched_there(
+    cluster: Cluster, target: Callable[..., ClusterTarget]
+) -> None:
+    elsewhere = virtual_service("reviews", "v1", namespace="istio-system")
+    tried = target()
+    tried.bring([document(elsewhere)])
+    assert cluster["virtualservice/reviews"]["metadata"]["namespace"] == "istio-system"
+    tried.restore()
+    assert "virtualservice/reviews" not in cluster
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("verb", ["get", "create", "replace", "delete"])
+def test_a_connection_that_comes_back_is_waited_for(
+    cluster: Cluster, target: Callable[..., ClusterTarget], verb: str, when: str
+) -> None:
+    before = virtual_service("reviews", "v3")
+    cluster.add(before)
+    tried = target()
+    cluster.change(loss={"verb": verb, "when": when, "times": 2})
+    tried.bring([document(virtual_service("reviews", "v1")), document(virtual_service("ratings", "v1"))])
+    assert essence(cluster["virtualservice/reviews"]) == essence(virtual_service("reviews", "v1"))
+    tried.restore()
+    assert essence(cluster["virtualservice/reviews"]) == essence(before)
+    assert "virtualservice/ratings" not in cluster
+
+
+def test_what_a_lost_connection_left_is_put_back_by_the_next_run(
+    cluster: Cluster, target: Callable[..., ClusterTarget], journals: list[Journal], tmp_path: Path
+) -> None:
+    before = virtual_service("reviews", "v3")
+    cluster.add(before)
+    tried = target()
+    tried.bring([document(virtual_service("reviews", "v1"))])
+    cluster.change(loss={"verb": "any", "when": "before", "times": 1000})
+    with pytest.raises(LabError, match=r"(?s)Unable to connect.*the next `bookinfo verify` of this cluster puts it"):
+        tried.restore()
+    journals.pop().close()
+    cluster.change(loss={})
+    next_time = target()
+    next_time.restore()
+    assert essence(cluster["virtualservice/reviews"]) == essence(before)
+    assert not (tmp_path / "journal.json").exists()
+
+
+def test_traffic_is_not_sent_twice_by_a_lost_connection(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+    cluster.change(loss={"verb": "exec", "when": "before", "times": 1})
+    with pytest.raises(ConnectionLostError):
+        target().send(Traffic(Pod("client"), "http://127.0.0.1:1/"))
+
+
+def test_two_verifications_do_not_run_at_once(target: Callable[..., ClusterTarget]) -> None:
+    one = target()
+    with pytest.raises(LabError, match="another verification of this namespace is under way"):
+        target()
+    assert one.mesh is Mesh.SIDECAR
+
+
+def test_a_damaged_journal_is_told_rather_than_ignored(tmp_path: Path) -> None:
+    (tmp_path / "journal.json").write_text("[[1, 2]]")
+    with pytest.raises(LabError, match=r"journal.json: not what a verification left.*move it away"):
+        Journal(tmp_path / "journal.json")
+
+
+def test_contexts_whose_names_look_alike_have_journals_of_their_own(tmp_path: Path) -> None:
+    environ = {"XDG_STATE_HOME": str(tmp_path)}
+    assert journal_path("a/b", "books", environ) != journal_path("a:b", "books", environ)
+
+
+AMBIENT = {"ambient.istio.io/redirection": "enabled"}
+
+
+@pytest.mark.parametrize(
+    ("containers", "annotations", "namespace", "service", "found"),
+    [
+        (("productpage", "istio-proxy"), {}, {}, {}, Mesh.SIDECAR),
+        (("productpage",), {}, {}, {}, Mesh.NONE),
+        (
+            ("productpage",),
+            {},
+            {"istio.io/dataplane-mode": "ambient"},
+            {},
+            Mesh.NONE,
+        ),  # a label alone redirects nothing
+        (("productpage",), AMBIENT, {}, {}, Mesh.L4),
+        (("productpage",), AMBIENT, {"istio.io/use-waypoint": "w"}, {}, Mesh.AMBIENT),
+        (("productpage",), AMBIENT, {}, {"istio.io/use-waypoint": "w"}, Mesh.AMBIENT),
+        (("productpage",), AMBIENT, {"istio.io/use-waypoint": "w"}, {"istio.io/use-waypoint": "none"}, Mesh.L4),
+    ],
+)
+def test_the_pods_tell_which_mesh_there_is(
+    cluster: Cluster,
+    kubectl: Kubectl,
+    containers: tuple[str, ...],
+    annotations: Json,
+    namespace: Json,
+    service: Json,
+    found: Mesh,
+) -> None:
+    labels = {"app": "productpage", "version": "v1"}
+    cluster.change(
+        pods=[pod("p", labels, *containers, annotations=annotations)],
+        objects=cluster.state["objects"]
+        | {
+            "namespace/books": {"metadata": {"labels": namespace}},
+            "service/productpage": {"metadata": {"labels": service}},
+        },
+    )
+    assert mesh(kubectl, "books") is found
+
+
+def test_a_native_sidecar_is_one(cluster: Cluster, kubectl: Kubectl) -> None:
+    native = pod("p", {"app": "productpage", "version": "v1"}, "productpage")
+    native["spec"]["initContainers"] = [{"name": "istio-proxy", "restartPolicy": "Always"}]
+    cluster.change(pods=[native])
+    assert mesh(kubectl, "books") is Mesh.SIDECAR
+
+
+def test_without_a_productpage_there_is_nothing_to_verify(cluster: Cluster, kubectl: Kubectl) -> None:
+    with pytest.raises(LabError, match="no pod of productpage-v1 runs in namespace books"):
+        mesh(kubectl, "books")
+
+
+def test_a_cluster_without_istios_gateway_says_how_to_name_one(cluster: Cluster, kubectl: Kubectl) -> None:
+    with pytest.raises(LabError, match=r"port-forward service/productpage.*--gateway"):
+        gateway_url(kubectl)
 
 
 @pytest.mark.parametrize(

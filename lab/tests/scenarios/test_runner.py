@@ -1,6 +1,7 @@
 """Running scenarios: what is sent when, and what is judged how. The target is made of Python."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from bookinfo_client.send import Result
 from bookinfo_lab.documents import Document
 from bookinfo_lab.objects import Key, key
 from bookinfo_lab.scenarios import runner as running
-from bookinfo_lab.scenarios.claims import Counts, Every, Logs
+from bookinfo_lab.scenarios.claims import Counts, Every, Logs, Share
 from bookinfo_lab.scenarios.manifests import Manifests
 from bookinfo_lab.scenarios.matchers import Answered
 from bookinfo_lab.scenarios.model import (
@@ -18,6 +19,7 @@ from bookinfo_lab.scenarios.model import (
     Counter,
     Generated,
     Log,
+    Mesh,
     Observation,
     Scaled,
     Scenario,
@@ -41,11 +43,16 @@ class Target:
     """Answers with the status that the last applied object names, 200 without one, and remembers what it was asked."""
 
     def __init__(self) -> None:
+        self.mesh = Mesh.SIDECAR
+        self.settle = 0.0
         self.states: list[list[str]] = []
         self.withouts: list[set[Key]] = []
         self.sent: list[Traffic] = []
         self.observable = True
         self.untouchable = ""
+        self.slow = 0  # so often the traffic is answered as before a change
+        self.changed: list[str] = []
+        self.since = 0
 
     def bring(self, documents: Sequence[Document], without: Collection[Key] = ()) -> None:
         if self.untouchable in {document.name for document in documents}:
@@ -55,7 +62,10 @@ class Target:
 
     def send(self, traffic: Traffic) -> list[Result]:
         self.sent.append(traffic)
-        names = self.states[-1]
+        if self.states[-1] is not self.changed:
+            self.changed, self.since = self.states[-1], len(self.sent)
+        in_effect = len(self.sent) - self.since >= self.slow or len(self.states) == 1
+        names = self.states[-1 if in_effect else -2]
         status = int(names[-1].rpartition("-")[2]) if names else 200
         return [Result(status, 0.1, {}, "")] * traffic.count
 
@@ -212,6 +222,51 @@ def test_a_step_can_be_shown_by_itself(target: Target, home: Path) -> None:
     assert [row.outcome for row in judged] == ["holds"]
     assert target.states == [["answer-503", "answer-403"]]
     assert len(target.sent) == 1
+
+
+def test_a_rule_has_time_to_take_effect(target: Target, home: Path) -> None:
+    target.settle, target.slow = 1.0, 3
+    row = one(verify(target, home, scenario(step(503, Observation(GET, shows=(Every(Answered(503)),))))))
+    assert (row.outcome, row.seen) == ("holds", "503: 2 (try 4)")
+
+
+def test_a_rule_that_does_not_take_effect_in_time_fails(target: Target, home: Path) -> None:
+    target.settle, target.slow = 0.2, 1000
+    row = one(verify(target, home, scenario(step(503, Observation(GET, shows=(Every(Answered(503)),))))))
+    assert (row.outcome, row.seen.partition(" (")[0]) == ("fails", "200: 2")
+
+
+def test_the_rule_before_has_time_to_go(target: Target, home: Path) -> None:
+    target.settle, target.slow = 1.0, 3
+    lesson = scenario(step(503, Observation(GET, shows=(Every(Answered(503)),))))
+    runner = Runner(target, Manifests(home), lambda _: None)
+    assert [row.outcome for _ in range(2) for row in runner.verify(lesson)] == ["holds", "holds"]
+
+
+def test_every_try_may_be_a_false_alarm(target: Target, home: Path) -> None:
+    target.settle, target.slow = 1.0, 3
+    claim = Share(Answered(503), 99, otherwise=0)
+    row = one(verify(target, home, scenario(step(503, Observation(replace(GET, count=200), shows=(claim,))))))
+    assert row.false_alarm == 4 * claim.false_alarm(200) > 0
+
+
+@pytest.mark.parametrize("mesh", [Mesh.NONE, Mesh.L4])
+def test_without_the_mesh_that_it_takes_a_scenario_is_not_checked_and_touches_nothing(
+    target: Target, home: Path, mesh: Mesh
+) -> None:
+    target.mesh = mesh
+    row = one(verify(target, home, scenario(step(503, Observation(GET, shows=(Every(Answered(503)),))))))
+    assert (row.outcome, row.seen) == (
+        "not checked",
+        f"it takes sidecars or ambient mode with a waypoint; here there is {mesh}",
+    )
+    assert target.states == []
+
+
+def test_what_cannot_be_counted_does_not_keep_the_answers_from_being_judged(target: Target, home: Path) -> None:
+    target.observable = False
+    both = Observation(GET, shows=(Every(Answered(503)), Counts(COUNTER, "requests")))
+    assert [row.outcome for row in verify(target, home, scenario(step(503, both)))] == ["holds", "not checked"]
 
 
 def test_a_token_is_sent_as_a_header(target: Target, home: Path) -> None:

@@ -1,32 +1,33 @@
-"""A cluster with Istio and Bookinfo as a target, by way of kubectl.
+"""A cluster with Bookinfo as a target, by way of kubectl.
 
-What is touched is remembered first and put back afterwards: specification, labels and annotations exactly, without the
-metadata that only the server sets.
+What is touched is written down first and put back afterwards: specification, labels and annotations exactly, without
+the metadata that only the server sets.
 """
 
 import difflib
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bookinfo_client.send import Result, decode, send
 from bookinfo_lab.documents import Document
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.objects import Key, key
-from bookinfo_lab.scenarios import counting
+from bookinfo_lab.scenarios import counting, detection
+from bookinfo_lab.scenarios.detection import PROXY
+from bookinfo_lab.scenarios.journal import Journal, Touched
 from bookinfo_lab.scenarios.kubectl import Json, Kubectl
-from bookinfo_lab.scenarios.model import Browser, Counter, Log, Traffic
+from bookinfo_lab.scenarios.model import Browser, Counter, Log, Mesh, Traffic
 from bookinfo_lab.scenarios.plans import browser_plan, pod_plan
 from bookinfo_lab.scenarios.target import NotObservableError
-
-PROXY = "istio-proxy"
-"""The sidecar's container, as Istio's injector names it."""
 
 _SET_BY_THE_SERVER = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
 _OWN_IMAGE = "bookinfo-"
 _ROLLOUT = "180s"
+_SKEW = 300.0
+"""Seconds by which the cluster's clocks may differ from this one."""
 
 
 @dataclass(frozen=True)
@@ -36,26 +37,30 @@ class Settings:
     namespace: str
     gateway: str  # the ingress gateway's URL, without a path
     take_over: bool  # also change what somebody else manages
-    settle: float  # seconds until every proxy has what was applied
-
-
-@dataclass(frozen=True)
-class _Touched:
-    """An object and what it was before."""
-
-    body: Json  # as it was last asked for
-    original: Json | None
+    settle: float  # seconds until every proxy has what was applied, at the latest
+    mesh: Mesh
 
 
 class ClusterTarget:
     """One namespace of a cluster."""
 
-    def __init__(self, kubectl: Kubectl, settings: Settings) -> None:
+    def __init__(self, kubectl: Kubectl, settings: Settings, journal: Journal) -> None:
         self._kubectl = kubectl
         self._settings = settings
-        self._touched: dict[Key, _Touched] = {}
+        self._journal = journal
         self._present: dict[Key, Json] = {}
         self._images: tuple[str, str] | None = None
+        self._since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - _SKEW))
+
+    @property
+    def mesh(self) -> Mesh:
+        """See `Target`."""
+        return self._settings.mesh
+
+    @property
+    def settle(self) -> float:
+        """See `Target`."""
+        return self._settings.settle
 
     def bring(self, documents: Sequence[Document], without: Collection[Key] = ()) -> None:
         """See `Target`. The start is what the cluster holds; only objects that are named here are touched.
@@ -74,12 +79,7 @@ class ClusterTarget:
             self._take_back(identity, absent=identity in without)
         self._present = wanted
         for body in changed.values():
-            if body["kind"] == "Deployment":
-                self._kubectl.run(
-                    "rollout", "status", f"deployment/{body['metadata']['name']}", f"--timeout={_ROLLOUT}"
-                )
-        if changed or gone:
-            time.sleep(self._settings.settle)
+            self._roll_out(body)
 
     def restore(self) -> None:
         """See `Target`. Everything is put back before it is told what could not be.
@@ -88,15 +88,18 @@ class ClusterTarget:
             LabError: something is not what it was, with the difference.
         """
         wrong = []
-        for identity, touched in self._touched.items():
+        for identity, touched in self._journal.latest_first():
             try:
                 self._take_back(identity, absent=False)
                 if difference := _difference(touched.original, self._kubectl.find(touched.body)):
                     wrong.append(f"{_name(touched.body)} is not what it was:\n{difference}")
+                else:
+                    self._journal.remove(identity)
             except LabError as error:
                 wrong.append(f"{_name(touched.body)}: {error}")
         self._present = {}
         if wrong:
+            wrong.append("what it was is written down: the next `bookinfo verify` of this cluster puts it back first")
             raise LabError("\n".join(wrong))
 
     def send(self, traffic: Traffic) -> list[Result]:
@@ -112,23 +115,32 @@ class ClusterTarget:
 
     def count(self, counter: Counter) -> int:
         """See `Target`. Istio leaves most of Envoy's numbers out unless a pod's annotation asks for them."""
-        texts = [self._numbers(counter, pod) for pod in self._pods(counter.workload)]
-        found = [value for text in texts for value in counting.values(text, counter)]
+        texts = [self._numbers(counter, pod) for pod in self._pods(counter.workload, proxied=not counter.application)]
+        here = replace(
+            counter, pattern=counter.pattern.replace(r"\.default\.svc", rf"\.{self._settings.namespace}\.svc")
+        )
+        found = [value for text in texts for value in counting.values(text, here)]
         if not found and not counter.application:
             raise NotObservableError(
                 f"{counter.workload}'s sidecar does not keep {counter.pattern} (see proxyStatsMatcher)"
             )
         return sum(found)
 
-    def log_mark(self, log: Log) -> object:  # noqa: ARG002 - the time is the same for all
-        """See `Target`."""
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    def log_mark(self, log: Log) -> object:
+        """See `Target`. Lines are counted, because nobody knows how the clocks here and there differ."""
+        return self._log(log)
 
     def log_lines(self, log: Log, mark: object) -> int:
         """See `Target`."""
-        pods = self._pods(log.workload)
-        texts = [self._kubectl.run("logs", pod, "-c", PROXY, f"--since-time={mark}") for pod in pods]
-        return sum(counting.lines(text, log) for text in texts)
+        before: dict[str, int] = mark if isinstance(mark, dict) else {}
+        return sum(lines - before.get(pod, 0) for pod, lines in self._log(log).items())
+
+    def _log(self, log: Log) -> dict[str, int]:
+        since = f"--since-time={self._since}"
+        return {
+            pod: counting.lines(self._kubectl.read("logs", pod, "-c", PROXY, since), log)
+            for pod in self._pods(log.workload, proxied=True)
+        }
 
     def _numbers(self, counter: Counter, pod: str) -> str:
         if counter.application:
@@ -136,36 +148,40 @@ class ClusterTarget:
             return self._kubectl.run("exec", pod, "--", "python", "-c", fetch)
         return self._kubectl.run("exec", pod, "-c", PROXY, "--", "pilot-agent", "request", "GET", "stats")
 
-    def _pods(self, deployment: str) -> list[str]:
-        found = json.loads(self._kubectl.run("get", f"deployment/{deployment}", "-o", "json"))
-        labels = ",".join(f"{name}={value}" for name, value in found["spec"]["selector"]["matchLabels"].items())
-        pods = json.loads(self._kubectl.run("get", "pods", f"--selector={labels}", "-o", "json"))
-        return [item["metadata"]["name"] for item in pods["items"] if "deletionTimestamp" not in item["metadata"]]
+    def _pods(self, deployment: str, *, proxied: bool) -> list[str]:
+        found = detection.pods(self._kubectl, deployment)
+        if proxied and not all(map(detection.has_sidecar, found)):
+            raise NotObservableError(f"{deployment} has no sidecar that could tell")
+        return [pod["metadata"]["name"] for pod in found]
 
     def _remember(self, identity: Key, body: Json) -> None:
-        if identity in self._touched:
+        if identity in self._journal:
             return
         original = self._kubectl.find(body)
         if original and not self._settings.take_over and (manager := _manager(original)):
             raise NotObservableError(f"{_name(original)} is managed by {manager}; --take-over changes it all the same")
-        self._touched[identity] = _Touched(body, original)
+        self._journal.add(identity, Touched(body, original))
 
     def _put(self, identity: Key, body: Json) -> None:
-        original = self._touched[identity].original
+        original = self._journal[identity].original
         if original and body["kind"] == "Deployment":
             # The cluster's own image, resources and so on stay: of a Deployment that is there only the size is meant.
             body = {**_writable(original), "spec": {**original["spec"], "replicas": body["spec"]["replicas"]}}
         elif body["kind"] == "Deployment":
             body = self._with_image(body)
-        self._kubectl.put(body, exists=self._kubectl.find(body) is not None)
+        self._kubectl.put(body)
 
     def _take_back(self, identity: Key, *, absent: bool) -> None:
-        touched = self._touched[identity]
+        touched = self._journal[identity]
         if touched.original is None or absent:
             self._kubectl.delete(touched.body)
-        else:
-            exists = self._kubectl.find(touched.body) is not None
-            self._kubectl.put(_writable(touched.original), exists=exists)
+        elif _difference(touched.original, self._kubectl.find(touched.body)):
+            self._kubectl.put(_writable(touched.original))
+            self._roll_out(touched.original)
+
+    def _roll_out(self, body: Json) -> None:
+        if body["kind"] == "Deployment":
+            self._kubectl.run("rollout", "status", f"deployment/{body['metadata']['name']}", f"--timeout={_ROLLOUT}")
 
     def _here(self, body: Mapping[str, Any]) -> Json:
         """The object in this namespace: the manifests are written for `default`."""
@@ -179,7 +195,7 @@ class ClusterTarget:
     def _with_image(self, body: Json) -> Json:
         """Take the project's images from where the cluster's productpage comes from, in the same version."""
         if self._images is None:
-            image = self._kubectl.run(
+            image = self._kubectl.read(
                 "get", "deployment/productpage-v1", "-o", "jsonpath={.spec.template.spec.containers[0].image}"
             )
             registry, _, rest = image.rpartition("/")
@@ -240,20 +256,3 @@ def _manager(body: Json) -> str:
 
 def _name(body: Json) -> str:
     return f"{body['kind']} {body['metadata']['name']}"
-
-
-def gateway_url(kubectl: Kubectl) -> str:
-    """Where Istio's ingress gateway is reached, by its Service's own account.
-
-    Raises:
-        LabError: it has no address outside the cluster.
-    """
-    service = json.loads(kubectl.run("get", "service/istio-ingressgateway", "-n", "istio-system", "-o", "json"))
-    ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress", [])
-    if not ingress:
-        raise LabError(
-            "the service istio-ingressgateway has no address outside the cluster: forward a port "
-            "(`kubectl -n istio-system port-forward service/istio-ingressgateway 8080:80`) and name it with --gateway"
-        )
-    host = ingress[0].get("ip") or ingress[0]["hostname"]
-    return f"http://[{host}]" if ":" in host else f"http://{host}"

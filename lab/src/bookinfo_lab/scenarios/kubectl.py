@@ -1,52 +1,102 @@
 """kubectl, as a function."""
 
 import json
+import re
 import subprocess
-from collections.abc import Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from bookinfo_lab.errors import LabError
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 _WITHIN = 300.0
+_PAUSE = 1.0
+# What kubectl says when it, or the API server behind it, has no connection (k8s.io/kubectl/pkg/cmd/util, net/http).
+_LOST = re.compile(
+    r"unable to connect to the server|connection (to the server .* was )?refused|connection reset by peer|i/o timeout"
+    r"|tls handshake timeout|unexpected eof|: eof$|no route to host|network is unreachable|client connection lost"
+    r"|unable to handle the request|etcdserver: (request timed out|leader changed)|error dialing backend",
+    re.IGNORECASE,
+)
+
+
+class ConnectionLostError(LabError):
+    """The cluster does not answer. What was asked of it may have been done all the same."""
 
 
 class Kubectl:
-    """One cluster and namespace."""
+    """One cluster and namespace. What can be asked twice is, for `patience` seconds of a lost connection."""
 
-    def __init__(self, context: str, namespace: str, program: Sequence[str] = ("kubectl",)) -> None:
-        self._command = [*program, f"--context={context}", f"--namespace={namespace}"]
+    def __init__(
+        self, context: str, namespace: str, program: Sequence[str] = ("kubectl",), patience: float = 60.0
+    ) -> None:
+        self._command = [*program, f"--context={context}"]
+        self._namespace = namespace
+        self._patience = patience
 
-    def run(self, *arguments: str, stdin: str = "") -> str:
-        """What kubectl prints.
+    def run(self, *arguments: str, stdin: str = "", namespace: str = "") -> str:
+        """What kubectl prints; asked once, since it may be traffic that is counted.
 
         Raises:
+            ConnectionLostError: the cluster does not answer.
             LabError: it fails, or there is none.
         """
-        command = [*self._command, *arguments]
+        command = [*self._command, f"--namespace={namespace or self._namespace}", *arguments]
         try:
             done = subprocess.run(  # noqa: S603 - the user's own kubectl
-                command, input=stdin, capture_output=True, text=True, timeout=_WITHIN, check=False
+                command,
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=_WITHIN,
+                check=False,
+                start_new_session=True,  # Ctrl-C is for whoever verifies: kubectl is still needed to put things back
             )
         except FileNotFoundError:
             raise LabError(f"{command[0]}: not found; install it, or leave --context out to use the lab") from None
         except subprocess.TimeoutExpired:
-            raise LabError(f"kubectl {arguments[0]}: no answer within {_WITHIN:g} s") from None
+            raise ConnectionLostError(f"kubectl {arguments[0]}: no answer within {_WITHIN:g} s") from None
         if done.returncode:
-            last = done.stderr.strip().splitlines() or ["no reason given"]
-            raise LabError(f"kubectl {' '.join(arguments[:2])}: {last[-1]}")
+            last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            failure = ConnectionLostError if _LOST.search(last) else LabError
+            raise failure(f"kubectl {' '.join(arguments[:2])}: {last}")
         return done.stdout
+
+    def read(self, *arguments: str, namespace: str = "") -> str:
+        """What kubectl prints of a question that changes nothing. Raises as `run` does."""
+        return self._patiently(lambda: self.run(*arguments, namespace=namespace))
 
     def find(self, body: Mapping[str, Any]) -> Json | None:
         """The object of that kind and name as it is in the cluster; None if there is none."""
-        found = self.run("get", "-f", "-", "-o", "json", "--ignore-not-found", stdin=json.dumps(body))
-        return dict(json.loads(found)) if found.strip() else None
+        return self._patiently(lambda: self._find(body))
 
-    def put(self, body: Mapping[str, Any], *, exists: bool) -> None:
+    def put(self, body: Mapping[str, Any]) -> None:
         """Create the object, or make the one that exists exactly this."""
-        self.run("replace" if exists else "create", "-f", "-", stdin=json.dumps(body))
+        # Asked anew each time: the attempt that the connection was lost in may have created it.
+        self._patiently(lambda: self._send("replace" if self._find(body) else "create", body))
 
     def delete(self, body: Mapping[str, Any]) -> None:
         """Delete the object, and wait until it is gone."""
-        self.run("delete", "-f", "-", "--ignore-not-found", "--wait", stdin=json.dumps(body))
+        self._patiently(lambda: self._send("delete", body, "--ignore-not-found", "--wait"))
+
+    def _find(self, body: Mapping[str, Any]) -> Json | None:
+        found = self._send("get", body, "-o", "json", "--ignore-not-found")
+        return dict(json.loads(found)) if found.strip() else None
+
+    def _send(self, verb: str, body: Mapping[str, Any], *options: str) -> str:
+        # kubectl refuses a body whose namespace is another than the one that it is told.
+        namespace = body["metadata"].get("namespace", "")
+        return self.run(verb, "-f", "-", *options, stdin=json.dumps(body), namespace=namespace)
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return ask()
+            except ConnectionLostError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(min(_PAUSE, self._patience / 10))

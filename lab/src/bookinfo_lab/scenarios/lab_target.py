@@ -13,7 +13,7 @@ from bookinfo_lab.documents import Document, read_documents
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.objects import Key, key
 from bookinfo_lab.scenarios import counting
-from bookinfo_lab.scenarios.model import Browser, Counter, Log, Traffic
+from bookinfo_lab.scenarios.model import Browser, Counter, Log, Mesh, Traffic
 from bookinfo_lab.scenarios.plans import browser_plan, pod_plan
 from bookinfo_lab.state import LabFolder
 
@@ -22,6 +22,9 @@ _Objects = dict[Key, Document]
 
 class LabTarget:
     """The lab in `folder`. `start` is what its baseline consists of: the objects that a lab starts with."""
+
+    mesh = Mesh.SIDECAR
+    settle = 0.0
 
     def __init__(self, folder: LabFolder, start: Sequence[Document]) -> None:
         """Remember what is applied.

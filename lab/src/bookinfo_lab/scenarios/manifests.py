@@ -11,10 +11,14 @@ from bookinfo_lab.scenarios.model import Generated, Manifest, Scaled, Traffic
 
 
 class Manifests:
-    """Reads manifests below `home`; what is generated is made once, so that the same steps bring the same objects."""
+    """Reads manifests below `home`; what is generated is made once, so that the same steps bring the same objects.
 
-    def __init__(self, home: Path) -> None:
+    In `ambient` mode those of istio/ambient take the place of those of the same name in istio/security.
+    """
+
+    def __init__(self, home: Path, *, ambient: bool = False) -> None:
         self._home = home
+        self._ambient = ambient
         self._read: dict[Manifest, list[Document]] = {}
 
     def documents(self, manifests: Iterable[Manifest]) -> list[Document]:
@@ -40,8 +44,13 @@ class Manifests:
                 case Scaled():
                     self._read[manifest] = [self._scaled(manifest)]
                 case _:
-                    self._read[manifest] = read_documents((self._home / manifest).read_text(), manifest)
+                    path = self._form(manifest)
+                    self._read[manifest] = read_documents((self._home / path).read_text(), path)
         return self._read[manifest]
+
+    def _form(self, manifest: str) -> str:
+        other = manifest.replace("istio/security/", "istio/ambient/")
+        return other if self._ambient and (self._home / other).exists() else manifest
 
     def _scaled(self, scaled: Scaled) -> Document:
         (document,) = (

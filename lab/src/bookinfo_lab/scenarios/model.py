@@ -1,10 +1,20 @@
 """What a scenario is made of. Definitions are Python, because mypy then checks them and nothing has to be parsed."""
 
+import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from bookinfo_client.send import Result
+
+
+class Mesh(enum.StrEnum):
+    """What stands between the workloads."""
+
+    NONE = "no mesh"
+    L4 = "ambient mode without a waypoint"
+    AMBIENT = "ambient mode with a waypoint"
+    SIDECAR = "sidecars"
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,8 @@ class Sample:
     results: tuple[Result, ...]
     counted: Mapping[Counter, int] = field(default_factory=dict)
     logged: Mapping[Log, int] = field(default_factory=dict)
+    unseen: Mapping[Counter | Log, str] = field(default_factory=dict)  # what cannot be counted here, and why
+    tries: int = 1  # until a change that is slow to take effect had done so
 
 
 @dataclass(frozen=True)
@@ -164,4 +176,5 @@ class Scenario:
     steps: tuple[Step, ...]
     given: tuple[Manifest, ...] = ()  # applied before the first step: with the lab's own start, the baseline
     without: tuple[Manifest, ...] = ()  # of the lab's own start, what the baseline lacks
+    meshes: tuple[Mesh, ...] = (Mesh.SIDECAR, Mesh.AMBIENT)  # where it can be seen
     more: str = ""  # Markdown: what to look at next, and what a real cluster adds

@@ -6,7 +6,7 @@ from typing import Protocol
 from bookinfo_client.send import Result
 from bookinfo_lab.documents import Document
 from bookinfo_lab.objects import Key
-from bookinfo_lab.scenarios.model import Counter, Log, Traffic
+from bookinfo_lab.scenarios.model import Counter, Log, Mesh, Traffic
 
 
 class NotObservableError(Exception):
@@ -16,8 +16,20 @@ class NotObservableError(Exception):
 class Target(Protocol):
     """A running Bookinfo."""
 
+    @property
+    def mesh(self) -> Mesh:
+        """What stands between its workloads."""
+
+    @property
+    def settle(self) -> float:
+        """Seconds for which a change may not yet be in effect everywhere when `bring` returns."""
+
     def bring(self, documents: Sequence[Document], without: Collection[Key] = ()) -> None:
-        """Make the state what it was at the start, less `without`, plus `documents`; return when it is in effect."""
+        """Make the state what it was at the start, less `without`, plus `documents`.
+
+        Raises:
+            NotObservableError: something that would have to change must not be touched.
+        """
 
     def send(self, traffic: Traffic) -> list[Result]:
         """Send it and wait for all answers."""

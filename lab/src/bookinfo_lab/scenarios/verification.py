@@ -1,6 +1,7 @@
 """One verification: a target, its scenarios one after the other, and everything as it was afterwards."""
 
 import contextlib
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,16 +9,21 @@ from dataclasses import dataclass
 
 from bookinfo_lab import detached, repository, state, supervisor
 from bookinfo_lab.errors import LabError
-from bookinfo_lab.scenarios.cluster import ClusterTarget, Settings, gateway_url
+from bookinfo_lab.scenarios import detection
+from bookinfo_lab.scenarios.cluster import ClusterTarget, Settings
+from bookinfo_lab.scenarios.journal import Journal, journal_path
 from bookinfo_lab.scenarios.kubectl import Kubectl
 from bookinfo_lab.scenarios.lab_target import LabTarget
 from bookinfo_lab.scenarios.manifests import Manifests
-from bookinfo_lab.scenarios.model import Scenario
+from bookinfo_lab.scenarios.model import Mesh, Scenario
 from bookinfo_lab.scenarios.runner import Judged, Runner
 from bookinfo_lab.scenarios.target import Target
 from bookinfo_lab.state import LabFolder
 
 Report = Callable[[str], None]
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What a person, a supervisor and a lost terminal send."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,8 @@ def verify(
     done: Callable[[Scenario, list[Judged]], None],
 ) -> Run:
     """Verify `scenarios`; `done` takes each one's claims. The target is restored whatever happens."""
-    runner = Runner(target, Manifests(repository.find(environ)), report)
+    manifests = Manifests(repository.find(environ), ambient=target.mesh is Mesh.AMBIENT)
+    runner = Runner(target, manifests, report)
     judged: list[Judged] = []
     began = time.monotonic()
     try:
@@ -50,7 +57,8 @@ def verify(
             judged += found
             done(scenario, found)
     finally:
-        target.restore()
+        with _undisturbed(report):
+            target.restore()
     return Run(tuple(judged), time.monotonic() - began)
 
 
@@ -96,15 +104,50 @@ def _target(folder: LabFolder, environ: Mapping[str, str]) -> LabTarget:
     return LabTarget(folder, list(objects.documents.values()))
 
 
-def cluster(context: str, namespace: str, gateway: str, settle: float, *, take_over: bool) -> ClusterTarget:
+@contextlib.contextmanager
+def _undisturbed(report: Report) -> Iterator[None]:
+    """No interrupt ends what is done here: half restored would be worse than late."""
+
+    def patience(*_: object) -> None:
+        report("putting back what was there before; one moment")
+
+    before = {number: signal.signal(number, patience) for number in STOPS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def cluster(
+    context: str,
+    namespace: str,
+    gateway: str,
+    settle: float,
+    environ: Mapping[str, str],
+    report: Report,
+    *,
+    take_over: bool,
+) -> Iterator[ClusterTarget]:
     """The cluster of that kubectl context; without `gateway` its own account of where its gateway is holds.
 
+    What a verification before could not put back is put back first.
+
     Raises:
-        LabError: it cannot be reached.
+        LabError: it cannot be reached, or something is not what it was.
     """
     connection = Kubectl(context, namespace)
-    url = (gateway or gateway_url(connection)).rstrip("/")
-    return ClusterTarget(connection, Settings(namespace, url, take_over, settle))
+    with contextlib.closing(Journal(journal_path(context, namespace, environ))) as journal:
+        if journal:
+            report("a verification before did not put everything back: doing so first")
+            # Neither a gateway nor a mesh is needed to put objects back.
+            with _undisturbed(report):
+                ClusterTarget(connection, Settings(namespace, "", take_over, settle, Mesh.NONE), journal).restore()
+        mesh = detection.mesh(connection, namespace)
+        report(f"namespace {namespace} of {context}: {mesh}")
+        url = (gateway or detection.gateway_url(connection)).rstrip("/")
+        yield ClusterTarget(connection, Settings(namespace, url, take_over, settle, mesh), journal)
 
 
 def chosen(names: Sequence[str]) -> Sequence[Scenario]:
