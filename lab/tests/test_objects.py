@@ -2,7 +2,7 @@
 
 import pytest
 
-from bookinfo_lab.documents import Document, ManifestError, read_documents
+from bookinfo_lab.documents import Document, read_documents
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.objects import Objects
 
@@ -45,9 +45,16 @@ def test_the_same_name_in_another_group_is_another_object() -> None:
     assert len(objects.documents) == 2
 
 
-def test_an_object_that_is_given_twice_is_refused() -> None:
-    with pytest.raises(ManifestError, match=r"is also in rules.yaml, document 1"):
-        Objects().apply(documents("VirtualService/reviews", "VirtualService/reviews"))
+def test_an_object_that_is_given_twice_is_applied_twice_as_kubectl_does() -> None:
+    first, second = documents("VirtualService/reviews"), documents("VirtualService/reviews", spec="{hosts: [reviews]}")
+    objects, changes = Objects().apply(first + second)
+    assert verbs(changes) == ["virtualservice/reviews created", "virtualservice/reviews configured"]
+    assert objects.select("vs", "reviews")[0].body["spec"] == {"hosts": ["reviews"]}
+
+
+def test_a_kind_that_is_none_is_told_with_those_that_there_are() -> None:
+    with pytest.raises(LabError, match=r"there is no kind 'nonsense'; there are .*deployment, destinationrule, "):
+        Objects().select("nonsense", None)
 
 
 def test_deleting_tells_what_was_not_there() -> None:

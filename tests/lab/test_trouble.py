@@ -10,6 +10,17 @@ from bookinfo_lab import envoy
 
 from .conftest import Bookinfo
 
+REPOSITORY = Path(__file__).parents[2]
+BAD_REGEX = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: details}
+spec:
+  hosts: [details]
+  http:
+    - match: [{uri: {regex: "/details/(0"}}]
+      route: [{destination: {host: details}}]
+"""
 COMPLAINT = "[2026-11-22 10:00:00.000][7][critical][assert] [source/x.cc:1] assert failure: no more instances"
 BACKTRACE = "[2026-11-22 10:00:00.000][7][critical][backtrace] [./source/server/backtrace.h:2] Caught Aborted"
 
@@ -64,3 +75,24 @@ def test_an_envoy_that_dies_again_and_again_ends_up_with_its_reason(
     )
     assert lab.processes() == []
     assert "no more instances" in lab("logs", "--sidecar", "istio-ingressgateway")
+
+
+def test_what_a_running_envoy_refuses_is_undone_and_told_with_its_place(troubled: Callable[..., Bookinfo]) -> None:
+    """Envoy's judgement beforehand is switched off, so that it is a running one that refuses."""
+    lab = troubled('case " $* " in *" validate "*) exit 0;; esac')
+    lab("up", "--detach", "--gateway-port=0")
+    before = lab("get", "-o", "yaml")
+    split = (REPOSITORY / "istio/canary/reviews-v2-v3.yaml").read_text()
+
+    said = lab("apply", "-f", "-", stdin=f"{split}---{BAD_REGEX}", ok=False)
+
+    assert said.startswith(
+        "bookinfo: standard input: document 2 (VirtualService details): spec.http[0].match[0].uri.regex, line "
+    )
+    assert "Envoy refuses this: missing ): /details/(0; it is " in said
+    assert said.endswith("'s Envoy that refuses; everything is as it was\n")
+    assert lab("get", "-o", "yaml") == before
+    assert "/details/(0" not in lab("config", "productpage-v1")
+    assert lab.versions(30).keys() == {"v1", "v2", "v3"}
+    lab("apply", "-f", "-", stdin=split)
+    assert lab.versions(30).keys() == {"v2", "v3"}

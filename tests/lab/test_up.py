@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Bookinfo, eventually, get
+from .conftest import BOOKINFO, Bookinfo, eventually, get
 
 Labs = Callable[..., Bookinfo]
 
@@ -110,6 +111,14 @@ def test_a_sidecar_takes_plaintext_too(bookinfo: Bookinfo) -> None:
 def test_exec_sends_through_the_sidecar_of_the_workload(bookinfo: Bookinfo) -> None:
     script = "import urllib.request as r; print(r.urlopen('http://ratings:9080/ratings/0').headers['server'])"
     assert bookinfo("exec", "reviews-v1", "--", sys.executable, "-c", script) == "envoy\n"
+
+
+def test_exec_of_what_cannot_be_run_ends_as_a_shell_does(bookinfo: Bookinfo, tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    for command, status in (("no-such-command", 127), (str(tmp_path / "plain"), 126)):
+        ended = subprocess.run([*BOOKINFO, "exec", "reviews-v1", "--", command], env=bookinfo.env, capture_output=True)
+        assert ended.returncode == status
+        assert ended.stderr.startswith(f"bookinfo: {command}: ".encode())
 
 
 def test_logs_are_told_for_one_workload_and_for_all(bookinfo: Bookinfo) -> None:

@@ -33,6 +33,10 @@ LabOption = Annotated[str, typer.Option("--lab", envvar="BOOKINFO_LAB", help="Wh
 WorkloadArgument = Annotated[str, typer.Argument(help="A pod's name or its Deployment's, e.g. reviews-v1.")]
 FilesOption = Annotated[list[str], typer.Option("--filename", "-f", help="A file, a folder, or - for standard input.")]
 
+# As a shell has it.
+_NOT_EXECUTABLE = 126
+_NOT_FOUND = 127
+
 T = TypeVar("T")
 
 
@@ -159,7 +163,8 @@ def exec(  # noqa: A001 - kubectl's name
     try:
         os.execvpe(command[0], command, env)  # noqa: S606 - it is what the user asks for
     except OSError as error:
-        raise LabError(f"{command[0]}: {error.strerror}") from error
+        typer.echo(f"bookinfo: {command[0]}: {error.strerror}", err=True)
+        raise typer.Exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE) from error
 
 
 @app.command()

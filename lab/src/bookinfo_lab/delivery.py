@@ -12,6 +12,17 @@ from bookinfo_lab.errors import LabError
 from bookinfo_lab.topology import Gateway, Topology, Workload
 from bookinfo_lab.xds import ProxyConfig
 
+
+class RefusedError(LabError):
+    """A running Envoy does not take what it was given."""
+
+    def __init__(self, proxy: str, subscriptions: tuple[str, ...], reason: str) -> None:
+        super().__init__(f"{proxy}'s Envoy refuses {', '.join(subscriptions)}: {reason}")
+        self.proxy = proxy
+        self.subscriptions = subscriptions  # names as in `xds.Progress`
+        self.reason = reason
+
+
 Refusals = Mapping[str, Mapping[str, int]]
 """How many updates each proxy's subscriptions have refused so far."""
 
@@ -32,14 +43,12 @@ class Delivery:
         self._configs: Mapping[str, ProxyConfig] = {}
         self._versions = itertools.count(1)
 
-    async def judge(self, configs: Mapping[str, ProxyConfig], topology: Topology) -> None:
+    async def judge(self, configs: Mapping[str, ProxyConfig], topology: Topology) -> tuple[str, str] | None:
         """Let Envoy judge what differs from what was published, before a running Envoy sees it.
 
-        Raises:
-            LabError: it refuses one.
+        Returns a proxy whose configuration it refuses, and why, or None.
         """
-        everyone: tuple[Workload | Gateway, ...] = (*topology.workloads, *topology.gateways)
-        proxies = {proxy.name: proxy for proxy in everyone}
+        proxies = _proxies(topology)
         distinct: dict[str, str] = {}
         for name, config in configs.items():
             new = _news(config, self._configs.get(name, _NOTHING), proxies[name])
@@ -47,15 +56,16 @@ class Delivery:
                 distinct.setdefault(new, name)
         slots = asyncio.Semaphore(_VALIDATORS)
 
-        async def judged(name: str) -> str | None:
+        async def judged(name: str) -> tuple[str, str | None]:
             async with slots:
-                return await asyncio.to_thread(
-                    validate.validate, self._envoy, proxies[name], configs[name], self._folder / name
-                )
+                return name, await asyncio.to_thread(self.verdict, name, configs, topology)
 
-        for reason in await asyncio.gather(*map(judged, distinct.values())):
-            if reason:
-                raise LabError(f"Envoy refuses this: {reason}; nothing was changed")
+        verdicts = await asyncio.gather(*map(judged, distinct.values()))
+        return next(((name, reason) for name, reason in verdicts if reason), None)
+
+    def verdict(self, name: str, configs: Mapping[str, ProxyConfig], topology: Topology) -> str | None:
+        """Why Envoy refuses the configuration of the proxy `name`, or None. Takes some 100 ms."""
+        return validate.validate(self._envoy, _proxies(topology)[name], configs[name], self._folder / name)
 
     def publish(self, configs: Mapping[str, ProxyConfig]) -> None:
         """Write what every Envoy is to run; the running ones take it up by themselves."""
@@ -72,7 +82,8 @@ class Delivery:
         """Wait until each running Envoy runs what was published, then drop what went out of use.
 
         Raises:
-            LabError: one has refused it since `before`, or does not get there.
+            RefusedError: one has refused it since `before`.
+            LabError: one does not get there.
         """
         deadline = time.monotonic() + _LIVE_WITHIN
         waiting = dict.fromkeys(self._running(), "no answer")
@@ -87,7 +98,7 @@ class Delivery:
                 expected = xds.versions(self._folder / name, self._configs[name])
                 progress = xds.progress(stats, expected, before.get(name) or xds.rejections(stats))
                 if progress.rejected:
-                    raise LabError(f"{name}'s Envoy refuses {', '.join(progress.rejected)}: {self._complaint(name)}")
+                    raise RefusedError(name, progress.rejected, self._complaint(name))
                 waiting[name] = ", ".join(progress.pending)
                 if progress.live:
                     del waiting[name]
@@ -99,11 +110,22 @@ class Delivery:
             xds.prune(self._folder / name, self._configs[name], str(next(self._versions)))
 
     def _complaint(self, name: str) -> str:
-        return " ".join(processes.last_lines(self._folder / name / pods.ENVOY_LOG, 1)) or "see its log"
+        lines = processes.last_lines(self._folder / name / pods.ENVOY_LOG, 20)
+        told = [line.partition(_REJECTED)[2] for line in lines if _REJECTED in line]
+        return " ".join(told[-1:] or lines[-1:]) or "see its log"
 
     async def _stats(self, name: str) -> str:
         target = self._folder / name / bootstrap.ADMIN_SOCKET
         return (await client.request(target, f"/stats?filter={xds.STATS_FILTER}")).text
+
+
+_REJECTED = "update rejected: "
+"""What stands before the reason in Envoy's log."""
+
+
+def _proxies(topology: Topology) -> dict[str, Workload | Gateway]:
+    everyone: tuple[Workload | Gateway, ...] = (*topology.workloads, *topology.gateways)
+    return {proxy.name: proxy for proxy in everyone}
 
 
 _NOTHING = ProxyConfig(listeners=(), clusters=())

@@ -8,17 +8,18 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bookinfo_lab import addresses, ca, envoy, pods, processes, workloads
+from bookinfo_lab import addresses, ca, envoy, origin, pods, processes, workloads, xds
 from bookinfo_lab.addresses import AddressRange
-from bookinfo_lab.delivery import Delivery
+from bookinfo_lab.delivery import Delivery, RefusedError
+from bookinfo_lab.documents import Document
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.images import Image
 from bookinfo_lab.model import Rules
-from bookinfo_lab.objects import Change, Objects
+from bookinfo_lab.objects import Change, Objects, key
 from bookinfo_lab.pods import Pod
 from bookinfo_lab.programs import Programs
 from bookinfo_lab.render import render
@@ -156,7 +157,7 @@ class Lab:
             added = self._create_pods(missing)
             try:
                 topology = self._topology(wanted.workloads, [*self.pods.values(), *added])
-                await self._delivery.judge(render(topology, wanted.rules), topology)
+                await self._judge(before, wanted, topology)
                 refusals = await self._delivery.refusals()
                 if added:  # before the rules that may send everybody there
                     self._admit(added)
@@ -167,13 +168,41 @@ class Lab:
                 self._wanted = wanted
                 self._publish()
                 await self._delivery.settle(refusals)
-            except BaseException:
+            except BaseException as error:
                 self._wanted = before
                 await self._retire(added)
+                if isinstance(error, RefusedError):
+                    self._explain(error, before, wanted, topology)
                 raise
             if retired:
                 await self._retire(retired)
             return changes
+
+    async def _judge(self, before: _Wanted, wanted: _Wanted, topology: Topology) -> None:
+        """Raise ManifestError (LabError, if it is no rule's fault) for what Envoy would refuse."""
+        refused = await self._delivery.judge(render(topology, wanted.rules), topology)
+        if refused is None:
+            return
+        proxy, reason = refused
+
+        def verdict(documents: Sequence[Document]) -> bool:
+            configs = render(topology, _with(before, documents))
+            return self._delivery.verdict(proxy, configs, topology) is not None
+
+        if culprits := await asyncio.to_thread(origin.behind, _news(before, wanted), verdict):
+            raise origin.explained(culprits, reason, "correct it; nothing was changed")
+        raise LabError(f"Envoy refuses this for {proxy}: {reason}; nothing was changed")
+
+    def _explain(self, error: RefusedError, before: _Wanted, wanted: _Wanted, topology: Topology) -> None:
+        """Raise ManifestError if a rule is behind a running Envoy's refusal."""
+
+        def made(documents: Sequence[Document]) -> object:
+            config = render(topology, _with(before, documents))[error.proxy]
+            return [xds.subscribed(config, name) for name in error.subscriptions]
+
+        if culprits := origin.shaping(_news(before, wanted), made):
+            hint = f"it is {error.proxy}'s Envoy that refuses; everything is as it was"
+            raise origin.explained(culprits, error.reason, hint) from None
 
     async def reset(self) -> None:
         """Back to the objects with which the lab was started."""
@@ -307,6 +336,16 @@ class Lab:
             await asyncio.sleep(_LOG_CHECK_PERIOD)
             for log in self.machine.folder.glob("*/*.log"):
                 processes.rotate(log)
+
+
+def _news(before: _Wanted, wanted: _Wanted) -> list[Document]:
+    """The rules that are new or changed."""
+    older = {identity: document.body for identity, document in before.objects.documents.items()}
+    return [document for document in wanted.objects.rules if older.get(key(document)) != document.body]
+
+
+def _with(before: _Wanted, documents: Sequence[Document]) -> Rules:
+    return Rules.parse(before.objects.apply(documents)[0].rules)
 
 
 def _sidecars(deployments: Iterable[Deployment]) -> int:

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from bookinfo_lab import schema
+from bookinfo_lab import schema, workloads
 from bookinfo_lab.documents import Document
 from bookinfo_lab.errors import LabError
+from bookinfo_lab.model.rules import KINDS
 
 ALIASES = {
     "ap": "authorizationpolicy",
@@ -60,23 +61,12 @@ class Objects:
         return [document for document in self.documents.values() if _is_rule(document)]
 
     def apply(self, documents: Iterable[Document]) -> tuple["Objects", list[Change]]:
-        """These objects with `documents` added or put in place of their older selves.
-
-        Raises:
-            ManifestError: one object is given twice.
-        """
+        """These objects with `documents` added or put in place of their older selves, one after the other."""
         merged = dict(self.documents)
         now = 1 + max((document.created for document in merged.values()), default=0)
         changes = []
-        seen: dict[Key, Document] = {}
         for document in documents:
             identity = key(document)
-            if identity in seen:
-                first = seen[identity]
-                raise document.error(
-                    f"is also in {first.source}, document {first.index + 1}", ("metadata", "name"), "remove one of them"
-                )
-            seen[identity] = document
             older = merged.get(identity)
             verb: Verb = "created" if older is None else "unchanged" if older.body == document.body else "configured"
             changes.append(Change(document.kind, document.name, verb))
@@ -106,9 +96,12 @@ class Objects:
         """The objects of a kind (full, short or plural name) and a name; None is any.
 
         Raises:
-            LabError: there is none by that kind and name.
+            LabError: there is no such kind, or none of that kind by that name.
         """
         wanted = ALIASES.get(kind.lower(), kind.lower()) if kind else None
+        known = known_kinds()
+        if wanted is not None and wanted not in {form for name in known for form in (name, _plural(name))}:
+            raise LabError(f"there is no kind {kind!r}; there are {', '.join(known)}")
         found = [
             document
             for document in self.documents.values()
@@ -117,6 +110,13 @@ class Objects:
         if not found and name is not None:
             raise LabError(f"{kind}/{name}: not found; `bookinfo get` lists what is applied")
         return found
+
+
+def known_kinds() -> list[str]:
+    """The kinds that can be applied to a lab, in small letters."""
+    kubernetes = [kind for kinds in workloads.KINDS.values() for kind in kinds]
+    rules = [kind.partition("/")[2] for kind in KINDS]
+    return sorted({kind.lower() for kind in (*kubernetes, *rules)})
 
 
 def _plural(kind: str) -> str:

@@ -109,12 +109,15 @@ def prune(folder: Path, config: ProxyConfig, version: str) -> bool:
 
 def versions(folder: Path, config: ProxyConfig) -> dict[str, str]:
     """The version that each subscription of `config` should run, by a pattern of its `version_text` statistic."""
-    return {
-        r"listener_manager\.lds": _version(folder / LISTENERS),
-        r"cluster_manager\.cds": _version(folder / CLUSTERS),
-        **{rf".*\.{_stat(name)}": _version(folder / extension_file(name)) for name in config.extensions},
-        **{rf"http\..+\.rds\.{_stat(name)}": _version(folder / route_file(name)) for name in config.routes},
-    }
+    return {pattern: _version(folder / file) for pattern, (file, _) in _subscriptions(config).items()}
+
+
+def subscribed(config: ProxyConfig, subscription: str) -> object:
+    """What of `config` the subscription of that name brings (see `Progress`)."""
+    return next(
+        (brought for pattern, (_, brought) in _subscriptions(config).items() if re.fullmatch(pattern, subscription)),
+        None,
+    )
 
 
 def rejections(stats: str) -> dict[str, int]:
@@ -139,6 +142,16 @@ def progress(stats: str, expected: Mapping[str, str], rejected_before: Mapping[s
     )
     rejected = tuple(name for name, count in rejections(stats).items() if count > rejected_before.get(name, 0))
     return Progress(pending, rejected)
+
+
+def _subscriptions(config: ProxyConfig) -> dict[str, tuple[Path, object]]:
+    """Each file that an Envoy follows, and what it brings, by a pattern of the names of its statistics."""
+    return {
+        r"listener_manager\.lds": (LISTENERS, config.listeners),
+        r"cluster_manager\.cds": (CLUSTERS, config.clusters),
+        **{rf".*\.{_stat(name)}": (extension_file(name), item) for name, item in config.extensions.items()},
+        **{rf"http\..+\.rds\.{_stat(name)}": (route_file(name), item) for name, item in config.routes.items()},
+    }
 
 
 def _routes(routes: Mapping[str, Json]) -> Iterator[tuple[Path, list[Json]]]:

@@ -60,9 +60,12 @@ def said(text: str) -> str:
         (routing(f"timeout: 7sec, {TO}"), "spec.http[0].timeout", "'7sec' is not a duration; write it like 0.5s"),
         (routing(f"timeout: -1s, {TO}"), "spec.http[0].timeout", "is not a duration"),
         (routing(f"timeout: 0s, {TO}"), "spec.http[0].timeout", "shorter than 1ms"),
-        (routing(f"match: [{{uri: {{regex: '(a'}}}}], {TO}"), "uri.regex", "'(a' is not a regex"),
-        (routing(f"match: [{{uri: {{regex: 'a(?=b)'}}}}], {TO}"), "uri.regex", "RE2 has no look-around"),
-        (routing(f"match: [{{uri: {{regex: 'a{{2,2000}}'}}}}], {TO}"), "uri.regex", "RE2 repeats at most 1000 times"),
+        (routing(f"match: [{{headers: {{'end user': {{exact: b}}}}}}], {TO}"), "headers.end user", "not the name of"),
+        (routing(f"headers: {{request: {{set: {{'a:': b}}}}}}, {TO}"), "headers.request.set", "is not the name of"),
+        (routing(f"headers: {{response: {{remove: ['']}}}}, {TO}"), "headers.response.remove", "not the name of"),
+        (routing("route: [{destination: {host: a}, headers: {request: {add: {'ä': b}}}}]"), "request.add", "is not"),
+        (destination("loadBalancer: {consistentHash: {httpHeaderName: a b}}"), "httpHeaderName", "not the name of"),
+        (destination("connectionPool: {tcp: {tcpKeepalive: {time: 1.5s}}}"), "tcpKeepalive.time", "whole number of"),
         (routing("route: [{destination: {host: a}, weight: 0}, {destination: {host: b}}]"), "route", "every weight"),
         (routing("route: [{destination: {host: a}, weight: -1}]"), "weight", "weight is negative"),
         (routing("route: [{destination: {host: a, port: {number: 70000}}}]"), "number", "not within 1 and 65535"),
@@ -120,6 +123,25 @@ def test_an_object_that_is_there_twice_is_told_with_both_places() -> None:
 
     assert line.startswith("mine.yaml: document 2 (VirtualService mine): metadata.name, line 8: ")
     assert "is in mine.yaml, document 1 too" in line
+
+
+@pytest.mark.parametrize("regex", [".*(?i)x", "(?U)a+", r"\\(?=x.*", r"\\{2000", r"\\x{263a}", "(a"])
+def test_whether_a_regex_is_one_is_left_to_envoy(regex: str) -> None:
+    text = routing(f'match: [{{uri: {{regex: "{regex}"}}}}], {TO}')
+    assert len(Rules.parse(read_documents(text, "re2.yaml")).virtual_services) == 1
+
+
+@pytest.mark.parametrize("name", ["Bad_Name", "-a", "a..b", "a" * 254])
+def test_a_name_that_kubernetes_would_refuse_is_refused(name: str) -> None:
+    line = said(routing(TO).replace("name: mine", f"name: {name}"))
+    assert "metadata.name, line 3" in line
+    assert "use up to 253 of a-z, 0-9, - and ." in line
+
+
+def test_a_namespace_that_kubernetes_would_refuse_is_refused() -> None:
+    line = said(routing(TO).replace("name: mine", "name: mine.two, namespace: a.b"))
+    assert "metadata.namespace, line 3" in line
+    assert "'a.b' is not a namespace" in line
 
 
 def test_older_versions_of_the_api_are_the_same_objects() -> None:

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from bookinfo_lab.documents import read_documents
+import pytest
+
+from bookinfo_lab.documents import ManifestError, read_documents
 from bookinfo_lab.model import Rules
 from bookinfo_lab.render import render
 from bookinfo_lab.topology import Topology
@@ -78,9 +80,18 @@ def test_a_rule_names_a_gateway_of_its_own_namespace_or_by_both_names(rendered: 
     assert (
         len(rendered(gateway() + rules("a", to("reviews"), gateways="[default/edge]"), "gateway").routes("*:8080")) == 2
     )
-    assert (
-        len(rendered(gateway() + rules("a", to("reviews"), gateways="[other/edge]"), "gateway").routes("*:8080")) == 1
-    )
+    elsewhere = gateway().replace("name: edge", "name: edge, namespace: other")
+    bound = rules("a", to("reviews"), gateways="[other/edge]")
+    assert len(rendered(gateway() + elsewhere + bound, "gateway").routes("*:8080")) == 2
+
+
+def test_a_gateway_that_is_not_there_is_refused(rendered: Rendered) -> None:
+    """Istio binds the rule to nothing, and says nothing."""
+    with pytest.raises(ManifestError, match=r"spec.gateways\[0\], line \d+: there is no Gateway other/edge; apply it"):
+        rendered(gateway() + rules("a", to("reviews"), gateways="[other/edge]"))
+    match = "{match: [{gateways: [edgy]}], route: [{destination: {host: reviews}}]}"
+    with pytest.raises(ManifestError, match=r"match\[0\].gateways\[0\], line \d+: there is no Gateway edgy"):
+        rendered(gateway() + rules("a", match, gateways="[edge]"))
 
 
 def test_two_ports_that_lead_to_one_address_share_a_listener(topology: Topology) -> None:

@@ -54,9 +54,26 @@ def test_a_subsets_block_takes_the_place_of_the_rules_whole(rendered: Rendered) 
 
 
 def test_a_ports_settings_go_before_the_policys_own(rendered: Rendered) -> None:
-    ports = f"portLevelSettings: [{{port: {{number: 9080}}, {POOL % 3}}}, {{port: {{number: 1}}, {POOL % 4}}}]"
+    ports = f"portLevelSettings: [{{port: {{number: 80}}, {POOL % 3}}}]"
+    text = rule(f"host: two-ports, trafficPolicy: {{{POOL % 2}, {ports}}}")
 
-    assert limit(cluster(rendered, f"trafficPolicy: {{{POOL % 2}, {ports}}}"))[0] == 3
+    def connections(port: int) -> int:
+        return limit(rendered(text).cluster(f"outbound|{port}||two-ports.default.svc.cluster.local"))[0]
+
+    assert (connections(80), connections(81)) == (3, 2)
+
+
+def test_settings_for_a_port_that_the_host_has_not_are_refused(rendered: Rendered) -> None:
+    settings = f"portLevelSettings: [{{port: {{number: 1}}, {POOL % 4}}}]"
+    place = r"subsets\[0\].trafficPolicy.portLevelSettings\[0\].port.number, line \d+"
+    with pytest.raises(ManifestError, match=rf"{place}: {HOST} has no port 1; it has 9080"):
+        cluster(rendered, f"subsets: [{{name: v1, trafficPolicy: {{{settings}}}}}]")
+
+
+def test_keepalive_of_connections_is_set_in_whole_seconds(rendered: Rendered) -> None:
+    pool = "connectionPool: {tcp: {tcpKeepalive: {time: 2h, interval: 75s, probes: 3}}}"
+    options = cluster(rendered, f"trafficPolicy: {{{pool}}}")["upstream_connection_options"]
+    assert options["tcp_keepalive"] == {"keepalive_time": 7200, "keepalive_interval": 75, "keepalive_probes": 3}
 
 
 def test_a_subset_without_a_policy_has_the_rules(rendered: Rendered) -> None:

@@ -83,7 +83,9 @@ def test_a_match_of_another_port_is_left_out(rendered: Rendered) -> None:
 
 
 def test_a_rule_for_a_gateway_alone_does_not_touch_the_mesh(rendered: Rendered) -> None:
-    routes = rendered(rules(f"{{{TO}}}", "gateways: [edge], ")).routes(REVIEWS)
+    edge = "{servers: [{port: {number: 8080, name: http, protocol: HTTP}, hosts: ['*']}]}"
+    gateway = f"apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: edge}}\nspec: {edge}\n---\n"
+    routes = rendered(gateway + rules(f"{{{TO}}}", "gateways: [edge], ")).routes(REVIEWS)
 
     assert target(routes[0]) == "outbound|9080||reviews.default.svc.cluster.local"
 
@@ -171,6 +173,18 @@ def test_previous_hosts_may_be_met_again_if_the_rule_says_so(rendered: Rendered)
     policy = action(rendered, "retries: {attempts: 1, retryIgnorePreviousHosts: false}")["retry_policy"]
 
     assert "retry_host_predicate" not in policy
+
+
+def test_a_retry_can_be_told_to_leave_the_locality(rendered: Rendered) -> None:
+    policy = action(rendered, "retries: {attempts: 1, retryRemoteLocalities: true}")["retry_policy"]
+
+    assert policy["retry_priority"]["name"] == "envoy.retry_priorities.previous_priorities"
+
+
+def test_a_match_can_have_statistics_of_its_own(rendered: Rendered) -> None:
+    (route, _) = rendered(rules(f"{{match: [{{uri: {{exact: /a}}, statPrefix: a}}], {TO}}}, {{{TO}}}")).routes(REVIEWS)
+
+    assert route["stat_prefix"] == "a"
 
 
 def test_with_a_hash_a_retry_goes_to_the_same_host(rendered: Rendered) -> None:

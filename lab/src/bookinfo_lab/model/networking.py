@@ -54,6 +54,7 @@ class GatewaySpec(Spec):
 
 class HTTPMatch(Spec):
     name: str | None = None
+    stat_prefix: str = ""
     uri: StringMatch | None = None
     scheme: StringMatch | None = None
     method: StringMatch | None = None
@@ -126,6 +127,7 @@ class HTTPRetry(Spec):
     per_try_timeout: Seconds | None = None
     retry_on: str = ""
     retry_ignore_previous_hosts: bool = True
+    retry_remote_localities: bool = False
     backoff: Seconds | None = None
 
 
@@ -216,8 +218,15 @@ class LoadBalancer(Spec):
     consistent_hash: ConsistentHash | None = None
 
 
+class TCPKeepalive(Spec):
+    probes: int = 0
+    time: Seconds | None = None
+    interval: Seconds | None = None
+
+
 class TCPSettings(Spec):
     max_connections: int | None = None
+    tcp_keepalive: TCPKeepalive | None = None
     connect_timeout: Seconds | None = None
     max_connection_duration: Seconds | None = None
 

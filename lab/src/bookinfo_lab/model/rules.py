@@ -1,6 +1,7 @@
 """All objects of Istio and of the Gateway API that are applied, parsed and checked."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -38,6 +39,10 @@ KINDS: Mapping[str, type[Spec]] = {
     f"{gateway_api.GROUP}/ReferenceGrant": gateway_api.ReferenceGrantSpec,
 }
 """The kinds that the lab implements, by group."""
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_LONGEST_NAME = 253
 
 SpecT_co = TypeVar("SpecT_co", bound=Spec, covariant=True)
 _SpecT = TypeVar("_SpecT", bound=Spec)
@@ -104,6 +109,7 @@ def _of(rules: Iterable[Rule[Spec]], spec_type: type[_SpecT]) -> tuple[Rule[_Spe
 
 def _parse(document: Document) -> Rule[Spec]:
     schema.check(document)
+    _check_identity(document)
     spec_type = KINDS.get(f"{document.group}/{document.kind}")
     if spec_type is None:
         known = ", ".join(sorted(kind.partition("/")[2] for kind in KINDS if kind.startswith(f"{document.group}/")))
@@ -116,6 +122,16 @@ def _parse(document: Document) -> Rule[Spec]:
     for problem in problems(spec):
         raise document.error(problem.message, ("spec", *problem.path), problem.hint)
     return Rule(document.name, document.namespace, spec, document)
+
+
+def _check_identity(document: Document) -> None:
+    """Names as Kubernetes takes them: DNS subdomains, and labels for namespaces (RFC 1123)."""
+    if not _SUBDOMAIN.fullmatch(document.name) or len(document.name) > _LONGEST_NAME:
+        hint = f"use up to {_LONGEST_NAME} of a-z, 0-9, - and ., with a letter or digit at each end and beside each dot"
+        raise document.error(f"{document.name[:80]!r} is not a name", ("metadata", "name"), hint)
+    if not _LABEL.fullmatch(document.namespace):
+        hint = "use up to 63 of a-z, 0-9 and -, not - at the ends"
+        raise document.error(f"{document.namespace[:80]!r} is not a namespace", ("metadata", "namespace"), hint)
 
 
 def _refuse_duplicates(rules: Iterable[Rule[Spec]]) -> None:

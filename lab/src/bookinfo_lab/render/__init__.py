@@ -7,6 +7,7 @@ from bookinfo_lab.model import Rules
 from bookinfo_lab.render.describe import describe
 from bookinfo_lab.render.mesh import Mesh
 from bookinfo_lab.render.proxies import gateway_config, sidecar_config
+from bookinfo_lab.render.references import refuse_unknown
 from bookinfo_lab.render.virtual_services import refuse_conflicts
 from bookinfo_lab.topology import Topology
 from bookinfo_lab.xds import ProxyConfig
@@ -21,6 +22,7 @@ def render(topology: Topology, rules: Rules) -> dict[str, ProxyConfig]:
     """
     refuse_conflicts(rules)
     mesh = Mesh(topology, rules)
+    refuse_unknown(mesh)
     sidecars = {workload.name: sidecar_config(mesh, workload) for workload in topology.workloads if workload.sidecar}
     gateways = {gateway.name: gateway_config(mesh, gateway) for gateway in topology.gateways}
     return sidecars | gateways

@@ -16,6 +16,7 @@ from bookinfo_lab.model.networking import (
     DestinationRuleSpec,
     LoadBalancer,
     OutlierDetection,
+    TCPKeepalive,
 )
 from bookinfo_lab.model.rules import Rule
 from bookinfo_lab.render import tls
@@ -135,6 +136,7 @@ def _cluster(target: _Target) -> Json:
         "circuit_breakers": _circuit_breakers(pool),
         **_load_balancing(target.policy.load_balancer),
         **_outlier_detection(target.policy.outlier_detection),
+        **_keepalive(pool.tcp.tcp_keepalive),
         **_transport(target),
         "typed_extension_protocol_options": _http_options(pool, auto_sni=_needs_auto_sni(target.policy.tls)),
     }
@@ -168,6 +170,19 @@ def _circuit_breakers(pool: ConnectionPool) -> Json:
     # Zero is "not set" in Istio's API.
     thresholds = {name: limit or _UNLIMITED for name, limit in limits.items()}
     return {"thresholds": [{**thresholds, "track_remaining": True}]}
+
+
+def _keepalive(keepalive: TCPKeepalive | None) -> Json:
+    """Istio: applyTCPKeepalive. What is left out is the operating system's default."""
+    if keepalive is None:
+        return {}
+    given = {
+        "keepalive_probes": keepalive.probes,
+        "keepalive_time": int(keepalive.time or 0),
+        "keepalive_interval": int(keepalive.interval or 0),
+    }
+    options = {name: value for name, value in given.items() if value}
+    return {"upstream_connection_options": {"tcp_keepalive": options}}
 
 
 def _http_options(pool: ConnectionPool, *, auto_sni: bool = False) -> Json:

@@ -38,6 +38,7 @@ Json = dict[str, Any]
 NO_TIMEOUT = duration(0)
 
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http."
+_PREVIOUS_PRIORITIES = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
 _PREVIOUS_HOSTS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 _REDIRECTS = {
     301: "MOVED_PERMANENTLY",
@@ -151,6 +152,8 @@ def _route(context: _Context, http: HTTPRoute, match: HTTPMatch, path: Path) -> 
     rendered: Json = {"match": route_match(match), **_header_changes(http.headers)}
     if http.name:
         rendered["name"] = ".".join(filter(None, (http.name, match.name)))
+    if match.stat_prefix:
+        rendered["stat_prefix"] = match.stat_prefix
     filters = _filters(http)
     if filters:
         rendered["typed_per_filter_config"] = filters
@@ -266,6 +269,10 @@ def _retry_policy(retries: HTTPRetry | None, *, hashed: bool) -> Json:
             {"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": predicate}
         ]
         rendered["host_selection_retry_max_attempts"] = 5
+    if settings.retry_remote_localities:
+        # Every second try goes to the next locality in line, as in Istio.
+        priority = {"@type": f"type.googleapis.com/{_PREVIOUS_PRIORITIES}", "update_frequency": 2}
+        rendered["retry_priority"] = {"name": "envoy.retry_priorities.previous_priorities", "typed_config": priority}
     return {"retry_policy": rendered}
 
 

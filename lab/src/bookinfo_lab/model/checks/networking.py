@@ -14,6 +14,7 @@ from bookinfo_lab.model.networking import (
     Delay,
     DestinationRuleSpec,
     GatewaySpec,
+    Headers,
     HTTPFault,
     HTTPMatch,
     HTTPRedirect,
@@ -25,7 +26,7 @@ from bookinfo_lab.model.networking import (
     PortTrafficPolicy,
     ServiceEntrySpec,
     SidecarSpec,
-    StringMatch,
+    TCPKeepalive,
     TrafficPolicy,
     VirtualServiceSpec,
 )
@@ -93,11 +94,13 @@ def _http_route(http: HTTPRoute, path: Path) -> Iterator[Problem]:
         yield Problem(
             f"a rule does one thing, and this has {found}", path, "keep one of route, redirect, directResponse"
         )
+    yield from _header_changes(http.headers, (*path, "headers"))
     for index, match in enumerate(http.match):
         yield from _http_match(match, (*path, "match", index))
     yield from _weights(http, path)
     for index, destination in enumerate(http.route):
         yield from values.destination_port(destination.destination.port, (*path, "route", index, "destination", "port"))
+        yield from _header_changes(destination.headers, (*path, "route", index, "headers"))
     yield from _redirect(http.redirect, (*path, "redirect"))
     if http.direct_response is not None:
         yield from values.within(http.direct_response.status, 200, 599, (*path, "directResponse", "status"))
@@ -112,25 +115,20 @@ def _http_route(http: HTTPRoute, path: Path) -> Iterator[Problem]:
 
 
 def _http_match(match: HTTPMatch, path: Path) -> Iterator[Problem]:
-    for name, value in (("uri", match.uri), ("scheme", match.scheme), ("method", match.method)):
-        yield from _string_match(value, (*path, name))
-    yield from _string_match(match.authority, (*path, "authority"))
     if match.port is not None:
         yield from values.port(match.port, (*path, "port"))
-    for field, matches in (
-        ("headers", match.headers),
-        ("withoutHeaders", match.without_headers),
-        ("queryParams", match.query_params),
-    ):
-        for name, value in matches.items():
-            yield from _string_match(value, (*path, field, name))
+    for field, matches in (("headers", match.headers), ("withoutHeaders", match.without_headers)):
+        for name in matches:
             if name.startswith("@request.auth"):
                 yield Problem("the lab does not route by claims", (*path, field, name), "use an AuthorizationPolicy")
+            yield from values.header_name(name, (*path, field, name))
 
 
-def _string_match(value: StringMatch | None, path: Path) -> Iterator[Problem]:
-    if value is not None and value.regex is not None and value.regex != "*":
-        yield from values.regex(value.regex, (*path, "regex"))
+def _header_changes(headers: Headers, path: Path) -> Iterator[Problem]:
+    for side, operations in (("request", headers.request), ("response", headers.response)):
+        for field, names in (("set", operations.set), ("add", operations.add), ("remove", operations.remove)):
+            for name in names:
+                yield from values.header_name(name, (*path, side, field))
 
 
 def _weights(http: HTTPRoute, path: Path) -> Iterator[Problem]:
@@ -152,8 +150,6 @@ def _rewrite(rewrite: HTTPRewrite | None, path: Path) -> Iterator[Problem]:
         return
     if rewrite.uri is not None and rewrite.uri_regex_rewrite is not None:
         yield Problem("uri and uriRegexRewrite exclude each other", path, "keep one")
-    if rewrite.uri_regex_rewrite is not None:
-        yield from values.regex(rewrite.uri_regex_rewrite.match, (*path, "uriRegexRewrite", "match"))
 
 
 def _retries(retries: HTTPRetry | None, path: Path) -> Iterator[Problem]:
@@ -202,8 +198,9 @@ def _delay(delay: Delay, path: Path) -> Iterator[Problem]:
 
 def _cors(cors: CorsPolicy | None, path: Path) -> Iterator[Problem]:
     if cors is not None:
-        for index, origin in enumerate(cors.allow_origins):
-            yield from _string_match(origin, (*path, "allowOrigins", index))
+        for field, names in (("allowHeaders", cors.allow_headers), ("exposeHeaders", cors.expose_headers)):
+            for index, name in enumerate(names):
+                yield from values.header_name(name, (*path, field, index))
 
 
 # DestinationRule
@@ -264,6 +261,8 @@ def _load_balancer(balancer: LoadBalancer | None, path: Path) -> Iterator[Proble
             path,
             "keep one of httpHeaderName, httpCookie, useSourceIp, httpQueryParameterName",
         )
+    if hashed.http_header_name is not None:
+        yield from values.header_name(hashed.http_header_name, (*path, "httpHeaderName"))
     yield from _ring(hashed, path)
 
 
@@ -279,6 +278,16 @@ def _connection_pool(pool: ConnectionPool | None, path: Path) -> Iterator[Proble
     limits = ("http1_max_pending_requests", "http2_max_requests", "max_requests_per_connection", "max_retries")
     yield from _counts(pool.http, limits, (*path, "http"))
     yield from values.positive_duration(pool.tcp.connect_timeout, (*path, "tcp", "connectTimeout"))
+    yield from _keepalive(pool.tcp.tcp_keepalive, (*path, "tcp", "tcpKeepalive"))
+
+
+def _keepalive(keepalive: TCPKeepalive | None, path: Path) -> Iterator[Problem]:
+    if keepalive is None:
+        return
+    yield from _counts(keepalive, ("probes",), path)
+    for field, seconds in (("time", keepalive.time), ("interval", keepalive.interval)):
+        if seconds is not None and (seconds < 1 or seconds % 1):
+            yield Problem(f"{field} is not a whole number of seconds", (*path, field), "write 1s or more")
 
 
 def _counts(spec: Spec, fields: Iterable[str], path: Path) -> Iterator[Problem]:

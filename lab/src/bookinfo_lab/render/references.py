@@ -1,0 +1,47 @@
+"""What rules name must be there. Istio is silent where it is not, and the rule does nothing."""
+
+from collections.abc import Iterator
+
+from bookinfo_lab.documents import Path
+from bookinfo_lab.model.networking import DestinationRuleSpec, PortTrafficPolicy
+from bookinfo_lab.model.rules import Rule
+from bookinfo_lab.render.mesh import Mesh
+from bookinfo_lab.render.names import MESH, full_host, gateway_reference
+from bookinfo_lab.render.virtual_services import VirtualService
+
+
+def refuse_unknown(mesh: Mesh) -> None:
+    """Raise ManifestError for a gateway or a port of a host that is not there."""
+    gateways = {f"{rule.namespace}/{rule.name}" for rule in mesh.rules.gateways} | {MESH}
+    for rule in mesh.rules.virtual_services:
+        for path, name in _gateways(rule):
+            if gateway_reference(name, rule.namespace) not in gateways:
+                raise rule.document.error(
+                    f"there is no Gateway {name}", path, "apply it first or beside this, or correct the name"
+                )
+    for item in mesh.rules.destination_rules:
+        host = mesh.hosts.get(full_host(item.spec.host, item.namespace))
+        for path, settings in _port_settings(item) if host else ():
+            if host and host.port(settings.port.number) is None:
+                known = ", ".join(str(port.number) for port in host.ports)
+                raise item.document.error(
+                    f"{host.name} has no port {settings.port.number}", (*path, "port", "number"), f"it has {known}"
+                )
+
+
+def _gateways(rule: VirtualService) -> Iterator[tuple[Path, str]]:
+    for index, name in enumerate(rule.spec.gateways):
+        yield ("spec", "gateways", index), name
+    for number, http in enumerate(rule.spec.http):
+        for index, match in enumerate(http.match):
+            for position, name in enumerate(match.gateways):
+                yield ("spec", "http", number, "match", index, "gateways", position), name
+
+
+def _port_settings(rule: Rule[DestinationRuleSpec]) -> Iterator[tuple[Path, PortTrafficPolicy]]:
+    places: list[tuple[Path, object]] = [(("spec", "trafficPolicy"), rule.spec.traffic_policy)]
+    for index, subset in enumerate(rule.spec.subsets):
+        places.append((("spec", "subsets", index, "trafficPolicy"), subset.traffic_policy))
+    for path, policy in places:
+        for index, settings in enumerate(getattr(policy, "port_level_settings", ())):
+            yield (*path, "portLevelSettings", index), settings
