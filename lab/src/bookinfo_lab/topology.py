@@ -68,7 +68,7 @@ class Gateway:
     """An Envoy at the edge (in Istio: the `istio-ingressgateway` workload).
 
     `ports` maps the port numbers that Gateway resources name to where the host listens for them, e.g.
-    {8080: ("127.0.0.1", 8080)}.
+    {8080: ("127.0.0.1", 8080)}. `resource` is the Gateway of the Gateway API for which alone it runs, if it does.
     """
 
     name: str
@@ -77,6 +77,8 @@ class Gateway:
     service_account: str
     address: str
     ports: Mapping[int, tuple[str, int]]
+    resource: str = ""  # in its own namespace
+    ready: bool = True  # one that is not ready receives no traffic from the mesh
 
     @property
     def spiffe_id(self) -> str:

@@ -172,6 +172,7 @@ class MeshOnTheWire:
         self.collector = App("collector")
         self.network = network
         self.edge = network.take()
+        self.shop = network.take()
         self.topology = self._topology(network)
 
     def _topology(self, network: addresses.AddressRange) -> Topology:
@@ -187,12 +188,14 @@ class MeshOnTheWire:
                 sidecar=sidecar,
             )
 
-        def service(app: str) -> Service:
-            return Service(app, "default", (ServicePort(PORT, "http", "http"),), {"app": app})
+        def service(app: str, **version: str) -> Service:
+            name = "-".join((app, *version.values()))
+            return Service(name, "default", (ServicePort(PORT, "http", "http"),), {"app": app, **version})
 
         names = ("productpage", "reviews", "ratings", "plain", "outside")
+        versions = [service("reviews", version=version) for version in ("v1", "v2", "v9")]
         return Topology(
-            services=tuple(service(name) for name in names),
+            services=(*(service(name) for name in names), *versions),
             workloads=(
                 workload("productpage", "v1"),
                 workload("reviews", "v1"),
@@ -204,6 +207,15 @@ class MeshOnTheWire:
             gateways=(
                 Gateway(
                     "gateway", "istio-system", {"istio": "ingressgateway"}, "edge", self.edge, {8080: (self.edge, 8080)}
+                ),
+                Gateway(
+                    name="shop-istio",
+                    namespace="default",
+                    labels={"gateway.networking.k8s.io/gateway-name": "shop"},
+                    service_account="shop-istio",
+                    address=self.shop,
+                    ports={80: (self.shop, 8080), 81: (self.shop, 8081)},
+                    resource="shop",
                 ),
             ),
             secrets=(Secret("outside-ca", "default", {}),),
@@ -220,7 +232,8 @@ class MeshOnTheWire:
                 self._run(server)
             else:
                 self.serve_tcp(app, workload.address, PORT)
-        self._prepared(self.topology.gateways[0])
+        for gateway in self.topology.gateways:
+            self._prepared(gateway)
         self.write("")
         for proxy in self._proxies():
             folder = self._root / proxy.name
@@ -295,6 +308,11 @@ class MeshOnTheWire:
     def enter(self, path: str = "/", method: str = "GET", **headers: str) -> Answer:
         """One request from outside through the gateway."""
         with contextlib.closing(Connection(self.edge, 8080)) as connection:
+            return connection.get(path, method, **headers)
+
+    def shop_at(self, path: str = "/", method: str = "GET", port: int = 8080, **headers: str) -> Answer:
+        """One request from outside through the Gateway `shop`, whose ports 80 and 81 are 8080 and 8081."""
+        with contextlib.closing(Connection(self.shop, port)) as connection:
             return connection.get(path, method, **headers)
 
     def stats(self, name: str) -> str:

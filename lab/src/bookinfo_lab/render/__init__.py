@@ -1,10 +1,11 @@
-"""Istio's rules for a lab's workloads, rendered for each of its Envoys. Pure: values in, values out.
+"""The rules of Istio and of the Gateway API, rendered for each of a lab's Envoys. Pure: values in, values out.
 
 Each rule of translation says where Istio decides it; paths are those of github.com/istio/istio.
 """
 
 from bookinfo_lab.model import Rules
 from bookinfo_lab.render.describe import describe
+from bookinfo_lab.render.gateway_api import refuse_unattached
 from bookinfo_lab.render.mesh import Mesh
 from bookinfo_lab.render.proxies import gateway_config, sidecar_config
 from bookinfo_lab.render.references import refuse_unknown
@@ -23,6 +24,7 @@ def render(topology: Topology, rules: Rules) -> dict[str, ProxyConfig]:
     refuse_conflicts(rules)
     mesh = Mesh(topology, rules)
     refuse_unknown(mesh)
+    refuse_unattached(mesh)
     sidecars = {workload.name: sidecar_config(mesh, workload) for workload in topology.workloads if workload.sidecar}
     gateways = {gateway.name: gateway_config(mesh, gateway) for gateway in topology.gateways}
     return sidecars | gateways

@@ -101,12 +101,20 @@ class Mesh:
         )
 
     def _instances(self, service: Service, port: ServicePort) -> tuple[Endpoint, ...]:
-        return tuple(
+        def selected(proxy: Proxy) -> bool:
+            return proxy.namespace == service.namespace and bool(service.selector) and selects(service.selector, proxy)
+
+        workloads = [
             endpoint
             for workload in self.topology.workloads
-            if workload.namespace == service.namespace and service.selector and selects(service.selector, workload)
-            if (endpoint := self._endpoint(workload, port.target_port)) is not None
-        )
+            if selected(workload) and (endpoint := self._endpoint(workload, port.target_port)) is not None
+        ]
+        gateways = [
+            Endpoint(*gateway.ports[port.number], gateway.labels, identity=gateway.spiffe_id)
+            for gateway in self.topology.gateways
+            if selected(gateway) and gateway.ready and port.number in gateway.ports
+        ]
+        return (*workloads, *gateways)
 
     def _endpoint(self, workload: Workload, target_port: int | str) -> Endpoint | None:
         """Where `workload` serves `target_port`; None if it is not ready or has no port of that name."""

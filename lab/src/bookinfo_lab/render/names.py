@@ -9,6 +9,10 @@ ROOT_NAMESPACE = "istio-system"
 """Where a policy without a selector applies to the whole mesh (MeshConfig.rootNamespace's default)."""
 
 
+INVALID_BACKEND = "InvalidBackend"
+"""A cluster that is never there: an HTTPRoute's share of requests for a backend that it cannot name."""
+
+
 def cluster_name(port: int, subset: str, host: str) -> str:
     """The cluster for calls to `host` (model.BuildSubsetKey in Istio)."""
     return f"outbound|{port}|{subset}|{host}"

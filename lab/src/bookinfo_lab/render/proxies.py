@@ -3,7 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bookinfo_lab.render import authorization, clusters, jwt, listeners, virtual_services
+from bookinfo_lab.render import (
+    authorization,
+    clusters,
+    gateway_api,
+    gateway_api_routes,
+    jwt,
+    listeners,
+    virtual_services,
+)
 from bookinfo_lab.render.mesh import Host, Mesh, Port
 from bookinfo_lab.render.names import MESH, cluster_name, inbound_cluster_name
 from bookinfo_lab.render.peers import mutual_tls_mode
@@ -51,6 +59,8 @@ def sidecar_config(mesh: Mesh, workload: Workload) -> ProxyConfig:
 
 def gateway_config(mesh: Mesh, gateway: Gateway) -> ProxyConfig:
     """The gateway: a listener for each address that a Gateway resource asks it to open."""
+    if gateway.resource:
+        return _api_gateway_config(mesh, gateway)
     addresses = [
         address
         for address in sorted(set(gateway.ports.values()))
@@ -65,6 +75,37 @@ def gateway_config(mesh: Mesh, gateway: Gateway) -> ProxyConfig:
         own_clusters=[],
         routes=limited(mesh.rules, gateway, [_gateway_routes(mesh, gateway, address) for address in addresses]),
     )
+
+
+def _api_gateway_config(mesh: Mesh, gateway: Gateway) -> ProxyConfig:
+    resource = gateway_api.resource(mesh.rules, gateway)
+    ports = [port for port in gateway_api.ports(resource) if port in gateway.ports] if resource else []
+    logs = observed(mesh, gateway, "SERVER")
+    routes = [_api_gateway_routes(mesh, gateway, resource, port) for port in ports] if resource else []
+    return _config(
+        mesh,
+        gateway,
+        list(mesh.hosts.values()),
+        listening=[
+            listeners.gateway(gateway.ports[port], route["name"], logs)
+            for port, route in zip(ports, routes, strict=True)
+        ],
+        own_clusters=[],
+        routes=limited(mesh.rules, gateway, routes),
+    )
+
+
+def _api_gateway_routes(mesh: Mesh, gateway: Gateway, resource: gateway_api.ApiGateway, port: int) -> Json:
+    virtual_hosts = [
+        listeners.virtual_host(
+            f"{hostname}:{port}",
+            [hostname],
+            [*gateway_api_routes.routes(mesh, gateway, attached, granted=True), _not_found()],
+        )
+        for hostname, attached in gateway_api.hosts(mesh.rules, resource, port).items()
+    ]
+    filters = authorization.filter_config(mesh.rules, gateway, strict=False)
+    return listeners.route_configuration(f"http.{port}", virtual_hosts, filters, any_port=True)
 
 
 def _config(
@@ -100,6 +141,9 @@ def _outbound_hosts(mesh: Mesh, workload: Workload, hosts: list[Host]) -> Iterat
 def _outbound_routes(mesh: Mesh, workload: Workload, host: Host, port: Port) -> list[Json]:
     if port.tunnelled:
         return [tunnel_route(cluster_name(port.number, "", host.name), f"{host.name}:{port.number}/*")]
+    attached = gateway_api.for_service(mesh.rules, workload.namespace, host, port.number)
+    if attached:
+        return gateway_api_routes.routes(mesh, workload, attached, granted=False)
     rule = virtual_services.for_host(mesh.rules, workload.namespace, host.name)
     if rule is None:
         return [default_route(mesh, workload, host, port)]

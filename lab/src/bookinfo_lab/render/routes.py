@@ -40,7 +40,7 @@ NO_TIMEOUT = duration(0)
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http."
 _PREVIOUS_PRIORITIES = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
 _PREVIOUS_HOSTS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-_REDIRECTS = {
+REDIRECTS = {
     301: "MOVED_PERMANENTLY",
     302: "FOUND",
     303: "SEE_OTHER",
@@ -71,17 +71,17 @@ class _Context:
 
 def default_route(mesh: Mesh, proxy: Proxy, host: Host, port: Port) -> Json:
     """The route to a host for which no rule holds."""
-    hashed = _hash_policies(mesh, proxy, [(host, port.number, "")])
+    hashed = hash_policies(mesh, proxy, [(host, port.number, "")])
     return {
         "name": "default",
         "match": ANY_PATH,
         "route": {
             "cluster": cluster_name(port.number, "", host.name),
-            **_time_limit(None),
-            **_retry_policy(None, hashed=bool(hashed)),
+            **time_limit(None),
+            **retry_policy(None, hashed=bool(hashed)),
             **hashed,
         },
-        "decorator": {"operation": _operation(host.name, port.number)},
+        "decorator": {"operation": operation_name(host.name, port.number)},
     }
 
 
@@ -92,7 +92,7 @@ def inbound_route(port: int, operation: str) -> Json:
         "match": ANY_PATH,
         "route": {
             "cluster": inbound_cluster_name(port),
-            **_time_limit(None),
+            **time_limit(None),
             "retry_policy": {"retry_on": "reset-before-request", "num_retries": _RETRIES},
         },
         "decorator": {"operation": operation},
@@ -117,7 +117,7 @@ def passthrough_route() -> Json:
     return {
         "name": "allow_any",
         "match": ANY_PATH,
-        "route": {"cluster": clusters.PASSTHROUGH, **_time_limit(None)},
+        "route": {"cluster": clusters.PASSTHROUGH, **time_limit(None)},
     }
 
 
@@ -168,7 +168,7 @@ def _route(context: _Context, http: HTTPRoute, match: HTTPMatch, path: Path) -> 
     else:
         rendered["route"] = _action(context, http, path)
         host = full_host(http.route[0].destination.host, context.rule.namespace)
-        rendered["decorator"] = {"operation": _operation(host, context.caller.port)}
+        rendered["decorator"] = {"operation": operation_name(host, context.caller.port)}
     return rendered
 
 
@@ -180,14 +180,14 @@ def _action(context: _Context, http: HTTPRoute, path: Path) -> Json:
     if len(targets) > 1:
         # A weight of 0, or none, takes the destination out; with a single destination it means nothing.
         targets = [target for target in targets if target[0].weight]
-    hashed = _hash_policies(context.mesh, context.caller.proxy, [target[1:] for target in targets])
+    hashed = hash_policies(context.mesh, context.caller.proxy, [target[1:] for target in targets])
     mirrors = list(_mirrors(context, http, path))
     return {
         **_destinations(
             [(destination, cluster_name(port, subset, host.name)) for destination, host, port, subset in targets]
         ),
-        **_time_limit(http.timeout),
-        **_retry_policy(http.retries, hashed=bool(hashed)),
+        **time_limit(http.timeout),
+        **retry_policy(http.retries, hashed=bool(hashed)),
         **_rewrite(http.rewrite),
         **_host_rewrite(http),
         **hashed,
@@ -229,8 +229,11 @@ def _target(context: _Context, destination: Destination, path: Path) -> tuple[Ho
     return host, number, subset
 
 
-def _hash_policies(mesh: Mesh, proxy: Proxy, targets: Sequence[tuple[Host, int, str]]) -> Json:
-    """Istio: getHashPolicyByService. The cluster's load balancer hashes what the route tells it to."""
+def hash_policies(mesh: Mesh, proxy: Proxy, targets: Sequence[tuple[Host, int, str]]) -> Json:
+    """What of a request decides between instances, by each target's DestinationRule.
+
+    Istio: getHashPolicyByService. The cluster's load balancer hashes what the route tells it to.
+    """
     policies = []
     for host, port, subset in targets:
         balancer = policy(destination_rule(mesh, proxy, host), port, subset).load_balancer
@@ -239,13 +242,13 @@ def _hash_policies(mesh: Mesh, proxy: Proxy, targets: Sequence[tuple[Host, int, 
     return {"hash_policy": policies} if policies else {}
 
 
-def _time_limit(seconds: float | None) -> Json:
+def time_limit(seconds: float | None) -> Json:
     """The limit covers all tries together. None is no limit: Envoy's own default of 15 s must not hold."""
     # Not with `max_stream_duration` beside it, for gRPC's own header: where that is set Envoy heeds no `timeout`.
     return {"timeout": duration(seconds) if seconds else NO_TIMEOUT}
 
 
-def _retry_policy(retries: HTTPRetry | None, *, hashed: bool) -> Json:
+def retry_policy(retries: HTTPRetry | None, *, hashed: bool) -> Json:
     """Istio: retry.ConvertPolicy. A rule without `retries` has the mesh's default; `attempts: 0` is none."""
     settings = retries or HTTPRetry(attempts=_RETRIES)
     if settings.attempts == 0:
@@ -356,7 +359,7 @@ def _cors(cors: CorsPolicy) -> Json:
 
 def _redirect(redirect: HTTPRedirect) -> Json:
     """Istio: ApplyRedirect. The query is kept."""
-    rendered: Json = {"response_code": _REDIRECTS[redirect.redirect_code]}
+    rendered: Json = {"response_code": REDIRECTS[redirect.redirect_code]}
     for name, value in (
         ("path_redirect", redirect.uri),
         ("host_redirect", redirect.authority),
@@ -370,15 +373,16 @@ def _redirect(redirect: HTTPRedirect) -> Json:
 
 def _header_changes(headers: Headers) -> Json:
     changes = {
-        "request_headers_to_add": _added(headers.request.set, headers.request.add),
+        "request_headers_to_add": added_headers(headers.request.set, headers.request.add),
         "request_headers_to_remove": list(headers.request.remove),
-        "response_headers_to_add": _added(headers.response.set, headers.response.add),
+        "response_headers_to_add": added_headers(headers.response.set, headers.response.add),
         "response_headers_to_remove": list(headers.response.remove),
     }
     return {name: value for name, value in changes.items() if value}
 
 
-def _added(replaced: Mapping[str, str], appended: Mapping[str, str]) -> list[Json]:
+def added_headers(replaced: Mapping[str, str], appended: Mapping[str, str]) -> list[Json]:
+    """Headers that are set and headers that are added, as a route has them."""
     # The host is not a header to Envoy but a part of the route's action.
     overwrite = {name: value for name, value in replaced.items() if name.lower() not in ("host", ":authority")}
     return [
@@ -388,6 +392,6 @@ def _added(replaced: Mapping[str, str], appended: Mapping[str, str]) -> list[Jso
     ]
 
 
-def _operation(host: str, port: int) -> str:
+def operation_name(host: str, port: int) -> str:
     """A span's name, as Istio gives it."""
     return f"{host}:{port}/*"

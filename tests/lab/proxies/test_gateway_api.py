@@ -1,0 +1,370 @@
+"""What Gateway and HTTPRoute do to requests, on real Envoys. Each test says where the Gateway API's spec has it.
+
+Fields are those of https://gateway-api.sigs.k8s.io/reference/spec/; GEPs are at https://gateway-api.sigs.k8s.io/geps/.
+"""
+
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
+
+LISTENER = "{name: http, port: 80, protocol: HTTP}"
+
+
+def gateway(listeners: str = LISTENER) -> str:
+    return (
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: shop}\n"
+        f"spec: {{gatewayClassName: istio, listeners: [{listeners}]}}\n---\n"
+    )
+
+
+def route(rules: str, name: str = "shop", more: str = "", parent: str = "{name: shop}") -> str:
+    return (
+        f"apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: {name}}}\n"
+        f"spec: {{parentRefs: [{parent}], {more}rules: [{rules}]}}\n---\n"
+    )
+
+
+def to(*names: str) -> str:
+    """Backends by name; `reviews-v1*90` has a weight."""
+    parts = [(name.partition("*")[0], name.partition("*")[2] or "1") for name in names]
+    return (
+        "backendRefs: [" + ", ".join(f"{{name: {name}, port: 9080, weight: {weight}}}" for name, weight in parts) + "]"
+    )
+
+
+def path(value: str, kind: str = "PathPrefix") -> str:
+    return f"path: {{type: {kind}, value: '{value}'}}"
+
+
+def rule(match: str, backend: str = "", filters: str = "", more: str = "") -> str:
+    parts = [f"matches: [{{{match}}}]" if match else "", to(backend) if backend else ""]
+    parts += [f"filters: [{filters}]" if filters else "", more]
+    return "{" + ", ".join(part for part in parts if part) + "}"
+
+
+def name_of(answer: Any) -> str:
+    return str(answer.seen["name"]) if answer.status == 200 else str(answer.status)
+
+
+# Matching: HTTPRouteRule.matches, HTTPPathMatch
+
+
+def test_a_prefix_is_one_of_whole_path_elements(mesh: Mesh) -> None:
+    """HTTPPathMatch: PathPrefix; a trailing slash does not count."""
+    mesh.apply(gateway() + route(rule(path("/api/"), "reviews-v1")))
+
+    answers = {tried: mesh.shop_at(tried).status for tried in ("/api", "/api/", "/api/a", "/apiary", "/Api")}
+
+    assert answers == {"/api": 200, "/api/": 200, "/api/a": 200, "/apiary": 404, "/Api": 404}
+
+
+@pytest.mark.parametrize(
+    ("general", "specific"),
+    [
+        (path("/a"), path("/a/b", "Exact")),
+        (path("/a/b(c)?", "RegularExpression"), path("/a")),
+        (path("/"), path("/a")),
+        (path("/a") + ", headers: [{name: x, value: '1'}, {name: y, value: '1'}]", path("/a") + ", method: GET"),
+        (path("/a") + ", queryParams: [{name: q, value: '1'}]", path("/a") + ", headers: [{name: x, value: '1'}]"),
+        (path("/a"), path("/a") + ", queryParams: [{name: q, value: '1'}]"),
+    ],
+)
+def test_the_more_specific_match_wins_wherever_it_stands(mesh: Mesh, general: str, specific: str) -> None:
+    """HTTPRouteRule.matches: Exact, longest prefix, method, most headers, most query parameters."""
+    mesh.apply(gateway() + route(f"{rule(general, 'reviews-v2')}, {rule(specific, 'reviews-v1')}"))
+
+    assert name_of(mesh.shop_at("/a/b?q=1", x="1", y="1")) == "reviews-v1-1"
+
+
+def test_of_equal_matches_the_older_route_wins_then_the_name_then_the_order(mesh: Mesh) -> None:
+    """HTTPRouteRule.matches: ties. What one change brings is of one age, as in one second of a cluster."""
+    both = f"{rule(path('/a'), 'reviews-v1')}, {rule(path('/a'), 'reviews-v2')}"
+    mesh.apply(gateway() + route(rule(path("/a"), "ratings"), "b") + route(both, "a"))
+
+    assert name_of(mesh.shop_at("/a")) == "reviews-v1-1"
+
+
+def test_headers_and_query_parameters_match_exactly_or_by_a_regex_of_the_whole_value(mesh: Mesh) -> None:
+    """HTTPHeaderMatch: names in any case; HTTPQueryParamMatch."""
+    agent = "headers: [{type: RegularExpression, name: User-Agent, value: '.*Firefox/[0-9]+.*'}]"
+    version = "queryParams: [{name: v, value: '2'}]"
+    mesh.apply(gateway() + route(f"{rule(agent, 'reviews-v1')}, {rule(version, 'reviews-v2')}"))
+
+    assert name_of(mesh.shop_at(user_agent="Mozilla Firefox/144 x")) == "reviews-v1-1"
+    assert name_of(mesh.shop_at("/?v=2")) == "reviews-v2-1"
+    assert mesh.shop_at("/?v=22", user_agent="Firefox/x").status == 404
+
+
+def test_every_header_of_one_match_must_be_there_and_one_match_of_several_is_enough(mesh: Mesh) -> None:
+    """HTTPRouteMatch: conditions of a match are ANDed; matches of a rule are ORed."""
+    matches = "matches: [{headers: [{name: x, value: '1'}, {name: y, value: '1'}]}, {method: POST}]"
+    mesh.apply(gateway() + route(f"{{{matches}, {to('reviews-v1')}}}"))
+
+    assert [mesh.shop_at(x="1").status, mesh.shop_at(x="1", y="1").status, mesh.shop_at(method="POST").status] == [
+        404,
+        200,
+        200,
+    ]
+
+
+# Hostnames: HTTPRouteSpec.hostnames, Listener.hostname
+
+
+def test_the_most_specific_hostname_decides_first(mesh: Mesh) -> None:
+    """HTTPRouteSpec.hostnames; within one hostname then the matches."""
+    text = gateway() + route(rule(path("/a", "Exact"), "reviews-v1"), "wide", "hostnames: ['*.example'], ")
+    mesh.apply(text + route(rule(path("/"), "reviews-v2"), "narrow", "hostnames: [shop.example], "))
+
+    assert name_of(mesh.shop_at("/a", host="shop.example")) == "reviews-v2-1"
+    assert name_of(mesh.shop_at("/a", host="a.b.example")) == "reviews-v1-1"
+    assert mesh.shop_at("/a", host="example").status == 404
+
+
+def test_a_listener_takes_requests_for_its_hostname_and_no_other_listener_does(mesh: Mesh) -> None:
+    """GEP-1713: listeners of one port are isolated by hostname; a route is narrowed to its listener's (Listener)."""
+    listeners = (
+        "{name: wide, port: 80, protocol: HTTP, hostname: '*.example'}, "
+        "{name: narrow, port: 80, protocol: HTTP, hostname: shop.example}"
+    )
+    mesh.apply(gateway(listeners) + route(rule("", "reviews-v1"), parent="{name: shop, sectionName: wide}"))
+
+    assert name_of(mesh.shop_at(host="a.example")) == "reviews-v1-1"
+    assert mesh.shop_at(host="shop.example").status == 404
+    assert mesh.shop_at(host="elsewhere").status == 404
+
+
+def test_a_route_may_choose_a_listener_by_its_port(mesh: Mesh) -> None:
+    """ParentReference.port (GEP-957)."""
+    listeners = f"{LISTENER}, {{name: other, port: 81, protocol: HTTP}}"
+    mesh.apply(gateway(listeners) + route(rule("", "reviews-v1"), parent="{name: shop, port: 81}"))
+
+    assert (mesh.shop_at().status, mesh.shop_at(port=8081).status) == (404, 200)
+
+
+# Backends: HTTPRouteRule.backendRefs, BackendRef.weight
+
+
+def test_weights_share_the_requests_and_zero_gets_none(mesh: Mesh) -> None:
+    mesh.apply(gateway() + route(f"{{{to('reviews-v1*3', 'reviews-v2*1', 'ratings*0')}}}"))
+
+    seen = Counter(name_of(mesh.shop_at()) for _ in range(200))
+
+    assert set(seen) == {"reviews-v1-1", "reviews-v2-1"}
+    assert 110 <= seen["reviews-v1-1"] <= 185
+
+
+def test_an_invalid_backend_answers_its_share_with_500(mesh: Mesh) -> None:
+    mesh.apply(gateway() + route(f"{{{to('reviews-v1', 'nowhere')}}}"))
+
+    seen = Counter(name_of(mesh.shop_at()) for _ in range(100))
+
+    assert set(seen) == {"reviews-v1-1", "500"}
+    assert 20 <= seen["500"] <= 80
+
+
+@pytest.mark.parametrize("backends", [to("nowhere"), to("reviews-v1*0"), "name: none"])
+def test_a_rule_without_any_valid_backend_is_500(mesh: Mesh, backends: str) -> None:
+    mesh.apply(gateway() + route(f"{{{backends}}}"))
+
+    assert mesh.shop_at().status == 500
+
+
+def test_a_backend_without_instances_is_503(mesh: Mesh) -> None:
+    mesh.apply(gateway() + route(rule("", "reviews-v9")))
+
+    assert mesh.shop_at().status == 503
+
+
+def test_a_port_that_the_service_does_not_have_is_500(mesh: Mesh) -> None:
+    mesh.apply(gateway() + route("{backendRefs: [{name: reviews-v1, port: 1}]}"))
+
+    assert mesh.shop_at().status == 500
+
+
+# Filters
+
+
+def test_headers_of_the_request_are_set_added_and_removed(mesh: Mesh) -> None:
+    """HTTPHeaderFilter."""
+    modifier = "{set: [{name: a, value: new}], add: [{name: b, value: more}], remove: [c]}"
+    filters = f"{{type: RequestHeaderModifier, requestHeaderModifier: {modifier}}}"
+    mesh.apply(gateway() + route(rule("", "reviews-v1", filters)))
+
+    headers = mesh.shop_at(a="old", b="one", c="gone").seen["headers"]
+
+    assert headers["a"] == "new"
+    assert headers["b"] == "more"  # the application keeps the last of several
+    assert "c" not in headers
+
+
+def test_headers_of_the_response_of_one_backend_are_changed(mesh: Mesh) -> None:
+    """HTTPBackendRef.filters."""
+    filters = "filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: by, value: v1}]}}]"
+    mesh.apply(gateway() + route(f"{{backendRefs: [{{name: reviews-v1, port: 9080, {filters}}}]}}"))
+
+    assert mesh.shop_at().headers["by"] == "v1"
+
+
+@pytest.mark.parametrize(
+    ("redirect", "location"),
+    [
+        ("{hostname: other.example}", "http://other.example/a/b?q=1"),
+        ("{scheme: https, hostname: other.example}", "https://other.example/a/b?q=1"),
+        ("{port: 8443, scheme: https}", "https://shop.example:8443/a/b?q=1"),
+        ("{port: 443, scheme: https, hostname: other.example}", "https://other.example/a/b?q=1"),
+        ("{scheme: https}", "https://shop.example/a/b?q=1"),
+        ("{path: {type: ReplaceFullPath, replaceFullPath: /x}}", "http://shop.example/x?q=1"),
+        ("{path: {type: ReplacePrefixMatch, replacePrefixMatch: /x}}", "http://shop.example/x/b?q=1"),
+    ],
+)
+def test_a_redirect_changes_what_it_names_and_keeps_the_rest(mesh: Mesh, redirect: str, location: str) -> None:
+    """HTTPRequestRedirectFilter; 302 unless it says otherwise."""
+    mesh.apply(gateway() + route(rule(path("/a"), "", f"{{type: RequestRedirect, requestRedirect: {redirect}}}")))
+
+    answer = mesh.shop_at("/a/b?q=1", host="shop.example")
+
+    assert (answer.status, answer.headers["location"]) == (302, location)
+
+
+def test_a_redirect_has_the_status_that_it_names(mesh: Mesh) -> None:
+    filters = "{type: RequestRedirect, requestRedirect: {hostname: other.example, statusCode: 301}}"
+    mesh.apply(gateway() + route(rule("", "", filters)))
+
+    assert mesh.shop_at().status == 301
+
+
+@pytest.mark.parametrize(
+    ("prefix", "replacement", "asked", "sent"),
+    [
+        ("/foo", "/xyz", "/foo/bar", "/xyz/bar"),
+        ("/foo", "/xyz/", "/foo/bar", "/xyz/bar"),
+        ("/foo/", "/xyz", "/foo/bar", "/xyz/bar"),
+        ("/foo", "/xyz", "/foo", "/xyz"),
+        ("/foo", "/xyz", "/foo/", "/xyz/"),
+        ("/foo", "", "/foo/bar", "/bar"),
+        ("/foo", "/", "/foo/bar?q=1", "/bar?q=1"),
+        ("/foo", "", "/foo", "/"),
+        ("/foo", "/", "/foo/", "/"),
+        ("/", "/xyz", "/bar", "/xyz/bar"),
+    ],
+)
+def test_a_prefix_is_rewritten_by_path_element(
+    mesh: Mesh, prefix: str, replacement: str, asked: str, sent: str
+) -> None:
+    """HTTPPathModifier.replacePrefixMatch: the table."""
+    rewrite = f"{{path: {{type: ReplacePrefixMatch, replacePrefixMatch: '{replacement}'}}}}"
+    mesh.apply(gateway() + route(rule(path(prefix), "reviews-v1", f"{{type: URLRewrite, urlRewrite: {rewrite}}}")))
+
+    assert mesh.shop_at(asked).seen["path"] == sent
+
+
+def test_path_and_host_are_rewritten_for_the_backend(mesh: Mesh) -> None:
+    """HTTPURLRewriteFilter."""
+    rewrite = "{hostname: inside.example, path: {type: ReplaceFullPath, replaceFullPath: /all}}"
+    mesh.apply(gateway() + route(rule("", "reviews-v1", f"{{type: URLRewrite, urlRewrite: {rewrite}}}")))
+
+    seen = mesh.shop_at("/some/where?q=1").seen
+
+    assert (seen["path"], seen["headers"]["host"]) == ("/all?q=1", "inside.example")
+
+
+def mirrored(mesh: Mesh, share: str, count: int) -> int:
+    """How many of `count` requests for reviews v1 came to ratings as well."""
+    mirror = f"{{backendRef: {{name: ratings, port: 9080}}{share}}}"
+    mesh.apply(gateway() + route(rule("", "reviews-v1", f"{{type: RequestMirror, requestMirror: {mirror}}}")))
+    assert {name_of(mesh.shop_at("/mirrored")) for _ in range(count)} == {"reviews-v1-1"}
+    mesh.shop_at("/last")
+    deadline = time.monotonic() + 5
+    apps = [mesh.apps["ratings-v1-1"], mesh.apps["ratings-v1-2"]]
+    while not share and sum(len(app.requests) for app in apps) <= count and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.1 if share else 0)
+    return sum(app.requests.count("/mirrored") for app in apps)
+
+
+def test_a_mirror_gets_every_request_and_its_answer_is_thrown_away(mesh: Mesh) -> None:
+    """HTTPRequestMirrorFilter."""
+    assert mirrored(mesh, "", 20) == 20
+
+
+@pytest.mark.parametrize("share", [", percent: 50", ", fraction: {numerator: 5, denominator: 10}"])
+def test_a_mirror_may_get_a_share(mesh: Mesh, share: str) -> None:
+    """HTTPRequestMirrorFilter.percent and .fraction (GEP-3171)."""
+    assert 20 <= mirrored(mesh, share, 100) <= 80
+
+
+def test_a_mirror_of_nothing_gets_nothing(mesh: Mesh) -> None:
+    assert mirrored(mesh, ", percent: 0", 20) == 0
+
+
+# Timeouts: GEP-1742
+
+
+@pytest.mark.parametrize(
+    "timeouts", ["{request: 300ms}", "{backendRequest: 300ms}", "{request: 5s, backendRequest: 300ms}"]
+)
+def test_a_request_that_takes_longer_than_its_time_is_504(mesh: Mesh, timeouts: str) -> None:
+    mesh.apply(gateway() + route(rule("", "reviews-v1", more=f"timeouts: {timeouts}")))
+
+    answer = mesh.shop_at("/sleep/3")
+
+    assert answer.status == 504
+    assert 0.25 <= answer.seconds < 1.5
+
+
+def test_a_timeout_of_zero_is_none(mesh: Mesh) -> None:
+    """HTTPRouteTimeouts.request: a zero-valued duration switches it off."""
+    mesh.apply(gateway() + route(rule("", "reviews-v1", more="timeouts: {request: 0s}")))
+
+    assert mesh.shop_at("/sleep/0.3").status == 200
+
+
+# In the mesh: GEP-1426
+
+
+REVIEWS = '{group: "", kind: Service, name: reviews}'
+
+
+def test_a_route_of_a_service_takes_the_place_of_its_own_spread(mesh: Mesh) -> None:
+    mesh.apply(route(rule("", "reviews-v2"), parent=REVIEWS))
+
+    assert set(mesh.calls(20, "reviews")) == {"reviews-v2-1"}
+    assert set(mesh.calls(20, "reviews-v1")) == {"reviews-v1-1"}
+
+
+def test_what_no_rule_of_a_services_routes_matches_is_404(mesh: Mesh) -> None:
+    mesh.apply(route(rule(path("/a"), "reviews-v2"), parent=REVIEWS))
+
+    assert (mesh.call("reviews", "/a").status, mesh.call("reviews", "/b").status) == (200, 404)
+
+
+def test_a_route_of_a_service_holds_for_all_its_ports_or_for_the_one_it_names(mesh: Mesh) -> None:
+    named = REVIEWS.replace("}", ", port: 9080}")
+    mesh.apply(route(rule("", "reviews-v1"), parent=named))
+
+    assert set(mesh.calls(10, "reviews")) == {"reviews-v1-1"}
+
+
+def test_a_gateway_does_not_follow_a_services_own_routes(mesh: Mesh) -> None:
+    """GEP-1426: a backendRef is the Service's instances, not its front door."""
+    mesh.apply(gateway() + route(rule("", "reviews"), "edge") + route(rule("", "reviews-v2"), "mesh", parent=REVIEWS))
+
+    assert {name_of(mesh.shop_at()) for _ in range(30)} == {"reviews-v1-1", "reviews-v2-1"}
+
+
+def test_the_gateway_calls_with_an_identity_of_its_own(mesh: Mesh) -> None:
+    """Istio: the service account of a Gateway's proxy is NAME-istio."""
+    policy = (
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: reviews}\n"
+        "spec: {selector: {matchLabels: {app: reviews}}, rules: [{from: [{source: {principals: "
+        "[cluster.local/ns/default/sa/%s]}}]}]}\n---\n"
+    )
+    routed = gateway() + route(rule("", "reviews-v1"))
+    mesh.apply(routed + policy % "shop-istio")
+    assert mesh.shop_at().status == 200
+    mesh.apply(routed + policy % "somebody")
+    assert mesh.shop_at().status == 403
