@@ -69,6 +69,7 @@ def test_a_path_is_written_as_people_do() -> None:
         ("just words", "is text, not an object"),
         ("- 1", "is a list, not an object"),
         ("{kind: Service, metadata: {name: a}}", "has no apiVersion"),
+        ("{kind: List, items: [{apiVersion: v1, kind: Service, metadata: {name: a}}]}", "has no apiVersion"),
         ("{apiVersion: v1, metadata: {name: a}}", "has no kind"),
         ("{apiVersion: v1, kind: Service}", "has no metadata"),
         ("{apiVersion: v1, kind: Service, metadata: {}}", "has no metadata.name"),

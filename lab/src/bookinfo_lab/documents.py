@@ -167,6 +167,7 @@ def _count(node: yaml.Node, limit: int) -> int:
 def _objects(body: object, node: yaml.Node | None, source: str, index: int) -> list[Document]:
     if not isinstance(body, Mapping):
         raise ManifestError(f"is {_described(body)}, not an object", source, index, hint="begin with apiVersion")
+    api_version = _text(body, "apiVersion", source, index)
     kind = _text(body, "kind", source, index)
     items = body.get("items")
     if kind.endswith("List") and isinstance(items, Sequence):
@@ -183,7 +184,7 @@ def _objects(body: object, node: yaml.Node | None, source: str, index: int) -> l
         raise ManifestError("metadata.namespace is not text", source, index, hint="quote it")
     return [
         Document(
-            api_version=_text(body, "apiVersion", source, index),
+            api_version=api_version,
             kind=kind,
             name=_text(metadata, "name", source, index, "metadata."),
             namespace=namespace,

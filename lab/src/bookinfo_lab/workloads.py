@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Base64Str, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from bookinfo_lab import images, topology
+from bookinfo_lab import images, schema, topology
 from bookinfo_lab.documents import Document, Path, dotted
 from bookinfo_lab.images import Image
 
@@ -261,11 +261,12 @@ def parse(documents: Sequence[Document], known_images: Mapping[str, Image]) -> W
 
 def _check_identity(document: Document) -> None:
     if document.kind not in KINDS.get(document.api_version, ()):
-        known = ", ".join(f"{version} {kind}" for version, kinds in KINDS.items() for kind in kinds)
+        known = [f"{version} {kind}" for version, kinds in KINDS.items() for kind in kinds]
+        same = [name for name in (*known, *schema.newest()) if name.endswith(f" {document.kind}")]
         raise document.error(
             f"kind {document.kind} of {document.api_version} is unknown to the lab",
             ("kind",),
-            f"it takes {known} and Istio's kinds",
+            f"did you mean {' or '.join(same)}?" if same else f"it takes {', '.join(known)} and Istio's kinds",
         )
     # Names become folder names and host names.
     for key, value in (("name", document.name), ("namespace", document.namespace)):

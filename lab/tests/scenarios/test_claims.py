@@ -55,6 +55,24 @@ def test_a_claim_holds_or_fails(claim: Claim, holds: Sample, fails: Sample) -> N
 
 
 @pytest.mark.parametrize(
+    "claim",
+    [
+        Every(Answered(200)),
+        No(Answered(503)),
+        Share(Answered(503), 50, otherwise=0),
+        Between(Answered(503), 0, 14),
+        InOrder((200,)),
+        Counts(COUNTER, "requests", None, None),
+        Counts(COUNTER, "requests", 0, 0),
+        CountsEach(COUNTER, "refused", Answered(503)),
+        Logs(LOG, "requests"),
+    ],
+)
+def test_no_claim_holds_where_nothing_was_sent(claim: Claim) -> None:
+    assert not claim.judge(sample()).holds
+
+
+@pytest.mark.parametrize(
     ("claim", "words"),
     [
         (Every(Answered(200)), "all answered 200"),

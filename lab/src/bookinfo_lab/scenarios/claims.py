@@ -9,6 +9,9 @@ from bookinfo_lab.scenarios.model import Counter, Log, Sample, Verdict
 ALPHA = 1e-8
 """How probable it may be that a share falls outside of its interval by chance."""
 
+_NOTHING_SENT = Verdict(holds=False, seen="nothing was sent")
+"""Of no answers anything could be said."""
+
 
 class _OfAnswers:
     """A claim that needs nothing but the answers."""
@@ -32,6 +35,8 @@ class Every(_OfAnswers):
         return f"all {self.matcher.phrase}"
 
     def judge(self, sample: Sample) -> Verdict:
+        if not sample.results:
+            return _NOTHING_SENT
         return Verdict(all(map(self.matcher.matches, sample.results)), self.matcher.seen(sample.results))
 
 
@@ -46,6 +51,8 @@ class No(_OfAnswers):
         return f"none {self.matcher.phrase}"
 
     def judge(self, sample: Sample) -> Verdict:
+        if not sample.results:
+            return _NOTHING_SENT
         return Verdict(not any(map(self.matcher.matches, sample.results)), self.matcher.seen(sample.results))
 
 
@@ -76,6 +83,8 @@ class Share:
 
     def judge(self, sample: Sample) -> Verdict:
         requests = len(sample.results)
+        if not requests:
+            return _NOTHING_SENT
         low, high = self._interval(requests)
         found = sum(map(self.matcher.matches, sample.results))
         allowed = f"{100 * low / requests:.1f} to {100 * high / requests:.1f} %"
@@ -102,6 +111,8 @@ class Between(_OfAnswers):
         return f"{self.at_least:g} to {self.at_most:g} % {self.matcher.phrase}"
 
     def judge(self, sample: Sample) -> Verdict:
+        if not sample.results:
+            return _NOTHING_SENT
         share = 100 * sum(map(self.matcher.matches, sample.results)) / len(sample.results)
         return Verdict(self.at_least <= share <= self.at_most, f"{share:.1f} % of {len(sample.results)}")
 
@@ -151,6 +162,8 @@ class Counts:
         requests = len(sample.results)
         low = requests if self.at_least is None else self.at_least
         high = requests if self.at_most is None else self.at_most
+        if not requests:
+            return _NOTHING_SENT
         counted = sample.counted[self.counter]
         return Verdict(low <= counted <= high, str(counted))
 
@@ -206,5 +219,7 @@ class Logs:
         requests = len(sample.results)
         low = requests if self.at_least is None else self.at_least
         high = requests if self.at_most is None else self.at_most
+        if not requests:
+            return _NOTHING_SENT
         logged = sample.logged[self.log]
         return Verdict(low <= logged <= high, f"{logged} lines for {requests} requests")

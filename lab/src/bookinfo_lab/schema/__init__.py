@@ -40,6 +40,12 @@ def groups() -> frozenset[str]:
     return frozenset(kind.partition("/")[0] for kind in kinds())
 
 
+def newest() -> list[str]:
+    """Every kind with the newest version of its API, as in `networking.istio.io/v1 VirtualService`."""
+    names = ((*name.split("/"), min(entry["versions"], key=len)) for name, entry in kinds().items())
+    return [f"{group}/{version} {kind}" for group, kind, version in names]
+
+
 def check(document: Document) -> None:
     """Raise ManifestError for the first thing in an object that is not in its API."""
     group, _, version = document.api_version.partition("/")
