@@ -7,6 +7,7 @@ has no connection when the file says so: before it does what it is asked, or aft
 
 # ruff: noqa: T201 - a program prints
 
+import fcntl
 import json
 import os
 import subprocess
@@ -149,4 +150,7 @@ def with_body(cluster: Cluster, verb: str, rest: list[str], namespace: str) -> i
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
+    file = Path(sys.argv[1])
+    with file.with_suffix(".lock").open("w") as one_after_the_other:
+        fcntl.flock(one_after_the_other, fcntl.LOCK_EX)
+        sys.exit(main(file, sys.argv[2:]))

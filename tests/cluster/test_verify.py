@@ -1,0 +1,99 @@
+"""What `bookinfo verify --context` finds out, and that it leaves a cluster as it was, however it ends."""
+
+import signal
+import time
+
+import pytest
+
+from .conftest import Cluster
+
+LESSON = "get-started"
+
+
+def test_a_scenario_is_proved_and_everything_is_as_it_was(cluster: Cluster) -> None:
+    code, told = cluster.told(LESSON)
+    assert (code, cluster.difference()) == (0, []), told
+    assert "namespace books of test: sidecars" in told
+    assert "holds" in told
+    assert "fails" not in told
+
+
+def test_a_rule_that_is_slow_to_take_effect_is_waited_for(cluster: Cluster) -> None:
+    cluster.slow = 1.0
+    code, told = cluster.told(LESSON, "--settle", "30")
+    assert (code, cluster.difference()) == (0, []), told
+    assert "(try " in told
+
+
+def test_a_rule_that_takes_no_effect_fails_and_everything_is_as_it_was(cluster: Cluster) -> None:
+    cluster.slow = 1000.0
+    code, told = cluster.told(LESSON, "--settle", "1")
+    assert (code, cluster.difference()) == (1, [])
+    # What was there before lets everything in, so that all answers come with the rule as without it.
+    assert "holds without its rule" in told
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_was_there_before_is_there_after_an_interrupt(cluster: Cluster, stop: signal.Signals) -> None:
+    cluster.slow = 1000.0
+    verifying = cluster.verify(LESSON, "--settle", "60")
+    cluster.eventually(lambda: bool(cluster.difference()))
+    verifying.send_signal(stop)
+    cluster.eventually(lambda: verifying.poll() is not None)
+    text, _ = verifying.communicate()
+    assert verifying.returncode != 0
+    assert cluster.difference() == [], text
+
+
+def test_impatience_does_not_leave_it_half_restored(cluster: Cluster) -> None:
+    cluster.slow = 1000.0
+    verifying = cluster.verify(LESSON, "--settle", "60")
+    cluster.eventually(lambda: bool(cluster.difference()))
+    while verifying.poll() is None:
+        verifying.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    text, _ = verifying.communicate()
+    assert "putting back what was there before" in text
+    assert cluster.difference() == [], text
+
+
+def test_after_a_kill_the_next_verification_puts_back_first(cluster: Cluster) -> None:
+    cluster.slow = 1000.0
+    verifying = cluster.verify(LESSON, "--settle", "60")
+    cluster.eventually(lambda: bool(cluster.difference()))
+    verifying.kill()
+    verifying.communicate()
+    assert cluster.difference() != []
+    cluster.slow = 0.0
+    code, told = cluster.told(LESSON)
+    assert "did not put everything back: doing so first" in told
+    assert (code, cluster.difference()) == (0, []), told
+
+
+def test_a_connection_that_is_lost_half_way_and_comes_back_changes_nothing(cluster: Cluster) -> None:
+    verifying = cluster.verify(LESSON)
+    cluster.eventually(lambda: bool(cluster.difference()))
+    cluster.write(loss={"verb": "any", "when": "after", "times": 3})
+    text, _ = verifying.communicate(timeout=120)
+    assert (verifying.returncode, cluster.difference()) == (0, []), text
+    assert cluster.state["loss"]["times"] == 0
+
+
+def test_what_helm_manages_is_neither_touched_nor_called_proved(cluster: Cluster) -> None:
+    objects = cluster.state["objects"]
+    objects["virtualservice/bookinfo"]["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "Helm"}
+    cluster.write(objects=objects)
+    code, told = cluster.told(LESSON)
+    assert code == 1
+    assert "managed by Helm" in " ".join(told.split())
+    assert cluster.state["changes"] == []
+
+
+def test_without_a_mesh_its_scenarios_are_not_checked_and_nothing_is_touched(cluster: Cluster) -> None:
+    pods = cluster.state["pods"]
+    pods[0]["spec"]["containers"].pop()
+    cluster.write(pods=pods)
+    code, told = cluster.told(LESSON, "canary")
+    assert code == 1
+    assert "here there is no mesh" in " ".join(told.split())
+    assert cluster.state["changes"] == []
