@@ -5,6 +5,7 @@ from bookinfo_lab.scenarios.definitions import (
     authorization,
     canary,
     circuit_breaking,
+    degradation,
     egress,
     fault_injection,
     get_started,
@@ -24,6 +25,7 @@ from bookinfo_lab.scenarios.model import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
     get_started.SCENARIO,
+    degradation.SCENARIO,
     request_routing.SCENARIO,
     canary.SCENARIO,
     fault_injection.SCENARIO,

@@ -4,7 +4,7 @@ from bookinfo_lab.scenarios.certificate import secret_manifest
 from bookinfo_lab.scenarios.claims import Counts, Every, No
 from bookinfo_lab.scenarios.definitions.parts import CLIENT, CLIENT_POD, NO_DETAILS, VERSIONS, pages
 from bookinfo_lab.scenarios.matchers import Answered, Showing
-from bookinfo_lab.scenarios.model import Counter, Generated, Observation, Scenario, Step, Traffic
+from bookinfo_lab.scenarios.model import Counter, Generated, Mesh, Observation, Scenario, Step, Traffic
 
 BOOKS = "http://books.example/books/v1/volumes?q=isbn:0486424618"
 CERTIFICATE = Generated("bookinfo certificate books.example", lambda: secret_manifest("books.example"))
@@ -71,5 +71,6 @@ the authority in the Secret and the name in it. The application needs neither co
             ),
         ),
     ),
+    meshes=(Mesh.SIDECAR,),  # a Sidecar resource is for sidecars
     more="`istio/egress/google-apis.yaml` is the same for the public Google Books API.",
 )

@@ -3,7 +3,7 @@
 from bookinfo_lab.scenarios.claims import Every
 from bookinfo_lab.scenarios.definitions.parts import CLIENT, CLIENT_PLAIN, CLIENT_POD, pages
 from bookinfo_lab.scenarios.matchers import Answered, Unanswered
-from bookinfo_lab.scenarios.model import Observation, Scenario, Step, Traffic
+from bookinfo_lab.scenarios.model import Mesh, Observation, Scenario, Step, Traffic
 
 PATHS = {
     "productpage": "/health",
@@ -45,6 +45,7 @@ error: there is nobody it could trust to come from the service. Everybody else n
             ),
         ),
     ),
+    meshes=(Mesh.SIDECAR, Mesh.AMBIENT, Mesh.L4),
     more="""\
 Any process on this machine can use a workload's outbound port, and so its identity: the lab teaches, it does not
 protect. In a cluster a pod's sidecar is the pod's alone.""",

@@ -3,7 +3,7 @@
 from bookinfo_lab.scenarios.claims import Every, InOrder
 from bookinfo_lab.scenarios.definitions.parts import CLIENT, CLIENT_POD
 from bookinfo_lab.scenarios.matchers import Answered, Carrying
-from bookinfo_lab.scenarios.model import Observation, Scenario, Step, Traffic
+from bookinfo_lab.scenarios.model import Mesh, Observation, Scenario, Step, Traffic
 
 SCENARIO = Scenario(
     name="rate-limit",
@@ -31,7 +31,8 @@ A bucket holds four tokens and is filled again every minute. A request takes one
             ),
         ),
     ),
+    meshes=(Mesh.SIDECAR,),  # an EnvoyFilter is for sidecars and gateways
     more="""\
 A global limit, shared by all instances, takes a rate limit service (envoyproxy/ratelimit) that every request is asked
-at.""",
+at: `istio/rate-limit/global/`, for a cluster.""",
 )

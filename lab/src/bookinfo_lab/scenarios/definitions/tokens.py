@@ -3,7 +3,7 @@
 from bookinfo_lab.scenarios.claims import Every
 from bookinfo_lab.scenarios.definitions.parts import ANYBODY, pages
 from bookinfo_lab.scenarios.matchers import Answered
-from bookinfo_lab.scenarios.model import Observation, Scenario, Step, Traffic
+from bookinfo_lab.scenarios.model import Mesh, Observation, Scenario, Step, Traffic
 
 
 def _products(token: str = "") -> Traffic:
@@ -38,5 +38,6 @@ another group 403 again. The pages stay open to everybody.""",
             ),
         ),
     ),
+    meshes=(Mesh.SIDECAR, Mesh.AMBIENT, Mesh.L4),
     more="`python lab/tools/make_tokens.py` makes the manifest and the tokens anew; their private key is never kept.",
 )
