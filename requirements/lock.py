@@ -38,6 +38,7 @@ def wanted() -> dict[str, list[str]]:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     files = {service: declared(f"services/{service}") for service in SERVICES}
     files["lab"] = declared(*(f"services/{service}" for service in SERVICES), "lab")
+    files["canary"] = declared("canary")
     files["build"] = groups["build"]
     files["dev"] = sorted({line for lines in [*files.values(), groups["dev"]] for line in lines})
     files[APART] = groups[APART]

@@ -12,7 +12,10 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 APART = "containers"  # tools in an environment of their own
 PACKAGES = sorted(
-    [*ROOT.glob("libs/*/pyproject.toml"), *ROOT.glob("services/*/pyproject.toml"), ROOT / "lab/pyproject.toml"]
+    [
+        *(path for folder in ("libs", "services") for path in ROOT.glob(f"{folder}/*/pyproject.toml")),
+        *(ROOT / folder / "pyproject.toml" for folder in ("lab", "canary")),
+    ]
 )
 
 
@@ -23,7 +26,7 @@ def pinned(lock: Path) -> dict[str, str]:
 
 def test_there_is_a_lock_for_every_service_and_purpose() -> None:
     services = {path.name for path in (ROOT / "services").iterdir() if (path / "pyproject.toml").exists()}
-    assert {lock.stem for lock in LOCKS} == services | {"lab", "dev", "build", APART}
+    assert {lock.stem for lock in LOCKS} == services | {"lab", "canary", "dev", "build", APART}
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
