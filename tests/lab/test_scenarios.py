@@ -8,15 +8,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from bookinfo_lab import repository
-from bookinfo_lab.scenarios import definitions, pages, verification
+from bookinfo_lab.scenarios import commands, definitions, pages, verification
+from bookinfo_lab.scenarios.claims import Between, Counts, CountsEach, Every, No
 from bookinfo_lab.scenarios.manifests import Manifests
-from bookinfo_lab.scenarios.model import Scenario
+from bookinfo_lab.scenarios.matchers import Answered, Both, Carrying, Matcher, Showing
+from bookinfo_lab.scenarios.model import Claim, Scenario
 from bookinfo_lab.scenarios.runner import Judged, Runner
 
 from .conftest import Bookinfo, eventually
@@ -44,7 +46,8 @@ def test_the_scenario_shows_what_it_claims(runner: Runner, scenario: Scenario) -
 
 
 @pytest.mark.parametrize("name", ["timeouts", "mirroring", "mutual-tls"])
-def test_a_scenario_without_its_rules_fails(runner: Runner, name: str) -> None:
+def test_a_scenario_without_its_rules_fails(runner: Runner, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bookinfo_lab.scenarios.runner.PATIENCE", 2.0)  # what does not come is not waited for
     scenario = definitions.find(name)
     without_rules = replace(scenario, steps=tuple(replace(step, apply=()) for step in scenario.steps))
     proved = sum(len(observation.shows) for step in scenario.steps for observation in step.observations)
@@ -90,20 +93,80 @@ def test_verify_starts_a_lab_of_its_own_where_none_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="install curl: the pages' commands use it")
-@pytest.mark.parametrize("name", ["get-started", "egress", "metrics"])
-def test_the_commands_of_a_page_can_be_typed(bookinfo: Bookinfo, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["retries", "circuit-breaking", "egress", "metrics"])
+def test_the_commands_of_a_page_show_what_it_claims(bookinfo: Bookinfo, name: str, tmp_path: Path) -> None:
     bookinfo("reset")
-    page = pages.page(definitions.find(name)).replace("http://localhost:8080", bookinfo.url)
-    blocks = re.findall(r"^```\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    commands = [line for block in blocks for line in block.splitlines() if "bookinfo verify" not in line]
-    assert any(line.startswith("bookinfo apply") for line in commands)
+    scenario = definitions.find(name)
+    page = pages.page(scenario)
     program = tmp_path / "bookinfo"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m bookinfo_lab "$@"\n')
     program.chmod(0o755)
     env = bookinfo.env | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    for command in commands:
-        typed = subprocess.run(["bash", "-c", command], env=env, cwd=REPOSITORY, capture_output=True, text=True)
-        assert typed.stderr == "", command
+
+    def typed(command: str) -> str:
+        assert f"\n{command}\n" in page
+        here = command.replace("http://localhost:8080", bookinfo.url)
+        result = subprocess.run(["bash", "-c", here], env=env, cwd=REPOSITORY, capture_output=True, text=True)
+        assert result.stderr == "", command
+        return result.stdout
+
+    for command in (*commands.change("delete", scenario.without), *commands.change("apply", scenario.given)):
+        typed(command)
+    for step in scenario.steps:
+        for command in (*commands.change("delete", step.delete), *commands.change("apply", step.apply)):
+            typed(command)
+        for observation in step.observations:
+            shown = Shown.of([typed(command) for command in commands.look(observation)])
+            for claim in (*observation.shows, *observation.keeps):
+                assert shown.bears_out(claim), (step.title, claim.expected, shown)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a reader sees: how often each status and text came, and by how much numbers grew."""
+
+    counts: dict[str, int]
+    growth: list[float]
+
+    @classmethod
+    def of(cls, outputs: list[str]) -> "Shown":
+        (index, counted) = next((i, text) for i, text in enumerate(outputs) if "status " in text)
+        counts = {text: int(number) for number, text in re.findall(r"^ *(\d+) (.+)$", counted, re.MULTILINE)}
+
+        def numbers(texts: list[str]) -> list[float]:
+            return [sum(float(line.split()[-1]) for line in text.splitlines()) for text in texts]
+
+        before, after = numbers(outputs[:index]), numbers(outputs[index + 1 :])
+        return cls(counts, [later - earlier for earlier, later in zip(before, after, strict=True)])
+
+    def bears_out(self, claim: Claim) -> bool:
+        requests = sum(count for text, count in self.counts.items() if text.startswith("status "))
+        match claim:
+            case Every(matcher):
+                return self._matching(matcher) == requests > 0
+            case No(matcher):
+                return self._matching(matcher) == 0 < requests
+            case Between(matcher, low, high):
+                return low <= 100 * self._matching(matcher) / requests <= high
+            case Counts(_, _, low, high):
+                least, most = (requests if bound is None else bound for bound in (low, high))
+                return any(least <= grown <= most for grown in self.growth)
+            case CountsEach(_, _, matcher):
+                return self._matching(matcher) in self.growth
+            case _:
+                raise NotImplementedError(claim.expected)
+
+    def _matching(self, matcher: Matcher) -> int:
+        match matcher:
+            case Answered(status):
+                wanted = f"status {status}"
+            case Both(Answered(status), Carrying(name, value)):
+                wanted = f"status {status}, {name}: {value}"
+            case Showing(text):
+                wanted = text
+            case _:
+                raise NotImplementedError(matcher.phrase)
+        return sum(count for text, count in self.counts.items() if text.startswith(wanted))
 
 
 @pytest.mark.parametrize(

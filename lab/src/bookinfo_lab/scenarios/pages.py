@@ -38,6 +38,10 @@ bookinfo scenario run canary --step 2   # go to step 2 and stay there
 bookinfo verify                         # all of them
 ```
 
+What must be seen of many requests the commands count: how often each status and each text came. A text that is not
+among them was on no page. Numbers of the proxies stand before and after the requests; what counts is the difference.
+The commands need curl 7.84 or newer.
+
 `bookinfo verify` sends each step's traffic twice, with the rule and without it. A claim counts only if it holds with
 the rule and does not hold without it; what holds either way is marked as such.
 
