@@ -1,0 +1,98 @@
+"""What the page is told of scenarios and of applied objects, as JSON has it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from bookinfo_lab.documents import Document
+from bookinfo_lab.errors import LabError
+from bookinfo_lab.objects import Objects
+
+_SECRET_FIELDS = ("data", "stringData")
+
+
+def scenarios() -> list[dict[str, Any]]:
+    """All scenarios, with what each step applies, sends and claims."""
+    from bookinfo_lab.scenarios import commands
+    from bookinfo_lab.scenarios.definitions import SCENARIOS
+
+    return [
+        {
+            "name": scenario.name,
+            "title": scenario.title,
+            "teaches": scenario.teaches,
+            "text": scenario.text.strip(),
+            "given": [*commands.change("delete", scenario.without), *commands.change("apply", scenario.given)],
+            "steps": [
+                {
+                    "title": step.title,
+                    "text": step.text.strip(),
+                    "commands": [*commands.change("delete", step.delete), *commands.change("apply", step.apply)],
+                    "observations": [
+                        {
+                            "traffic": str(observation.traffic),
+                            "claims": [claim.expected for claim in (*observation.shows, *observation.keeps)],
+                        }
+                        for observation in step.observations
+                    ],
+                }
+                for step in scenario.steps
+            ],
+        }
+        for scenario in SCENARIOS
+    ]
+
+
+def objects(applied: Objects, start: Objects) -> list[dict[str, str]]:
+    """The applied objects, those that were not there at the start first, and what has become of those that were."""
+    rows = [
+        {
+            "kind": document.kind,
+            "namespace": document.namespace,
+            "name": document.name,
+            "api_version": document.api_version,
+            "source": document.source,
+            "change": _change(document, start.documents.get(identity)),
+        }
+        for identity, document in applied.documents.items()
+    ]
+    gone = [
+        {
+            "kind": document.kind,
+            "namespace": document.namespace,
+            "name": document.name,
+            "api_version": document.api_version,
+            "source": document.source,
+            "change": "deleted",
+        }
+        for identity, document in start.documents.items()
+        if identity not in applied.documents
+    ]
+    return sorted([*rows, *gone], key=lambda row: not row["change"])
+
+
+def manifest(applied: Objects, kind: str, namespace: str, name: str) -> str:
+    """An object as YAML, without the values of a Secret.
+
+    Raises:
+        LabError: there is no such object.
+    """
+    found = [item for item in applied.select(kind, name) if item.namespace == namespace]
+    if not found:
+        raise LabError(f"{kind}/{name}: not found in {namespace}")
+    return str(yaml.safe_dump(_without_secrets(found[0]), sort_keys=False))
+
+
+def _change(document: Document, before: Document | None) -> str:
+    if before is None:
+        return "new"
+    return "" if before.body == document.body else "changed"
+
+
+def _without_secrets(document: Document) -> Mapping[str, Any]:
+    body = dict(document.body)
+    if document.kind == "Secret":
+        for field in _SECRET_FIELDS:
+            body |= {field: dict.fromkeys(body[field], "(not shown)")} if field in body else {}
+    return body
