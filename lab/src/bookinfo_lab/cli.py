@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from bookinfo_lab import remote, scenario_commands, state
+from bookinfo_lab import remote, scenario_commands, state, watch_commands
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.state import LabFolder
 
@@ -28,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 scenario_commands.add_to(app)
+watch_commands.add_to(app)
 
 LabOption = Annotated[str, typer.Option("--lab", envvar="BOOKINFO_LAB", help="Which lab, if there are several.")]
 WorkloadArgument = Annotated[str, typer.Argument(help="A pod's name or its Deployment's, e.g. reviews-v1.")]
@@ -57,6 +58,16 @@ def up(
     gateway_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Where the gateway listens on 127.0.0.1; 0: any free port.")
     ] = 8080,
+    watch_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            show_default="8081, or any free one if that is taken",
+            help="Where the page to watch the lab on listens on 127.0.0.1; 0: any free port.",
+        ),
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch/--no-watch", help="Serve that page.")] = True,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return once it is ready, and leave it running.")
     ] = False,
@@ -67,14 +78,17 @@ def up(
     if detach:
         from bookinfo_lab import detached
 
-        detached.start(folder, gateway_port, os.environ, _report)
+        options = [f"--gateway-port={gateway_port}", "--watch" if watch else "--no-watch"]
+        options += [] if watch_port is None else [f"--watch-port={watch_port}"]
+        detached.start(folder, options, os.environ, _report)
         typer.echo("it runs on in the background; stop it with `bookinfo down`")
         return
     from bookinfo_lab import supervisor
     from bookinfo_lab.documents import ManifestError
 
     try:
-        asyncio.run(supervisor.run(supervisor.Settings(folder, gateway_port, dict(os.environ)), _report))
+        settings = supervisor.Settings(folder, gateway_port, dict(os.environ), watch, watch_port)
+        asyncio.run(supervisor.run(settings, _report))
     except ManifestError as error:
         raise LabError(str(error)) from error
 
@@ -99,7 +113,8 @@ def status(
         return
     columns = ("name", "service", "version", "address", "pid", "sidecar_pid", "state", "restarts")
     gateway = answer["gateway"] | {"sidecar_pid": answer["gateway"]["pid"], "pid": None}
-    typer.echo(f"lab {answer['lab']}: {answer['state']}, {answer['url']}")
+    watch = f", watch it at {answer['watch']}" if answer["watch"] else ""
+    typer.echo(f"lab {answer['lab']}: {answer['state']}, {answer['url']}{watch}")
     _table(columns, [[row.get(column) for column in columns] for row in [*answer["workloads"], gateway]])
 
 
@@ -235,12 +250,11 @@ def load(
     duration: Annotated[float, typer.Option(help="Seconds; without it until Ctrl-C.")] = math.inf,
     user: Annotated[list[str] | None, typer.Option(help="Sign in as this user; several take turns.")] = None,
     lab: LabOption = "default",
-    url: Annotated[str, typer.Option(help="The page's URL in a cluster, instead of a lab's.")] = "",
 ) -> None:
     """Send steady traffic to the product page, and show what comes back."""
     from bookinfo_lab import load as traffic
 
-    page = url or _ask(lab, "/status")["url"]
+    url = _ask(lab, "/status")["url"]
 
     async def show() -> None:
         with _display() as display:

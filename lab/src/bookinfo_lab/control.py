@@ -18,14 +18,15 @@ from bookinfo_lab.documents import Document, ManifestError, read_documents
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.lab import Lab
 from bookinfo_lab.objects import Change, Objects
+from bookinfo_lab.observe.observations import Observations
 from bookinfo_lab.render import describe as rules_for
 
 Status = Callable[[], dict[str, Any]]
 
 
-def serve(lab: Lab, status: Status, path: Path) -> "ControlServer":
+def serve(lab: Lab, status: Status, observations: Observations, path: Path) -> "ControlServer":
     """A server for `lab` on the Unix socket `path`; run its `serve()`."""
-    config = uvicorn.Config(application(lab, status), log_config=None, lifespan="off", ws="none")
+    config = uvicorn.Config(application(lab, status, observations), log_config=None, lifespan="off", ws="none")
     return ControlServer(config, _listen(path))
 
 
@@ -46,7 +47,7 @@ class ControlServer(uvicorn.Server):
         await self.serve(sockets=[self._listener])
 
 
-def application(lab: Lab, status: Status) -> Starlette:
+def application(lab: Lab, status: Status, observations: Observations) -> Starlette:
     """The interface. What the user did wrong is answered with 422 and `{"error": one line}`."""
 
     async def get_status(_: Request) -> Response:
@@ -83,8 +84,26 @@ def application(lab: Lab, status: Status) -> Starlette:
         Route("/delete", delete, methods=["POST"]),
         Route("/reset", reset, methods=["POST"]),
         Route("/scale", scale, methods=["POST"]),
+        *_observed(observations),
     ]
     return Starlette(routes=routes, exception_handlers={LabError: _refused, ManifestError: _refused})
+
+
+def _observed(observations: Observations) -> list[Route]:
+    async def get_graph(request: Request) -> Response:
+        return JSONResponse(observations.graph(float(request.query_params["window"])))
+
+    async def get_traces(_: Request) -> Response:
+        return JSONResponse(observations.traces(most=None))
+
+    async def get_trace(request: Request) -> Response:
+        return JSONResponse(observations.trace(request.path_params["trace_id"]))
+
+    return [
+        Route("/graph", get_graph),
+        Route("/traces", get_traces),
+        Route("/traces/{trace_id}", get_trace),
+    ]
 
 
 def describe(lab: Lab, name: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from bookinfo_lab import processes, remote, state
 from bookinfo_lab.errors import LabError
@@ -18,8 +18,10 @@ _POLL = 0.05
 _ERROR = "bookinfo: "
 
 
-def start(folder: LabFolder, gateway_port: int, environ: Mapping[str, str], report: Callable[[str], None]) -> None:
-    """Start a lab in a session of its own, and return when it is ready. `report` takes what it says.
+def start(folder: LabFolder, options: Sequence[str], environ: Mapping[str, str], report: Callable[[str], None]) -> None:
+    """Start a lab in a session of its own, and return when it is ready.
+
+    `options` are those of `bookinfo up`; `report` takes what it says.
 
     Raises:
         LabError: it did not start; what it said is in the error.
@@ -27,7 +29,7 @@ def start(folder: LabFolder, gateway_port: int, environ: Mapping[str, str], repo
     state.create(folder)
     if pid := state.supervisor_pid(folder):
         raise LabError(f"lab {folder.name!r} is running (process {pid}); stop it with `bookinfo down`")
-    command = [sys.executable, "-m", "bookinfo_lab", "up", f"--gateway-port={gateway_port}", f"--lab={folder.name}"]
+    command = [sys.executable, "-m", "bookinfo_lab", "up", *options, f"--lab={folder.name}"]
     if folder.log.exists():
         folder.log.replace(folder.log.with_name(f"{folder.log.name}.1"))
     descriptor = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,6 +52,7 @@ def run(
     step: Annotated[
         int | None, typer.Option(min=1, help="Go to this step, show what is to be seen there, and stay.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     lab: LabOption = "default",
 ) -> None:
     """Run one scenario in a lab: all of it and back, or up to a step and no further."""
@@ -62,14 +64,18 @@ def run(
 
     scenario = definitions.find(name)
     if step is None:
-        verify([name], lab=lab)
+        verify([name], as_json=as_json, lab=lab)
         return
     if step > len(scenario.steps):
         raise LabError(f"{name} has {len(scenario.steps)} steps")
     runner = Runner(verification.running_lab(lab, os.environ), Manifests(repository.find(os.environ)), _progress)
+    began = time.monotonic()
     judged = runner.show(scenario, step)
-    typer.echo(report.table(judged, _width()))
-    typer.echo(f"\n{scenario.steps[step - 1].text.strip()}\n\nIt stays so; `bookinfo reset` goes back.")
+    if as_json:
+        typer.echo(report.as_json(judged, time.monotonic() - began))
+    else:
+        typer.echo(report.table(judged, _width()))
+        typer.echo(f"\n{scenario.steps[step - 1].text.strip()}\n\nIt stays so; `bookinfo reset` goes back.")
     if any(row.bad for row in judged):
         raise typer.Exit(1)
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from bookinfo_lab.lab import Lab, Machine
 from bookinfo_lab.objects import Objects
 from bookinfo_lab.state import LabFolder
 from bookinfo_lab.topology import Service
+from bookinfo_lab.watch import listener
 
 GATEWAY_HOST = "127.0.0.1"
 
@@ -28,6 +30,8 @@ class Settings:
     folder: LabFolder
     gateway_port: int  # 0: any free one
     environ: Mapping[str, str]
+    watch: bool = True  # serve the watch page
+    watch_port: int | None = None  # 0: any free one; None: 8081, or any free one if that is taken
 
 
 async def run(settings: Settings, report: Callable[[str], None]) -> None:
@@ -49,13 +53,15 @@ async def run(settings: Settings, report: Callable[[str], None]) -> None:
         )
     state.clean(folder)
     with (
+        contextlib.ExitStack() as watched,
         contextlib.closing(addresses.claim_port(GATEWAY_HOST, settings.gateway_port)) as gateway,
         contextlib.closing(addresses.reserve(f"{os.getuid()} {folder.name}")) as own,
     ):
         port = gateway.getsockname()[1]
         machine = Machine(folder.proxies, binary, known_images, own, environ, (GATEWAY_HOST, port))
+        page = watched.enter_context(listener.listen(settings.watch_port)) if settings.watch else None
         try:
-            await _Supervisor(Lab(machine, report), folder, port, report).run(wanted)
+            await _Supervisor(Lab(machine, report), folder, port, page, report).run(wanted)
         finally:
             state.close(folder)
 
@@ -71,10 +77,15 @@ def initial_objects(home: Path) -> Objects:
 
 
 class _Supervisor:
-    def __init__(self, lab: Lab, folder: LabFolder, port: int, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, lab: Lab, folder: LabFolder, port: int, page: socket.socket | None, report: Callable[[str], None]
+    ) -> None:
+        """`page` is where the watch page listens, if there is to be one."""
         self._lab = lab
         self._folder = folder
         self._url = f"http://localhost:{port}/productpage"
+        self._page = page
+        self._page_url = f"http://localhost:{page.getsockname()[1]}" if page else None
         self._report = report
         self._state = "starting"
         self._stop = asyncio.Event()
@@ -93,6 +104,8 @@ class _Supervisor:
                 starting.result()
                 self._state = "ready"
                 self._report(f"Bookinfo is up after {time.monotonic() - began:.1f} s: {self._url}")
+                if self._page_url:
+                    self._report(f"watch it, and run scenarios, at {self._page_url}")
                 done, _ = await asyncio.wait([stopping, *self._lab.tasks], return_when=asyncio.FIRST_COMPLETED)
                 for task in done - {stopping}:
                     task.result()
@@ -113,9 +126,19 @@ class _Supervisor:
         starting = asyncio.create_task(self._lab.start(wanted))
         await asyncio.sleep(0)  # the processes start now; what follows is loaded while they do
         from bookinfo_lab import control
+        from bookinfo_lab.observe.observations import Observations
+        from bookinfo_lab.observe.requests import RequestLog
+        from bookinfo_lab.observe.spans import SpanStore
 
-        server = control.serve(self._lab, self._status, self._folder.path / self._folder.control_socket)
+        observations = Observations(self._lab.topology, RequestLog(), SpanStore())
+        path = self._folder.path / self._folder.control_socket
+        server = control.serve(self._lab, self._status, observations, path)
         self._lab.tasks.append(asyncio.create_task(server.run_until_cancelled()))
+        if self._page:
+            from bookinfo_lab.watch.page import Page
+
+            page = Page(self._lab, self._folder.name, wanted, self._status, observations, self._lab.machine.environ)
+            self._lab.tasks.append(asyncio.create_task(page.serve(self._page)))
         await starting
 
     def _status(self) -> dict[str, Any]:
@@ -125,6 +148,7 @@ class _Supervisor:
             "lab": self._folder.name,
             "state": self._state,
             "url": self._url,
+            "watch": self._page_url,
             "pid": os.getpid(),
             "gateway": {
                 "name": lab.gateway.name,

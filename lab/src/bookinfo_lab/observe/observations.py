@@ -15,7 +15,8 @@ WINDOW = 10.0
 """Seconds over which the graph's rates are, unless somebody asks for others."""
 
 LONGEST_WINDOW = 300.0
-_TRACES = 30
+SHOWN = 30
+"""Traces that the page lists."""
 
 
 @dataclass
@@ -41,10 +42,10 @@ class Observations:
             window = min(window, max(now - kept[0].ended, 1))
         return graph.build(kept, graph.inventory(self.topology()), now, window).as_json()
 
-    def traces(self) -> list[dict[str, Any]]:
-        """The last traces, newest first (`waterfall.Waterfall.summary`)."""
+    def traces(self, most: int | None = SHOWN) -> list[dict[str, Any]]:
+        """The last traces, newest first (`waterfall.Waterfall.summary`); with None all that are kept."""
         told: dict[str, tuple[int, dict[str, Any]]] = {}
-        for trace_id in self.spans.traces()[:_TRACES]:
+        for trace_id in self.spans.traces()[:most]:
             spans = self.spans.trace(trace_id)
             before = self._summaries.get(trace_id)
             told[trace_id] = (

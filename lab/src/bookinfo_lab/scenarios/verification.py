@@ -76,7 +76,7 @@ def lab(name: str, environ: Mapping[str, str], report: Report) -> Iterator[LabTa
     report(f"lab {name!r} is not running: starting one for the purpose")
     with tempfile.TemporaryDirectory(prefix="bookinfo-verify-") as home:
         own = state.lab_folder(name, {**environ, "XDG_STATE_HOME": home})
-        detached.start(own, 0, {**environ, "XDG_STATE_HOME": home}, lambda _: None)
+        detached.start(own, ["--gateway-port=0", "--no-watch"], {**environ, "XDG_STATE_HOME": home}, lambda _: None)
         try:
             yield _target(own, environ)
         finally:
