@@ -77,6 +77,8 @@ def main() -> None:
     except CanaryError as error:
         _complain(f"nothing was changed: {error}")
         sys.exit(REFUSED)
+    finally:
+        Signals.ignore()
 
 
 @app.command()

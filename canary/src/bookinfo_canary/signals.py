@@ -22,6 +22,12 @@ class Signals:
         for number in _ASKED_BY:
             signal.signal(number, self._note)
 
+    @staticmethod
+    def ignore() -> None:
+        """At the end: Python itself would let a late signal change the exit status that says how it went."""
+        for number in _ASKED_BY:
+            signal.signal(number, signal.SIG_IGN)
+
     def now(self) -> float:
         """Seconds of a clock that only runs forward."""
         return time.monotonic()
