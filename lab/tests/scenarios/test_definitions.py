@@ -62,7 +62,9 @@ def test_its_manifests_can_be_read(scenario: Scenario) -> None:
 
 def test_every_manifest_of_the_mesh_is_proved_by_a_scenario() -> None:
     used = {manifest for scenario in SCENARIOS for manifest in manifests(scenario)}
-    found = {str(path.relative_to(ROOT)) for path in (ROOT / "istio").glob("*/*.yaml")}
+    # What is in istio/ambient takes a cluster: tests/manifests holds it.
+    folders = [folder for folder in (ROOT / "istio").iterdir() if folder.name != "ambient"]
+    found = {str(path.relative_to(ROOT)) for folder in folders for path in folder.glob("*.yaml")}
     assert found - used == NOT_IN_A_SCENARIO
 
 
