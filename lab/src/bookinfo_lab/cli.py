@@ -112,10 +112,13 @@ def status(
         typer.echo(json.dumps(answer, indent=2))
         return
     columns = ("name", "service", "version", "address", "pid", "sidecar_pid", "state", "restarts")
-    gateway = answer["gateway"] | {"sidecar_pid": answer["gateway"]["pid"], "pid": None}
     watch = f", watch it at {answer['watch']}" if answer["watch"] else ""
     typer.echo(f"lab {answer['lab']}: {answer['state']}, {answer['url']}{watch}")
-    _table(columns, [[row.get(column) for column in columns] for row in [*answer["workloads"], gateway]])
+    edges = [edge | {"sidecar_pid": edge["pid"], "pid": None} for edge in (answer["gateway"], *answer["gateways"])]
+    for edge in edges:
+        for port, url in edge["urls"].items():
+            typer.echo(f"{edge['name']}: port {port} is {url}")
+    _table(columns, [[row.get(column) for column in columns] for row in [*answer["workloads"], *edges]])
 
 
 @app.command()
@@ -140,7 +143,7 @@ def proxy(
     path: Annotated[str, typer.Argument(help="A path of Envoy's admin interface, e.g. /clusters.")],
     lab: LabOption = "default",
 ) -> None:
-    """Read the admin interface of a workload's Envoy, or of the gateway's (istio-ingressgateway)."""
+    """Read the admin interface of a workload's Envoy, or of a gateway's (e.g. istio-ingressgateway)."""
     typer.echo(_admin(lab, workload, path), nl=False)
 
 
@@ -250,11 +253,12 @@ def load(
     duration: Annotated[float, typer.Option(help="Seconds; without it until Ctrl-C.")] = math.inf,
     user: Annotated[list[str] | None, typer.Option(help="Sign in as this user; several take turns.")] = None,
     lab: LabOption = "default",
+    url: Annotated[str, typer.Option(help="The page's URL in a cluster, instead of a lab's.")] = "",
 ) -> None:
     """Send steady traffic to the product page, and show what comes back."""
     from bookinfo_lab import load as traffic
 
-    url = _ask(lab, "/status")["url"]
+    page = url or _ask(lab, "/status")["url"]
 
     async def show() -> None:
         with _display() as display:

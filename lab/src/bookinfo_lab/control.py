@@ -107,14 +107,15 @@ def _observed(observations: Observations) -> list[Route]:
 
 
 def describe(lab: Lab, name: str) -> dict[str, Any]:
-    """What `describe`, `exec`, `proxy` and `config` need to know of a workload or of the gateway."""
-    if name == lab.gateway.name:
-        gateway = lab.gateway
+    """What `describe`, `exec`, `proxy` and `config` need to know of a workload or of a gateway."""
+    edge = lab.gateways.running.get(name)
+    if edge is not None:
+        gateway = edge.gateway
         return {
             "name": gateway.name,
             "namespace": gateway.namespace,
             "address": gateway.address,
-            "state": lab.gateway_envoy.state,
+            "state": edge.envoy.state,
             "spiffe_id": gateway.spiffe_id,
             "labels": dict(gateway.labels),
             "rules": rules_for(lab.topology(), lab.rules, gateway),

@@ -7,16 +7,18 @@ Envoy refuses it or a new pod does not become ready.
 import asyncio
 import contextlib
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bookinfo_lab import addresses, ca, envoy, origin, pods, processes, workloads, xds
+from bookinfo_lab import addresses, ca, envoy, gateways, origin, pods, processes, workloads, xds
 from bookinfo_lab.addresses import AddressRange
 from bookinfo_lab.delivery import Delivery, RefusedError
 from bookinfo_lab.documents import Document
 from bookinfo_lab.errors import LabError
+from bookinfo_lab.gateways import Gateways, Plan, Running, Wanted
 from bookinfo_lab.images import Image
 from bookinfo_lab.model import Rules
 from bookinfo_lab.objects import Change, Objects, key
@@ -65,6 +67,7 @@ class _Wanted:
     objects: Objects
     workloads: Workloads
     rules: Rules
+    gateways: Sequence[Wanted] = ()
 
 
 class Lab:
@@ -74,14 +77,6 @@ class Lab:
         """`report` takes lines for the user."""
         self.machine = machine
         self.pods: dict[str, Pod] = {}
-        self.gateway = Gateway(
-            name="istio-ingressgateway",
-            namespace="istio-system",
-            labels={"app": "istio-ingressgateway", "istio": "ingressgateway"},
-            service_account="istio-ingressgateway-service-account",
-            address=machine.addresses.take(),
-            ports={GATEWAY_PORT: machine.gateway},
-        )
         self.tasks: list[asyncio.Task[None]] = []
         """What runs for as long as the lab; none of them ends by itself unless it fails."""
         self._report = report
@@ -101,7 +96,22 @@ class Lab:
             on_change=self._readiness_changed.set,
             report=report,
         )
-        self.gateway_envoy = self._maker.gateway(self.gateway)
+        self.gateways = Gateways(self._maker.gateway, machine.addresses, machine.gateway[0], machine.folder)
+        self.gateways.add(
+            Gateway(
+                name=gateways.INGRESS,
+                namespace="istio-system",
+                labels={"app": "istio-ingressgateway", "istio": "ingressgateway"},
+                service_account="istio-ingressgateway-service-account",
+                address=machine.addresses.take(),
+                ports={GATEWAY_PORT: machine.gateway},
+            )
+        )
+
+    @property
+    def ingress(self) -> Running:
+        """The gateway by which browsers come in."""
+        return self.gateways.running[gateways.INGRESS]
 
     @property
     def objects(self) -> Objects:
@@ -115,7 +125,7 @@ class Lab:
 
     def topology(self) -> Topology:
         """What runs, and what of it is ready."""
-        return self._topology(self._wanted.workloads, self.pods.values())
+        return self._topology(self._wanted, self.pods.values(), self.gateways.running.values())
 
     async def start(self, objects: Objects) -> None:
         """Start what `objects` ask for. The gateway lets nobody in before all of it is ready, or has had its time.
@@ -129,7 +139,7 @@ class Lab:
             deployments = self._wanted.workloads.deployments
             envoy.check_room(1 + _sidecars(deployments))
             for port in {pods.PROXY_PORT}.union(*(deployment.ports.values() for deployment in deployments)):
-                addresses.check_free(self.gateway.address, port)
+                addresses.check_free(self.ingress.gateway.address, port)
             started = self._create_pods(deployments)
             self._admit(started)
             self._publish()
@@ -138,8 +148,8 @@ class Lab:
             self.tasks += [asyncio.create_task(self._follow_readiness()), asyncio.create_task(self._rotate_logs())]
             await self._watch_start(started)
             self._publish()
-            self.gateway_envoy.start()
-            await self._until_ready([self.gateway_envoy])
+            self.ingress.envoy.start()
+            await self._until_ready([self.ingress.envoy])
             await self._delivery.settle({})
 
     async def change(self, edit: Callable[[Objects], tuple[Objects, list[Change]]]) -> list[Change]:
@@ -153,30 +163,39 @@ class Lab:
             objects, changes = edit(before.objects)
             wanted = self._read(objects)
             missing, retired = self._plan(wanted.workloads)
-            envoy.check_room(_sidecars(missing))
+            edges, plan = self.gateways.running, self.gateways.plan(wanted.gateways)
+            envoy.check_room(_sidecars(missing) + len(plan.new))
             added = self._create_pods(missing)
             try:
-                topology = self._topology(wanted.workloads, [*self.pods.values(), *added])
+                topology = self._topology(wanted, [*self.pods.values(), *added], plan.after.values())
                 await self._judge(before, wanted, topology)
                 refusals = await self._delivery.refusals()
-                if added:  # before the rules that may send everybody there
-                    self._admit(added)
-                    self._publish()
-                    for pod in added:
-                        pod.start()
-                    await self._until_ready(process for pod in added for process in pod.processes)
+                if added or plan.new:  # before the rules that may send everybody there
+                    await self._start_added(added, plan)
                 self._wanted = wanted
+                self.gateways.adopt(plan)
                 self._publish()
                 await self._delivery.settle(refusals)
             except BaseException as error:
                 self._wanted = before
-                await self._retire(added)
+                await self._retire(added, self.gateways.give_up(plan, edges), plan.claimed)
                 if isinstance(error, RefusedError):
                     self._explain(error, before, wanted, topology)
                 raise
-            if retired:
-                await self._retire(retired)
+            if retired or plan.retired or plan.released:
+                await self._retire(retired, plan.retired, plan.released)
             return changes
+
+    async def _start_added(self, added: Sequence[Pod], plan: Plan) -> None:
+        self._admit(added)
+        self.gateways.admit(plan)
+        self._publish()
+        edges = [item.envoy for item in plan.new]
+        for edge in edges:
+            edge.start()
+        for pod in added:
+            pod.start()
+        await self._until_ready([*edges, *(process for pod in added for process in pod.processes)])
 
     async def _judge(self, before: _Wanted, wanted: _Wanted, topology: Topology) -> None:
         """Raise ManifestError (LabError, if it is no rule's fault) for what Envoy would refuse."""
@@ -212,13 +231,15 @@ class Lab:
         """End everything: first what lets requests in, then what answers them."""
         for task in self.tasks:
             task.cancel()
-        await self.gateway_envoy.stop(_GATEWAY_GRACE)
+        await asyncio.gather(*(item.envoy.stop(_GATEWAY_GRACE) for item in self.gateways.running.values()))
+        self.gateways.close()
         await asyncio.gather(*(pod.stop(_STOP_GRACE) for pod in self.pods.values()))
         self._programs.close()
 
     def kill(self) -> None:
         """End every process at once."""
-        for process in [self.gateway_envoy, *(process for pod in self.pods.values() for process in pod.processes)]:
+        edges = [item.envoy for item in self.gateways.running.values()]
+        for process in [*edges, *(process for pod in self.pods.values() for process in pod.processes)]:
             process.kill()
 
     def find(self, name: str) -> Pod:
@@ -238,7 +259,8 @@ class Lab:
         pods_wanted = sum(deployment.replicas for deployment in read.deployments)
         if pods_wanted > MOST_PODS:
             raise LabError(f"{pods_wanted} pods are wanted; a lab runs at most {MOST_PODS}")
-        return _Wanted(objects, read, Rules.parse(objects.rules))
+        rules = Rules.parse(objects.rules)
+        return _Wanted(objects, read, rules, gateways.wanted(rules, read))
 
     def _plan(self, wanted: Workloads) -> tuple[list[Deployment], list[Pod]]:
         """What to start (`replicas` is how many more) and what to retire."""
@@ -268,12 +290,12 @@ class Lab:
     def _admit(self, added: Iterable[Pod]) -> None:
         self.pods |= {pod.workload.name: pod for pod in added}
 
-    def _topology(self, wanted: Workloads, running: Iterable[Pod]) -> Topology:
+    def _topology(self, wanted: _Wanted, running: Iterable[Pod], edges: Iterable[Running]) -> Topology:
         return Topology(
-            services=wanted.services,
+            services=(*wanted.workloads.services, *gateways.services(wanted.gateways)),
             workloads=tuple(replace(pod.workload, ready=pod.ready) for pod in running),
-            gateways=(self.gateway,),
-            secrets=wanted.secrets,
+            gateways=tuple(item.seen for item in edges),
+            secrets=wanted.workloads.secrets,
         )
 
     def _publish(self) -> None:
@@ -281,7 +303,8 @@ class Lab:
 
     def _running_proxies(self) -> list[str]:
         envoys = {pod.workload.name: pod.sidecar for pod in self.pods.values() if pod.sidecar}
-        return [name for name, envoy in {**envoys, self.gateway.name: self.gateway_envoy}.items() if envoy.ready]
+        edges = {name: item.envoy for name, item in self.gateways.running.items()}
+        return [name for name, envoy in {**envoys, **edges}.items() if envoy.ready]
 
     async def _watch_start(self, started: Iterable[Pod]) -> None:
         deadline = time.monotonic() + READY_WITHIN
@@ -312,13 +335,15 @@ class Lab:
                     )
             await asyncio.sleep(_POLL)
 
-    async def _retire(self, retired: Iterable[Pod]) -> None:
-        """Take pods out of traffic, then end them."""
+    async def _retire(self, retired: Iterable[Pod], edges: Iterable[Running], claims: Iterable[socket.socket]) -> None:
+        """Take pods and gateways out of traffic, then end them; then give back the machine's ports."""
         for pod in retired:
             self.pods.pop(pod.workload.name, None)
+        self.gateways.withdraw(edges)
         self._publish()
         with contextlib.suppress(LabError):  # the change itself has been made; these end in any case
             await self._delivery.settle({})
+        await self.gateways.remove(edges, claims, _GATEWAY_GRACE)
         await asyncio.gather(*(pod.stop(_RETIRE_GRACE) for pod in retired))
         for pod in retired:
             shutil.rmtree(pod.folder)

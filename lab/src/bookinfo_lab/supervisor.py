@@ -14,6 +14,7 @@ from typing import Any
 from bookinfo_lab import addresses, envoy, images, repository, state
 from bookinfo_lab.documents import read_documents
 from bookinfo_lab.errors import LabError
+from bookinfo_lab.gateways import Running
 from bookinfo_lab.lab import Lab, Machine
 from bookinfo_lab.objects import Objects
 from bookinfo_lab.state import LabFolder
@@ -150,12 +151,8 @@ class _Supervisor:
             "url": self._url,
             "watch": self._page_url,
             "pid": os.getpid(),
-            "gateway": {
-                "name": lab.gateway.name,
-                "address": lab.gateway.address,
-                "pid": lab.gateway_envoy.pid,
-                "state": lab.gateway_envoy.state,
-            },
+            "gateway": _shown(lab.ingress),
+            "gateways": [_shown(item) for item in lab.gateways.running.values() if item is not lab.ingress],
             "workloads": [
                 {
                     "name": pod.workload.name,
@@ -171,6 +168,17 @@ class _Supervisor:
                 for pod in lab.pods.values()
             ],
         }
+
+
+def _shown(item: Running) -> dict[str, Any]:
+    return {
+        "name": item.gateway.name,
+        "address": item.gateway.address,
+        "pid": item.envoy.pid,
+        "state": item.envoy.state,
+        "restarts": item.envoy.restarts,
+        "urls": item.urls,
+    }
 
 
 def _deployments(wanted: Objects) -> list[str]:

@@ -25,10 +25,18 @@ KINDS = {"v1": ("Secret", "Service", "ServiceAccount"), "apps/v1": ("Deployment"
 INJECT = "sidecar.istio.io/inject"
 """A pod's label or annotation: "false" keeps it out of the mesh."""
 
+TEMPLATES = "inject.istio.io/templates"
+"""A pod's annotation: "gateway" makes it a gateway's proxy without an application."""
+
+PROXY_IMAGE = "auto"
+"""The image that such a pod names: Istio's injection puts the proxy's in its place."""
+
 _MARK = "has no effect in a lab"
 NoEffect = Annotated[Any, _MARK]
 """A field that is accepted and has no effect here."""
 
+_AT_POD: Path = ("spec", "template", "spec")
+_AT_CONTAINER: Path = (*_AT_POD, "containers", 0)
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _REFERENCE = re.compile(r"\$(\$|\(([^()]+)\))")
 
@@ -227,10 +235,24 @@ class Deployment:
 
 
 @dataclass(frozen=True)
+class GatewayDeployment:
+    """A gateway's proxy: https://istio.io/latest/docs/setup/additional-setup/gateway/#deploying-a-gateway."""
+
+    name: str
+    namespace: str
+    labels: Mapping[str, str]  # its pod's
+    service_account: str
+    ports: Mapping[str, int]
+    without_effect: tuple[str, ...]
+    document: Document
+
+
+@dataclass(frozen=True)
 class Workloads:
     """All that is to run, and the Services by which it is called."""
 
     deployments: tuple[Deployment, ...] = ()
+    gateways: tuple[GatewayDeployment, ...] = ()
     services: tuple[topology.Service, ...] = ()
     secrets: tuple[topology.Secret, ...] = ()
 
@@ -252,10 +274,14 @@ def parse(documents: Sequence[Document], known_images: Mapping[str, Image]) -> W
         _validated(document, _ServiceAccount)
     secrets = {(document.namespace, document.name): _secret(document) for document in by_kind["Secret"]}
     accounts = {(document.namespace, document.name) for document in by_kind["ServiceAccount"]}
+    checked = [(document, _checked_deployment(document, accounts)) for document in by_kind["Deployment"]]
+    applications = [item for item in checked if not _is_gateway(item[1])]
+    gateways = [_gateway(document, model) for document, model in checked if _is_gateway(model)]
     return Workloads(
-        tuple(_deployment(document, known_images, accounts, secrets) for document in by_kind["Deployment"]),
-        tuple(_service(document) for document in by_kind["Service"]),
-        tuple(secrets.values()),
+        deployments=tuple(_deployment(document, model, known_images, secrets) for document, model in applications),
+        gateways=tuple(gateway for gateway in gateways if gateway is not None),
+        services=tuple(_service(document) for document in by_kind["Service"]),
+        secrets=tuple(secrets.values()),
     )
 
 
@@ -302,31 +328,71 @@ def _service(document: Document) -> topology.Service:
     return topology.Service(document.name, document.namespace, ports, spec.selector)
 
 
-def _deployment(
-    document: Document,
-    known_images: Mapping[str, Image],
-    accounts: set[tuple[str, str]],
-    secrets: Mapping[tuple[str, str], topology.Secret],
-) -> Deployment:
+def _checked_deployment(document: Document, accounts: set[tuple[str, str]]) -> _Deployment:
     model = _validated(document, _Deployment)
     spec, template = model.spec, model.spec.template
-    at_template: Path = ("spec", "template")
-    at_container: Path = (*at_template, "spec", "containers", 0)
     if not spec.selector.match_labels.items() <= template.metadata.labels.items():
         raise document.error(
             "does not match the labels of the template", ("spec", "selector", "matchLabels"), "make them agree"
         )
-    account = template.spec.service_account_name or template.spec.service_account or "default"
+    account = _account(template)
     if account != "default" and (document.namespace, account) not in accounts:
         raise document.error(
-            f"there is no ServiceAccount {account}", (*at_template, "spec", "serviceAccountName"), "apply it as well"
+            f"there is no ServiceAccount {account}", (*_AT_POD, "serviceAccountName"), "apply it as well"
         )
+    if _is_gateway(model) != (template.spec.containers[0].image == PROXY_IMAGE):
+        raise document.error(
+            f"the image {PROXY_IMAGE} and the annotation {TEMPLATES}: gateway go together",
+            (*_AT_CONTAINER, "image"),
+            "write both, or neither",
+        )
+    return model
+
+
+def _is_gateway(model: _Deployment) -> bool:
+    return model.spec.template.metadata.annotations.get(TEMPLATES) == "gateway"
+
+
+def _account(template: _Template) -> str:
+    return template.spec.service_account_name or template.spec.service_account or "default"
+
+
+def _ports(template: _Template) -> dict[str, int]:
+    ports = template.spec.containers[0].ports
+    return {port.name or str(port.container_port): port.container_port for port in ports}
+
+
+def _gateway(document: Document, model: _Deployment) -> GatewayDeployment | None:
+    """The gateway, unless it is to have no pod."""
+    template = model.spec.template
+    if model.spec.replicas > 1:
+        raise document.error("the lab runs one pod of a gateway", ("spec", "replicas"), "write 1, or 0 for none")
+    if model.spec.replicas == 0:
+        return None
+    return GatewayDeployment(
+        name=document.name,
+        namespace=document.namespace,
+        labels=template.metadata.labels,
+        service_account=_account(template),
+        ports=_ports(template),
+        without_effect=tuple(_without_effect(model)),
+        document=document,
+    )
+
+
+def _deployment(
+    document: Document,
+    model: _Deployment,
+    known_images: Mapping[str, Image],
+    secrets: Mapping[tuple[str, str], topology.Secret],
+) -> Deployment:
+    template = model.spec.template
     container = template.spec.containers[0]
     image = known_images.get(images.repository_name(container.image))
     if image is None:
         raise document.error(
             f"image {container.image!r} is unknown to the lab",
-            (*at_container, "image"),
+            (*_AT_CONTAINER, "image"),
             f"it can run {', '.join(sorted(known_images))}",
         )
     digest = hashlib.sha256(json.dumps(document.body["spec"]["template"], sort_keys=True).encode()).hexdigest()[:10]
@@ -334,13 +400,13 @@ def _deployment(
     return Deployment(
         name=document.name,
         namespace=document.namespace,
-        replicas=spec.replicas,
+        replicas=model.spec.replicas,
         labels=template.metadata.labels,
         annotations=template.metadata.annotations,
-        service_account=account,
+        service_account=_account(template),
         image=image,
-        env=tuple(_variables(document, container.env, secrets, (*at_container, "env"))),
-        ports={port.name or str(port.container_port): port.container_port for port in container.ports},
+        env=tuple(_variables(document, container.env, secrets, (*_AT_CONTAINER, "env"))),
+        ports=_ports(template),
         sidecar="false" not in marks,
         template_hash=digest,
         without_effect=tuple(_without_effect(model)),
