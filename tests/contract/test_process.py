@@ -119,6 +119,8 @@ def test_a_kept_alive_connection_is_closed_by_the_drain_and_not_cut(launch: Laun
         ("ratings", {"SERVICE_VERSION": "v2-mysql"}, "ratings: SERVICE_VERSION: input should be 'v1', 'v-faulty'"),
         ("ratings", {"HOST": "no-such-host.invalid"}, "ratings: HOST, PORT: cannot listen on no-such-host.invalid"),
         ("ratings", {"HOST": "192.0.2.1"}, "ratings: HOST, PORT: cannot listen on 192.0.2.1 port 9080: Cannot assign"),
+        ("reviews", {"HTTP_PROXY": "socks5://u:hunter2@p:1080"}, "reviews: HTTP_PROXY: not the URL of an HTTP proxy"),
+        ("details", {"https_proxy": "http://"}, "details: https_proxy: not the URL of an HTTP proxy: write it like ht"),
         ("ratings", {"UDS": "/no/such/folder/socket"}, "ratings: UDS: its folder does not exist or is not writable"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -30,6 +31,8 @@ Hostname = Annotated[str, AfterValidator(_hostname)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
+
+_PROXY = re.compile(r"(http://)?([^/@]*@)?(\[[0-9a-f:.]+\]|[^][/:@\s]+)(:\d{1,5})?(/.*)?", re.IGNORECASE)
 
 MAX_SOCKET_PATH = 107
 """Bytes, on Linux: sun_path has 108 with the final zero (unix(7))."""
@@ -115,6 +118,7 @@ class ServiceSettings(BaseSettings):
     @classmethod
     def load(cls, **overrides: Any) -> Self:
         """Read the environment; `overrides` win. Raises `InvalidSettingsError` for the first bad value."""
+        _check_proxies(os.environ)
         try:
             return cls(**overrides)
         except ValidationError as error:
@@ -125,6 +129,15 @@ def service_url(host: str, port: int, domain: str | None) -> str:
     """The base URL of a service: `domain` is appended to the host name when it is set (SERVICES_DOMAIN)."""
     name = f"{host}.{domain}" if domain else host
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _check_proxies(environ: Mapping[str, str]) -> None:
+    """What the transport cannot use would otherwise fail with the first call. A password in it is not told."""
+    for name in ("http_proxy", "https_proxy"):
+        variable = name if name in environ else name.upper()  # the lower-case spelling wins, as for curl
+        value = environ.get(variable, "")
+        if value and not _PROXY.fullmatch(value):
+            raise InvalidSettingsError(f"{variable}: not the URL of an HTTP proxy: write it like http://proxy:3128")
 
 
 def _one_line(settings: type[ServiceSettings], error: ValidationError) -> str:
