@@ -12,7 +12,7 @@ from bookinfo_lab.objects import Key, key
 from bookinfo_lab.scenarios import runner as running
 from bookinfo_lab.scenarios.claims import Counts, Every, Logs, Share
 from bookinfo_lab.scenarios.manifests import Manifests
-from bookinfo_lab.scenarios.matchers import Answered
+from bookinfo_lab.scenarios.matchers import Answered, Unanswered
 from bookinfo_lab.scenarios.model import (
     Browser,
     Claim,
@@ -49,6 +49,7 @@ class Target:
         self.withouts: list[set[Key]] = []
         self.sent: list[Traffic] = []
         self.observable = True
+        self.error = ""  # why there are no answers
         self.untouchable = ""
         self.slow = 0  # so often the traffic is answered as before a change
         self.changed: list[str] = []
@@ -67,7 +68,7 @@ class Target:
         in_effect = len(self.sent) - self.since >= self.slow or len(self.states) == 1
         names = self.states[-1 if in_effect else -2]
         status = int(names[-1].rpartition("-")[2]) if names else 200
-        return [Result(status, 0.1, {}, "")] * traffic.count
+        return [Result(0 if self.error else status, 0.1, {}, "", self.error)] * traffic.count
 
     def count(self, counter: Counter) -> int:
         if not self.observable:
@@ -202,6 +203,22 @@ def test_what_cannot_be_seen_is_not_checked_rather_than_passed(target: Target, h
     target.observable = False
     row = one(verify(target, home, scenario(step(503, Observation(GET, keeps=(Counts(COUNTER, "requests"),))))))
     assert (row.outcome, row.seen) == ("not checked", "nobody counts here")
+
+
+def test_a_name_that_the_callers_dns_does_not_know_is_not_checked_rather_than_failed(
+    target: Target, home: Path
+) -> None:
+    target.error = "URLError: <urlopen error [Errno -2] Name or service not known>"
+    claims = (Every(Answered(503)), Every(Unanswered()))
+    judged = verify(target, home, scenario(step(503, Observation(GET, keeps=claims))))
+    assert [row.outcome for row in judged] == ["not checked", "not checked"]
+    assert judged[0].seen == f"the caller's DNS does not know the name: {target.error}"
+
+
+def test_a_connection_that_is_refused_is_an_answer_of_the_mesh(target: Target, home: Path) -> None:
+    target.error = "URLError: <urlopen error [Errno 111] Connection refused>"
+    row = one(verify(target, home, scenario(step(503, Observation(GET, keeps=(Every(Unanswered()),))))))
+    assert row.outcome == "holds"
 
 
 def test_what_must_not_be_touched_leaves_the_steps_from_there_on_unchecked(target: Target, home: Path) -> None:

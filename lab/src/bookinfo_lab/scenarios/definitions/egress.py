@@ -38,7 +38,10 @@ that name: 503.""",
             title="Nobody gets out",
             text="""\
 With `REGISTRY_ONLY` a call to a host that the mesh does not know is answered 502 by the caller's own sidecar, which
-does not even look for it. The page has no details.""",
+does not even look for it. The page has no details.
+
+In a cluster the application itself looks the name up first. Where DNS does not know it nothing comes as far as the
+sidecar, and `bookinfo verify` says "not checked".""",
             apply=("istio/egress/registry-only.yaml",),
             observations=(
                 Observation(BY_CLIENT, shows=(Every(Answered(502)),)),
