@@ -54,6 +54,10 @@ run: setup  ## start Bookinfo on http://localhost:8080/productpage (Ctrl-C stops
 docs: setup  ## write the pages anew that are made from code: docs/scenarios
 	@$(BIN)/bookinfo scenario docs
 
+.PHONY: dashboards
+dashboards: $(VENV)/dev.stamp  ## write observability/dashboards anew from observability/sources
+	@$(BIN)/python observability/tools/dashboards.py
+
 .PHONY: lint
 lint: style types  ## check style and types
 
@@ -64,7 +68,7 @@ style: $(VENV)/dev.stamp  ## check style
 
 .PHONY: types
 types: $(VENV)/dev.stamp  ## check types
-	@$(BIN)/mypy $(SOURCES) benchmarks requirements containers charts/tools jenkins
+	@$(BIN)/mypy $(SOURCES) benchmarks requirements containers charts/tools observability/tools jenkins
 
 # Coverage is measured over unit, contract and telemetry together, subprocesses included: `make coverage` judges all.
 PYTEST = $(BIN)/coverage run -m pytest -q
@@ -111,7 +115,11 @@ chart: $(VENV)/dev.stamp  ## lint, package (into dist/) and test the Helm chart 
 pipeline: $(VENV)/dev.stamp $(VENV)/containers.stamp $(VENV)/groovy.stamp  ## run the Jenkinsfile's steps for real (needs Docker and Java)
 	@$(BIN)/python -m pytest -q tests/pipeline
 
-PARTS := lint unit contract telemetry coverage interpreters lab e2e containers chart pipeline
+.PHONY: observability
+observability: $(VENV)/dev.stamp  ## run every query of the rules and dashboards on a real Prometheus (needs one)
+	@$(BIN)/python -m pytest -q tests/observability
+
+PARTS := lint unit contract telemetry coverage interpreters lab e2e containers chart observability pipeline
 
 .PHONY: test
 test: $(VENV)/dev.stamp  ## run all of the above, with each part's time

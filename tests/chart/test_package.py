@@ -116,7 +116,22 @@ def test_a_missing_test_program_is_refused(helm: Helm, tmp_path: Path) -> None:
         helm.render(chart=chart)
 
 
-# What is read from observability/: held with files of the test's own, whatever stands there.
+def test_the_package_s_dashboards_are_those_of_the_repository_byte_for_byte(helm: Helm, package: Path) -> None:
+    rendered = helm.render({"dashboards": {"enabled": True}}, chart=package)
+    found = {name: text for item in of_kind(rendered, "ConfigMap") for name, text in item["data"].items()}
+    assert found == {path.name: path.read_text() for path in (ROOT / "observability/dashboards").glob("*.json")}
+    assert len(found) == 3
+
+
+def test_the_package_s_rules_are_those_of_the_repository(helm: Helm, package: Path) -> None:
+    rendered = helm.render({"prometheusRule": {"enabled": True}}, chart=package)
+    spec = named(rendered, "PrometheusRule", "bookinfo")["spec"]
+    files = sorted((ROOT / "observability/rules").glob("*.yaml"))
+    assert spec["groups"] == [group for path in files for group in yaml.safe_load(path.read_text())["groups"]]
+    assert len(spec["groups"]) == 4
+
+
+# What of observability/ is refused, and how it is named: held with files of the test's own, whatever stands there.
 
 
 @pytest.fixture

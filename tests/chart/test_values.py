@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.chart.conftest import load_tool
-from tests.chart.rendering import CHART, ROOT, Helm, RefusedError, identities, named, of_kind
+from tests.chart.rendering import CHART, Helm, identities, named, of_kind
 
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
 OVERLAYS = sorted(CHART.glob("values-*.yaml"))
@@ -38,6 +38,7 @@ def test_the_readme_s_table_is_made_from_the_values() -> None:
     assert readme == tool.documented(readme, (CHART / "values.yaml").read_text())
 
 
+@pytest.mark.smoke
 def test_the_readme_s_example_does_what_it_says(helm: Helm) -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", (CHART / "README.md").read_text(), re.DOTALL)
     rendered = helm.render(yaml.safe_load(example), CHART / "values-istio.yaml")
@@ -51,22 +52,6 @@ def test_the_readme_s_example_does_what_it_says(helm: Helm) -> None:
 def test_every_file_that_the_readme_names_is_there() -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", (CHART / "README.md").read_text()):
         assert (CHART / target).exists(), target
-
-
-def test_the_readme_says_that_rules_and_dashboards_are_missing_while_they_are(helm: Helm) -> None:
-    missing = {
-        block: f"observability/{folder}"
-        for block, folder, files in (("prometheusRule", "rules", "*.y*ml"), ("dashboards", "dashboards", "*.json"))
-        if not any((ROOT / "observability" / folder).glob(files))
-    }
-    readme = (CHART / "README.md").read_text()
-    assert ("which are not there yet" in readme) == bool(missing), (
-        "the README's sentence on observability/ is out of date"
-    )
-    for block, folder in missing.items():
-        assert f"`{block}`" in readme
-        with pytest.raises(RefusedError, match=f"{block}.enabled, but {folder}"):
-            helm.render({block: {"enabled": True}})
 
 
 def test_every_key_has_its_meaning_in_the_table() -> None:
