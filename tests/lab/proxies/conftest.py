@@ -173,6 +173,7 @@ class MeshOnTheWire:
         self.network = network
         self.edge = network.take()
         self.shop = network.take()
+        self.way_out = network.take()
         self.topology = self._topology(network)
 
     def _topology(self, network: addresses.AddressRange) -> Topology:
@@ -193,9 +194,15 @@ class MeshOnTheWire:
             return Service(name, "default", (ServicePort(PORT, "http", "http"),), {"app": app, **version})
 
         names = ("productpage", "reviews", "ratings", "plain", "outside")
+        egress = Service(
+            "egress",
+            "default",
+            tuple(ServicePort(port, f"http-{port}", port) for port in (80, 443)),
+            {"istio": "egress"},
+        )
         versions = [service("reviews", version=version) for version in ("v1", "v2", "v9")]
         return Topology(
-            services=(*(service(name) for name in names), *versions),
+            services=(*(service(name) for name in names), *versions, egress),
             workloads=(
                 workload("productpage", "v1"),
                 workload("reviews", "v1"),
@@ -216,6 +223,14 @@ class MeshOnTheWire:
                     address=self.shop,
                     ports={80: (self.shop, 8080), 81: (self.shop, 8081)},
                     resource="shop",
+                ),
+                Gateway(
+                    name="egress",
+                    namespace="default",
+                    labels={"istio": "egress"},
+                    service_account="egress",
+                    address=self.way_out,
+                    ports={80: (self.way_out, 8080), 443: (self.way_out, 8443)},
                 ),
             ),
             secrets=(Secret("outside-ca", "default", {}),),

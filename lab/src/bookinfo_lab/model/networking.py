@@ -38,10 +38,15 @@ class GatewayPort(Spec):
     target_port: int | None = None
 
 
+class ServerTLS(Spec):
+    mode: Literal["ISTIO_MUTUAL"]
+
+
 class Server(Spec):
     port: GatewayPort
     hosts: tuple[str, ...]
     name: str | None = None
+    tls: ServerTLS | None = None
 
 
 class GatewaySpec(Spec):

@@ -4,7 +4,7 @@ They change only with ports, TLS modes and what is logged: all that decides abou
 a changed listener does not reach connections that are open.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bookinfo_lab import xds
@@ -71,12 +71,20 @@ def inbound(workload: Workload, port: int, routes: str, mode: MutualTLSMode, obs
     }
     plain = {"name": "plaintext", "filter_chain_match": {"transport_protocol": "raw_buffer"}, "filters": [hcm]}
     chains = {"STRICT": [encrypted], "DISABLE": [plain]}.get(mode, [encrypted, plain])
-    inspector = {"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": _TLS_INSPECTOR}}
-    return {**_listener(f"inbound_{port}", workload.address, port, chains), "listener_filters": [inspector]}
+    return {**_listener(f"inbound_{port}", workload.address, port, chains), "listener_filters": [_tls_inspector()]}
 
 
-def gateway(address: tuple[str, int], routes: str, observed: Json) -> Json:
-    """The edge: nothing that a request claims about itself or about where it comes from is believed."""
+def gateway(address: tuple[str, int], routes: Mapping[str, Sequence[str]], observed: Json) -> Json:
+    """The edge: nothing that a request claims about itself or about where it comes from is believed.
+
+    `routes` names route configurations; those that have hosts are for mutual TLS with one of these as SNI.
+    """
+    chains = [_edge_chain(address, name, hosts, observed) for name, hosts in routes.items()]
+    encrypted = {"listener_filters": [_tls_inspector()]} if any(routes.values()) else {}
+    return {**_listener(f"gateway_{address[1]}", *address, chains), **encrypted}
+
+
+def _edge_chain(address: tuple[str, int], routes: str, hosts: Sequence[str], observed: Json) -> Json:
     hcm = _connection_manager(
         f"gateway_{address[1]}",
         routes,
@@ -91,7 +99,15 @@ def gateway(address: tuple[str, int], routes: str, observed: Json) -> Json:
         set_current_client_cert_details={"subject": True, "uri": True},
         **observed,
     )
-    return _listener(f"gateway_{address[1]}", *address, [{"filters": [hcm]}])
+    if not hosts:
+        return {"filters": [hcm]}
+    names = [host for host in hosts if host != "*"]
+    return {
+        "name": routes,
+        "filter_chain_match": {"transport_protocol": "tls", **({"server_names": names} if names else {})},
+        "transport_socket": tls.mutual_downstream(),
+        "filters": [hcm],
+    }
 
 
 def route_configuration(name: str, virtual_hosts: Sequence[Json], filters: Json, *, any_port: bool) -> Json:
@@ -111,6 +127,10 @@ def route_configuration(name: str, virtual_hosts: Sequence[Json], filters: Json,
 def virtual_host(name: str, domains: Iterable[str], routes: Sequence[Json]) -> Json:
     """One group of authorities and its routes."""
     return {"name": name, "domains": list(domains), "routes": list(routes), "include_request_attempt_count": True}
+
+
+def _tls_inspector() -> Json:
+    return {"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": _TLS_INSPECTOR}}
 
 
 def _client_filters() -> list[Json]:

@@ -61,19 +61,26 @@ def gateway_config(mesh: Mesh, gateway: Gateway) -> ProxyConfig:
     """The gateway: a listener for each address that a Gateway resource asks it to open."""
     if gateway.resource:
         return _api_gateway_config(mesh, gateway)
-    addresses = [
-        address
+    by_address = {
+        address: virtual_services.entrances(mesh.rules, gateway, address)
         for address in sorted(set(gateway.ports.values()))
-        if virtual_services.servers(mesh.rules, gateway, address)
-    ]
+    }
     logs = observed(mesh, gateway, "SERVER")
     return _config(
         mesh,
         gateway,
         list(mesh.hosts.values()),
-        listening=[listeners.gateway(address, _routes_name(address), logs) for address in addresses],
+        listening=[
+            listeners.gateway(address, {entrance.name: entrance.sni for entrance in entrances}, logs)
+            for address, entrances in by_address.items()
+            if entrances
+        ],
         own_clusters=[],
-        routes=limited(mesh.rules, gateway, [_gateway_routes(mesh, gateway, address) for address in addresses]),
+        routes=limited(
+            mesh.rules,
+            gateway,
+            [_gateway_routes(mesh, gateway, entrance) for entrances in by_address.values() for entrance in entrances],
+        ),
     )
 
 
@@ -87,7 +94,7 @@ def _api_gateway_config(mesh: Mesh, gateway: Gateway) -> ProxyConfig:
         gateway,
         list(mesh.hosts.values()),
         listening=[
-            listeners.gateway(gateway.ports[port], route["name"], logs)
+            listeners.gateway(gateway.ports[port], {route["name"]: ()}, logs)
             for port, route in zip(ports, routes, strict=True)
         ],
         own_clusters=[],
@@ -191,22 +198,17 @@ def _is_behind(host: Host, workload: Workload, port: int) -> bool:
     return any((endpoint.address, endpoint.port) == (workload.address, port) for endpoint in endpoints)
 
 
-def _routes_name(address: tuple[str, int]) -> str:
-    return f"http.{address[1]}"
-
-
-def _gateway_routes(mesh: Mesh, gateway: Gateway, address: tuple[str, int]) -> Json:
+def _gateway_routes(mesh: Mesh, gateway: Gateway, entrance: virtual_services.Entrance) -> Json:
     """Rules for one host are merged in their order, with each one's catch-all after all others' routes.
 
     Istio: buildGatewayHTTPRouteConfig, pilot/pkg/networking/core/gateway.go; SortVHostRoutes.
     """
-    offered = virtual_services.servers(mesh.rules, gateway, address)
-    port = min(server.port.number for _, server in offered)
-    names = virtual_services.references(offered)
+    port = min(server.port.number for _, server in entrance.offered)
+    names = virtual_services.references(entrance.offered)
     caller = Caller(gateway, names, port)
     routes: dict[str, list[Json]] = {}
     for rule in virtual_services.of_gateways(mesh.rules, names):
-        for host in virtual_services.served_hosts(rule, offered):
+        for host in virtual_services.served_hosts(rule, entrance.offered):
             routes.setdefault(host, []).extend(virtual_service_routes(mesh, rule, caller))
     routes.setdefault("*", [])
     virtual_hosts = [
@@ -214,7 +216,7 @@ def _gateway_routes(mesh: Mesh, gateway: Gateway, address: tuple[str, int]) -> J
         for host, found in routes.items()
     ]
     filters = authorization.filter_config(mesh.rules, gateway, strict=False)
-    return listeners.route_configuration(_routes_name(address), virtual_hosts, filters, any_port=True)
+    return listeners.route_configuration(entrance.name, virtual_hosts, filters, any_port=True)
 
 
 def _is_catch_all(route: Json) -> bool:

@@ -1,6 +1,7 @@
 """Which VirtualServices hold where, and what must not be between them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from bookinfo_lab.model import Rules
 from bookinfo_lab.model.networking import GatewaySpec, Server, VirtualServiceSpec
@@ -10,6 +11,15 @@ from bookinfo_lab.render.names import MESH, full_host, gateway_reference, host_m
 from bookinfo_lab.topology import Gateway
 
 VirtualService = Rule[VirtualServiceSpec]
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """Servers of a gateway that have routes in common."""
+
+    name: str  # of their route configuration, as Istio names it
+    offered: tuple[tuple[Rule[GatewaySpec], Server], ...]
+    sni: tuple[str, ...] = ()  # for mutual TLS with one of these as SNI; without any, for plaintext
 
 
 def for_host(rules: Rules, namespace: str, host: str) -> VirtualService | None:
@@ -57,6 +67,32 @@ def servers(rules: Rules, gateway: Gateway, address: tuple[str, int]) -> list[tu
         for server in rule.spec.servers
         if gateway.ports.get(server.port.number) == address
     ]
+
+
+def entrances(rules: Rules, gateway: Gateway, address: tuple[str, int]) -> list[Entrance]:
+    """The servers at `address`: those without TLS together, each other one by itself.
+
+    Istio: MergeGateways, pilot/pkg/model/gateway.go. Raises ManifestError if both are to share the address.
+    """
+    offered = servers(rules, gateway, address)
+    plain = [(rule, server) for rule, server in offered if server.tls is None]
+    encrypted = [(rule, server) for rule, server in offered if server.tls is not None]
+    if plain and encrypted:
+        rule, server = encrypted[0]
+        raise rule.document.error(
+            f"{plain[0][0]} serves port {server.port.number} without TLS",
+            ("spec", "servers", rule.spec.servers.index(server), "port"),
+            "choose another port",
+        )
+    by_itself = [
+        Entrance(
+            f"https.{server.port.number}.{server.port.name}.{rule.name}.{rule.namespace}",
+            ((rule, server),),
+            tuple(host.rpartition("/")[2] for host in server.hosts),
+        )
+        for rule, server in encrypted
+    ]
+    return [*([Entrance(f"http.{address[1]}", tuple(plain))] if plain else []), *by_itself]
 
 
 def references(offered: Sequence[tuple[Rule[GatewaySpec], Server]]) -> frozenset[str]:

@@ -53,12 +53,14 @@ def gateway(spec: GatewaySpec) -> Iterator[Problem]:
     for index, server in enumerate(spec.servers):
         path: Path = ("servers", index)
         yield from values.port(server.port.number, (*path, "port", "number"))
-        if server.port.protocol.upper() not in ("HTTP", "HTTP2"):
+        if server.port.protocol.upper() not in ("HTTP", "HTTP2", "HTTPS"):
             yield Problem(
                 f"the lab's gateway does not speak {server.port.protocol}",
                 (*path, "port", "protocol"),
-                "write HTTP, or use a cluster",
+                "write HTTP or HTTPS, or use a cluster",
             )
+        if (server.port.protocol.upper() == "HTTPS") != (server.tls is not None):
+            yield Problem("HTTPS and tls go together", (*path, "tls"), "write both, or neither")
         yield from values.not_empty(server.hosts, (*path, "hosts"))
         for number, host in enumerate(server.hosts):
             yield from values.host(host.rpartition("/")[2], (*path, "hosts", number))

@@ -1,0 +1,126 @@
+"""A gateway inside the mesh, by which calls leave it. Each test says where Istio decides it."""
+
+import contextlib
+import http.client
+import ssl
+from typing import Any
+
+import pytest
+
+from bookinfo_lab.documents import ManifestError
+
+Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
+
+GATEWAY = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: way-out}
+spec:
+  selector: {istio: egress}
+  servers:
+    - port: {number: 443, name: https, protocol: HTTPS}
+      hosts: [books.example]
+      tls: {mode: ISTIO_MUTUAL}
+---
+"""
+
+THROUGH = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: books}
+spec:
+  hosts: [books.example]
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP, targetPort: 9080}]
+  endpoints: [{address: %s}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: egress}
+spec:
+  host: egress
+  trafficPolicy:
+    portLevelSettings: [{port: {number: 443}, tls: {mode: ISTIO_MUTUAL, sni: %s}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: books}
+spec:
+  hosts: [books.example]
+  gateways: [mesh, way-out]
+  http:
+    - match: [{gateways: [mesh], port: 80}]
+      route: [{destination: {host: egress, port: {number: 443}}}]
+    - match: [{gateways: [way-out], port: 443}]
+      route: [{destination: {host: books.example, port: {number: 80}}}]
+---
+"""
+
+
+def rules(mesh: Mesh, sni: str = "books.example") -> str:
+    """Calls of books.example leave by the gateway; outside, `plain` answers them."""
+    return GATEWAY + THROUGH % (mesh.workload("plain-v1-1").address, sni)
+
+
+def requests(mesh: Mesh, proxy: str, cluster: str) -> int:
+    """How many a proxy has sent there."""
+    lines = mesh.admin(proxy, "/stats?filter=upstream_rq_total$").splitlines()
+    return sum(int(line.rpartition(" ")[2]) for line in lines if line.startswith(f"cluster.{cluster}.upstream_rq"))
+
+
+def test_calls_pass_the_gateway_and_no_sidecar_goes_outside_itself(mesh: Mesh) -> None:
+    outside = "outbound|80||books.example"
+    mesh.apply(rules(mesh))
+    before = requests(mesh, "egress", outside)
+
+    answer = mesh.call("books.example", port=80)
+
+    assert answer.seen["name"] == "plain-v1-1"
+    assert answer.seen["headers"]["host"] == "books.example:80"
+    assert requests(mesh, "egress", outside) == before + 1
+    assert requests(mesh, "productpage-v1-1", outside) == 0
+
+
+def test_the_gateway_knows_its_caller_by_mutual_tls(mesh: Mesh) -> None:
+    policy = (
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: egress}\n"
+        "spec: {selector: {matchLabels: {istio: egress}}, rules: [{from: [{source: {principals: "
+        "[cluster.local/ns/default/sa/bookinfo-ratings]}}]}]}\n"
+    )
+    mesh.apply(rules(mesh) + policy)
+
+    assert mesh.call("books.example", port=80, caller="ratings-v1-1").status == 200
+    assert mesh.call("books.example", port=80, caller="productpage-v1-1").status == 403
+
+
+def test_a_server_of_mutual_tls_takes_only_the_names_that_it_has(mesh: Mesh) -> None:
+    """Istio: the filter chain matches by SNI, buildGatewayListenerTLSContext and the server's hosts."""
+    mesh.apply(rules(mesh, sni="other.example"))
+
+    assert mesh.call("books.example", port=80).status == 503
+
+
+def test_whoever_has_no_certificate_of_the_mesh_is_turned_away(mesh: Mesh) -> None:
+    """Istio: mode ISTIO_MUTUAL requires the client's."""
+    mesh.apply(rules(mesh))
+    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    plaintext = http.client.HTTPConnection(mesh.way_out, 8443, timeout=5)
+    stranger = http.client.HTTPSConnection(mesh.way_out, 8443, timeout=5, context=anybody)
+
+    for connection in (plaintext, stranger):
+        with contextlib.closing(connection), pytest.raises((OSError, http.client.HTTPException)):
+            ask(connection)
+
+
+def ask(connection: http.client.HTTPConnection) -> None:
+    connection.request("GET", "/", headers={"host": "books.example"})
+    connection.getresponse()
+
+
+def test_one_port_is_either_plaintext_or_tls(mesh: Mesh) -> None:
+    plain = (
+        GATEWAY.replace("way-out", "plain").replace("HTTPS", "HTTP").replace("      tls: {mode: ISTIO_MUTUAL}\n", "")
+    )
+    with pytest.raises(ManifestError, match="Gateway plain serves port 443 without TLS; choose another port"):
+        mesh.write(GATEWAY + plain)
