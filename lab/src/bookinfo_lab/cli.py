@@ -262,7 +262,7 @@ def load(
 
     async def show() -> None:
         with _display() as display:
-            async for tally in traffic.run(url, rps, duration, user or []):
+            async for tally in traffic.run(page, rps, duration, user or []):
                 display(tally)
 
     with contextlib.suppress(KeyboardInterrupt):
