@@ -23,6 +23,9 @@ _SETTLED = 2.0
 """Seconds after which a caller's record that has not come does not come: proxies write theirs within one."""
 
 _NOBODY = frozenset({"", UNKNOWN})
+_NO_WORKLOAD = "?"
+"""Before a service's name: the id of a node that is no workload."""
+
 _COLUMNS: Mapping[str, int] = {"productpage": 1, "details": 2, "reviews": 2, "ratings": 3}
 """Where Bookinfo's own services stand before any request has shown it. Others stand right of who calls them."""
 
@@ -62,14 +65,17 @@ class Edge:
 
     @property
     def trouble(self) -> str:
-        """What is wrong, in few words: what a rule does on purpose comes first. Empty: nothing is."""
-        count = sum(self.codes.values())
+        """What is wrong, in few words: what a rule does on purpose comes first. Empty: nothing is.
+
+        Where no workload was asked, the share is of all calls to the service.
+        """
+        part = self.share if self.destination.startswith(_NO_WORKLOAD) else 1.0
         for flag, text in (("FI", "aborted"), ("DI", "delayed")):
             if flag in self.flags:
-                return f"{percent(self.flags[flag] / count)} {text}"
+                return f"{percent(part * self.flags[flag] / sum(self.codes.values()))} {text}"
         if self.errors:
-            return f"{percent(self.errors)} {'timed out' if 'UT' in self.flags else 'failed'}"
-        return f"{percent(self.refused)} refused" if self.refused else ""
+            return f"{percent(part * self.errors)} {'timed out' if 'UT' in self.flags else 'failed'}"
+        return f"{percent(part * self.refused)} refused" if self.refused else ""
 
     def as_json(self) -> dict[str, Any]:
         """All of it, as JSON has it."""
@@ -115,7 +121,7 @@ def inventory(topology: Topology) -> list[Node]:
         Node(
             id=_identity(gateway.namespace, gateway.name),
             kind="gateway",
-            service=gateway.name,
+            service=gateway.name.removeprefix("istio-"),
             version="",
             workload=gateway.name,
             namespace=gateway.namespace,
@@ -253,7 +259,7 @@ def _edge_of(request: MeshRequest) -> tuple[str, str]:
 
 def _peer(peer: Peer, name: str) -> str:
     if peer.workload in _NOBODY:
-        return f"?{name}"
+        return f"{_NO_WORKLOAD}{name}"
     return _identity(peer.namespace, peer.workload)
 
 
@@ -296,10 +302,10 @@ def _in_columns(nodes: Mapping[str, Node], edges: Iterable[Edge]) -> tuple[Node,
     reached = set().union(*called.values())
     columns = {}
     for identity, node in nodes.items():
-        if node.kind in ("gateway", "client") or (identity not in reached and node.service not in _COLUMNS):
-            columns[identity] = 0
-        elif node.service in _COLUMNS:
+        if node.service in _COLUMNS:
             columns[identity] = _COLUMNS[node.service]
+        elif identity not in reached:
+            columns[identity] = 0
     waiting = deque(sorted(columns, key=lambda identity: columns[identity]))
     while waiting:
         caller = waiting.popleft()

@@ -101,8 +101,6 @@ def duration(seconds: float) -> str:
 
 
 def _name(node: Node) -> str:
-    if node.kind == "gateway":
-        return "gateway"
     return f"{node.service} {node.version}".strip() + (" (nobody)" if node.kind == "nobody" else "")
 
 

@@ -39,10 +39,7 @@ export function show(graph) {
 
 const key = (edge) => `${edge.source} > ${edge.destination}`;
 
-const called = (node) => {
-  const name = node.kind === "gateway" ? "gateway" : node.service;
-  return node.version && node.kind !== "gateway" ? `${name} ${node.version}` : name;
-};
+const called = (node) => `${node.service} ${node.version}`.trim();
 
 const node = (id) => told.nodes.find((item) => item.id === id);
 
@@ -56,10 +53,9 @@ const health = (edge) => (edge.errors >= 0.5 ? "bad" : edge.errors > 0 || edge.r
 function servicesOf(graph) {
   const found = new Map();
   for (const item of graph.nodes) {
-    const name = item.kind === "gateway" ? "gateway" : item.service;
     const kind = item.kind === "nobody" ? "service" : item.kind;
-    if (!found.has(name)) found.set(name, { name, kind, column: item.column, nodes: [], rows: [] });
-    const service = found.get(name);
+    if (!found.has(item.service)) found.set(item.service, { name: item.service, kind, column: item.column, nodes: [], rows: [] });
+    const service = found.get(item.service);
     service.nodes.push(item);
     if (item.kind !== "nobody") service.rows.push(item);
   }
@@ -172,11 +168,11 @@ function updateRow(row, item, index, graph) {
     transform: `translate(0 ${HEAD + index * ROW})`, "aria-label": tells });
   const [title, , , version, number] = row.children;
   say(title, `${item.workload}${item.sidecar ? "" : " (no sidecar)"}`);
-  say(version, (item.kind === "service" && item.version) || ROWS[item.kind] || short(item.workload));
+  say(version, item.version || ROWS[item.kind] || short(item.workload));
   say(number, traffic ? rate(traffic) : hidden ? "mirror" : item.pods > 1 ? `${item.ready}/${item.pods}` : "");
 }
 
-const ROWS = { gateway: "ingress", external: "outside" };
+const ROWS = { gateway: "gateway", external: "outside" };
 
 const short = (name) => (name.length > 12 ? `${name.slice(0, 11)}…` : name);
 
