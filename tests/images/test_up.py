@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from bookinfo_lab.observe.spans import decode
+from bookinfo_lab.observe.otlp import decode
 
 from .conftest import ROOT, Compose, Images, eventually, get, inspect, published, run
 

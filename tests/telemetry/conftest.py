@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 import uvicorn
+from starlette.applications import Starlette
 
 from bookinfo_lab.observe.otlp import receiver
 from bookinfo_lab.observe.spans import Span, SpanStore
@@ -33,7 +34,8 @@ class Collector:
     def __init__(self) -> None:
         self.store = SpanStore()
         self.port = free_port()
-        config = uvicorn.Config(receiver(self.store), host="127.0.0.1", port=self.port, log_config=None, lifespan="off")
+        app = Starlette(routes=[receiver(self.store)])
+        config = uvicorn.Config(app, host="127.0.0.1", port=self.port, log_config=None, lifespan="off")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve()))
         self._thread.start()

@@ -14,6 +14,8 @@ FILE = Path("bootstrap.json")
 ADMIN_SOCKET = Path("admin.sock")
 APP_SOCKET = Path("app.sock")
 TLS_FOLDER = Path("tls")
+RECORDS = Path("requests.pipe")
+"""Where a proxy writes of each request what `observe.records` reads."""
 
 COLLECTOR_CLUSTER = "collector"
 """Where spans go. A listener that traces needs it while it loads, so it is static."""
@@ -22,6 +24,9 @@ DRAIN_SECONDS = 30
 """How long a replaced listener's connections may go on: longer than the longest delay and time limit of a scenario."""
 
 _OWNER_ONLY = 0o600
+
+# Spans are looked at while things happen; by default they are sent every 5 s, and then five at a time.
+_RUNTIME = {"tracing.opentelemetry.flush_interval_ms": 500, "tracing.opentelemetry.min_flush_spans": 50}
 
 # Envoy's own rule ends a cluster's name at its first dot, and every name here holds dots (`outbound|9080||reviews.
 # default.svc.cluster.local`), so the name is told by what may follow it. Istio's bootstrap template has a like rule.
@@ -63,6 +68,7 @@ def bootstrap(proxy: Proxy, collector: tuple[str, int] | None = None) -> dict[st
             "cds_config": xds.source(xds.CLUSTERS),
         },
         "static_resources": {"clusters": static_clusters(collector)},
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": _RUNTIME}]},
         # Histograms are merged at each flush: with the default of 5 s a short run has no percentiles.
         "stats_flush_interval": "1s",
         "stats_config": {

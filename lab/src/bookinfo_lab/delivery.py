@@ -65,7 +65,8 @@ class Delivery:
 
     def verdict(self, name: str, configs: Mapping[str, ProxyConfig], topology: Topology) -> str | None:
         """Why Envoy refuses the configuration of the proxy `name`, or None. Takes some 100 ms."""
-        return validate.validate(self._envoy, _proxies(topology)[name], configs[name], self._folder / name)
+        proxy = _proxies(topology)[name]
+        return validate.validate(self._envoy, proxy, configs[name], self._folder / name, topology.collector)
 
     def publish(self, configs: Mapping[str, ProxyConfig]) -> None:
         """Write what every Envoy is to run; the running ones take it up by themselves."""

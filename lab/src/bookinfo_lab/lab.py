@@ -22,11 +22,15 @@ from bookinfo_lab.gateways import Gateways, Plan, Running, Wanted
 from bookinfo_lab.images import Image
 from bookinfo_lab.model import Rules
 from bookinfo_lab.objects import Change, Objects, key
+from bookinfo_lab.observe.recorder import Recorder
+from bookinfo_lab.observe.records import Registry
+from bookinfo_lab.observe.telemetry import Telemetry
 from bookinfo_lab.pods import Pod
 from bookinfo_lab.programs import Programs
 from bookinfo_lab.render import render
+from bookinfo_lab.render.listeners import METRICS_PORT
 from bookinfo_lab.supervised import Supervised
-from bookinfo_lab.topology import TRUST_DOMAIN, Gateway, Topology
+from bookinfo_lab.topology import TRUST_DOMAIN, Gateway, Service, Topology
 from bookinfo_lab.workloads import Deployment, Workloads
 
 GATEWAY_PORT = 8080
@@ -58,6 +62,7 @@ class Machine:
     addresses: AddressRange
     environ: Mapping[str, str]
     gateway: tuple[str, int]  # where browsers find it
+    telemetry: Telemetry
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,14 @@ class Lab:
         self._delivery = Delivery(machine.folder, machine.envoy, self._running_proxies)
         packages = [image.package for image in machine.images.values()]
         self._programs = Programs(packages, machine.folder, pods.machine_env(machine.environ))
+        self._recorder = Recorder(machine.telemetry.requests, Registry(lambda: _services(self._wanted)))
         self._maker = pods.Maker(
             folder=machine.folder,
             envoy=machine.envoy,
             programs=self._programs,
             authority=ca.create_authority(TRUST_DOMAIN),
+            telemetry=machine.telemetry,
+            recorder=self._recorder,
             environ=machine.environ,
             topology=self.topology,
             on_change=self._readiness_changed.set,
@@ -138,7 +146,8 @@ class Lab:
             self._wanted = self._initial = self._read(objects)
             deployments = self._wanted.workloads.deployments
             envoy.check_room(1 + _sidecars(deployments))
-            for port in {pods.PROXY_PORT}.union(*(deployment.ports.values() for deployment in deployments)):
+            own = {pods.PROXY_PORT, METRICS_PORT}
+            for port in own.union(*(deployment.ports.values() for deployment in deployments)):
                 addresses.check_free(self.ingress.gateway.address, port)
             started = self._create_pods(deployments)
             self._admit(started)
@@ -235,6 +244,7 @@ class Lab:
         self.gateways.close()
         await asyncio.gather(*(pod.stop(_STOP_GRACE) for pod in self.pods.values()))
         self._programs.close()
+        self._recorder.close()
 
     def kill(self) -> None:
         """End every process at once."""
@@ -292,9 +302,11 @@ class Lab:
 
     def _topology(self, wanted: _Wanted, running: Iterable[Pod], edges: Iterable[Running]) -> Topology:
         return Topology(
-            services=(*wanted.workloads.services, *gateways.services(wanted.gateways)),
+            services=_services(wanted),
             workloads=tuple(replace(pod.workload, ready=pod.ready) for pod in running),
             gateways=tuple(item.seen for item in edges),
+            collector=self.machine.telemetry.address,
+            recorded=True,
             secrets=wanted.workloads.secrets,
         )
 
@@ -371,6 +383,10 @@ def _news(before: _Wanted, wanted: _Wanted) -> list[Document]:
 
 def _with(before: _Wanted, documents: Sequence[Document]) -> Rules:
     return Rules.parse(before.objects.apply(documents)[0].rules)
+
+
+def _services(wanted: _Wanted) -> tuple[Service, ...]:
+    return (*wanted.workloads.services, *gateways.services(wanted.gateways))
 
 
 def _sidecars(deployments: Iterable[Deployment]) -> int:

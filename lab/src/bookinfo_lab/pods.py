@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bookinfo_lab import bootstrap, ca, client, plain, processes, workloads
 from bookinfo_lab.ca import Authority
+from bookinfo_lab.observe.recorder import Recorder
+from bookinfo_lab.observe.telemetry import Telemetry
 from bookinfo_lab.plain import Relay
 from bookinfo_lab.processes import Process
 from bookinfo_lab.programs import Programs
@@ -102,6 +104,8 @@ class Maker:
     envoy: Path
     programs: Programs
     authority: Authority
+    telemetry: Telemetry
+    recorder: Recorder
     environ: Mapping[str, str]
     topology: Callable[[], Topology]
     on_change: Callable[[], None]
@@ -110,7 +114,7 @@ class Maker:
     def pod(self, deployment: Deployment, workload: Workload) -> Pod:
         """A pod of the deployment."""
         folder = self._folder(workload)
-        env = environment(deployment, workload, self.environ)
+        env = environment(deployment, workload, self.environ, self.telemetry)
         log = folder / APP_LOG
         launch = Launch(
             f"{workload.name}'s application",
@@ -140,7 +144,8 @@ class Maker:
 
     def _envoy(self, proxy: Workload | Gateway, folder: Path) -> Supervised:
         ca.issue(self.authority, proxy.spiffe_id, folder / bootstrap.TLS_FOLDER)
-        (folder / bootstrap.FILE).write_text(json.dumps(bootstrap.bootstrap(proxy)))
+        (folder / bootstrap.FILE).write_text(json.dumps(bootstrap.bootstrap(proxy, self.telemetry.address)))
+        self.recorder.follow(proxy, folder / bootstrap.RECORDS)
         command = [str(self.envoy), *bootstrap.arguments()]
         env = machine_env(self.environ)
         admin = folder / bootstrap.ADMIN_SOCKET
@@ -161,20 +166,28 @@ def machine_env(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in _INHERITED if name in environ}
 
 
-def environment(deployment: Deployment, workload: Workload, environ: Mapping[str, str]) -> dict[str, str]:
+def environment(
+    deployment: Deployment, workload: Workload, environ: Mapping[str, str], telemetry: Telemetry
+) -> dict[str, str]:
     """The application's environment: the machine's, the image's, the Deployment's and the lab's; the last one wins."""
     proxy = f"http://{workload.address}:{PROXY_PORT}"
+    not_proxied = f"{NOT_PROXIED},{telemetry.address[0]}"
     lab = {
         "HOSTNAME": workload.name,
         "HTTP_PROXY": proxy,
         "HTTPS_PROXY": proxy,
-        "NO_PROXY": NOT_PROXIED,
+        "NO_PROXY": not_proxied,
         "http_proxy": proxy,
         "https_proxy": proxy,
-        "no_proxy": NOT_PROXIED,
+        "no_proxy": not_proxied,
     }
     listen = {"UDS": str(bootstrap.APP_SOCKET)} if workload.sidecar else {"HOST": workload.address}
-    defaults = {"DRAIN_SECONDS": DRAIN_SECONDS, "LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}
+    defaults = {
+        "DRAIN_SECONDS": DRAIN_SECONDS,
+        "LOG_FORMAT": "json",
+        "PYTHONUNBUFFERED": "1",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": telemetry.url,
+    }
     return machine_env(environ) | defaults | workloads.environment(deployment, workload) | lab | listen
 
 

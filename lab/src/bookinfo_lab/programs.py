@@ -12,6 +12,9 @@ from bookinfo_lab import processes
 from bookinfo_lab.processes import Process
 from bookinfo_lab.zygote import REQUEST_BYTES
 
+_ALSO = ("bookinfo_chassis.exporting",)
+"""What applications import only when they are told to trace, as they are here."""
+
 _LAST_WORDS_WITHIN = 1.0
 """Seconds from the end of the channel to that of the process."""
 
@@ -35,7 +38,8 @@ class Programs:
         channel.setblocking(False)
         with theirs:
             number = theirs.fileno()
-            command = [sys.executable, "-P", "-m", "bookinfo_lab.zygote", str(number), *self._packages]
+            modules = [*(f"{package}.__main__" for package in self._packages), *_ALSO]
+            command = [sys.executable, "-P", "-m", "bookinfo_lab.zygote", str(number), *modules]
             self._zygote = processes.start(command, self._folder, self._env, self._log, pass_fds=[number]), channel
         return channel
 

@@ -17,6 +17,7 @@ from bookinfo_lab.errors import LabError
 from bookinfo_lab.gateways import Running
 from bookinfo_lab.lab import Lab, Machine
 from bookinfo_lab.objects import Objects
+from bookinfo_lab.observe import telemetry
 from bookinfo_lab.state import LabFolder
 from bookinfo_lab.topology import Service
 from bookinfo_lab.watch import listener
@@ -57,9 +58,10 @@ async def run(settings: Settings, report: Callable[[str], None]) -> None:
         contextlib.ExitStack() as watched,
         contextlib.closing(addresses.claim_port(GATEWAY_HOST, settings.gateway_port)) as gateway,
         contextlib.closing(addresses.reserve(f"{os.getuid()} {folder.name}")) as own,
+        contextlib.closing(telemetry.listen(own.take())) as told,
     ):
         port = gateway.getsockname()[1]
-        machine = Machine(folder.proxies, binary, known_images, own, environ, (GATEWAY_HOST, port))
+        machine = Machine(folder.proxies, binary, known_images, own, environ, (GATEWAY_HOST, port), told)
         page = watched.enter_context(listener.listen(settings.watch_port)) if settings.watch else None
         try:
             await _Supervisor(Lab(machine, report), folder, port, page, report).run(wanted)
@@ -128,13 +130,13 @@ class _Supervisor:
         await asyncio.sleep(0)  # the processes start now; what follows is loaded while they do
         from bookinfo_lab import control
         from bookinfo_lab.observe.observations import Observations
-        from bookinfo_lab.observe.requests import RequestLog
-        from bookinfo_lab.observe.spans import SpanStore
 
-        observations = Observations(self._lab.topology, RequestLog(), SpanStore())
+        seen = self._lab.machine.telemetry
+        observations = Observations(self._lab.topology, seen.requests, seen.spans)
         path = self._folder.path / self._folder.control_socket
         server = control.serve(self._lab, self._status, observations, path)
         self._lab.tasks.append(asyncio.create_task(server.run_until_cancelled()))
+        self._lab.tasks.append(asyncio.create_task(seen.serve()))
         if self._page:
             from bookinfo_lab.watch.page import Page
 
@@ -151,6 +153,7 @@ class _Supervisor:
             "url": self._url,
             "watch": self._page_url,
             "pid": os.getpid(),
+            "telemetry": lab.machine.telemetry.url,
             "gateway": _shown(lab.ingress),
             "gateways": [_shown(item) for item in lab.gateways.running.values() if item is not lab.ingress],
             "workloads": [

@@ -107,4 +107,5 @@ class Topology:
     workloads: tuple[Workload, ...]
     gateways: tuple[Gateway, ...]
     collector: tuple[str, int] | None = None  # where an OTLP/HTTP receiver takes spans, if there is one
+    recorded: bool = False  # whether proxies record each request for the lab itself
     secrets: tuple[Secret, ...] = ()

@@ -1,7 +1,7 @@
 """The process from which the applications are forked: it has imported them all, so that each starts at once.
 
 Six Python services import for some 0.7 s of processor time each, most of it the same libraries; a fork takes
-milliseconds and shares the memory. Run as `python -m bookinfo_lab.zygote CHANNEL PACKAGE...` by programs.py, which
+milliseconds and shares the memory. Run as `python -m bookinfo_lab.zygote CHANNEL MODULE...` by programs.py, which
 sends requests over the socket with the descriptor CHANNEL. An application forked here runs as `python -m PACKAGE`
 does, and is the supervisor's child, not this process'.
 """
@@ -25,8 +25,8 @@ def main() -> None:
     """Serve until the supervisor closes the channel or dies."""
     supervisor = os.getppid()
     channel = socket.socket(fileno=int(sys.argv[1]))
-    for package in sys.argv[2:]:
-        importlib.import_module(f"{package}.__main__")
+    for module in sys.argv[2:]:
+        importlib.import_module(module)
     gc.freeze()  # what is shared stays shared: collections would write into it
     while request := channel.recv(REQUEST_BYTES):
         if _fork(channel, supervisor):

@@ -1,22 +1,86 @@
-"""A receiver of traces: OTLP over HTTP with binary protobuf, `POST /v1/traces`."""
+"""OpenTelemetry's protocol over HTTP with binary protobuf: a receiver of traces, `POST /v1/traces`.
+
+https://opentelemetry.io/docs/specs/otlp/
+"""
 
 import zlib
+from collections.abc import Iterable, Mapping
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from starlette.applications import Starlette
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1 import trace_pb2
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from bookinfo_lab.observe.spans import MalformedExportError, SpanStore, decode
+from bookinfo_lab.observe.spans import Event, Kind, Span, SpanStore, Value
 
 PATH = "/v1/traces"
 MAX_BODY = 8_000_000
 _PROTOBUF = "application/x-protobuf"
 
+_KINDS: Mapping[int, Kind] = {
+    trace_pb2.Span.SPAN_KIND_INTERNAL: "internal",
+    trace_pb2.Span.SPAN_KIND_SERVER: "server",
+    trace_pb2.Span.SPAN_KIND_CLIENT: "client",
+    trace_pb2.Span.SPAN_KIND_PRODUCER: "producer",
+    trace_pb2.Span.SPAN_KIND_CONSUMER: "consumer",
+}
 
-def receiver(store: SpanStore) -> Starlette:
-    """An application that puts what is exported to it into `store`."""
+
+class MalformedExportError(ValueError):
+    """A body that is no ExportTraceServiceRequest."""
+
+
+def decode(body: bytes) -> list[Span]:
+    """The spans of one export in binary protobuf. Raises `MalformedExportError`."""
+    try:
+        request = ExportTraceServiceRequest.FromString(body)
+    except DecodeError as error:
+        raise MalformedExportError(f"not an OTLP trace export: {error}") from error
+    return [
+        _span(span, resource)
+        for resource_spans in request.resource_spans
+        for resource in (_attributes(resource_spans.resource.attributes),)
+        for scope_spans in resource_spans.scope_spans
+        for span in scope_spans.spans
+    ]
+
+
+def _span(span: trace_pb2.Span, resource: Mapping[str, Value]) -> Span:
+    return Span(
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_id=span.parent_span_id.hex(),
+        name=span.name,
+        kind=_KINDS.get(span.kind, "unspecified"),
+        start_ns=span.start_time_unix_nano,
+        end_ns=span.end_time_unix_nano,
+        error=span.status.code == trace_pb2.Status.STATUS_CODE_ERROR,
+        resource=resource,
+        attributes=_attributes(span.attributes),
+        events=tuple(Event(event.name, event.time_unix_nano, _attributes(event.attributes)) for event in span.events),
+    )
+
+
+def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Value]:
+    return {pair.key: _value(pair.value) for pair in pairs}
+
+
+def _value(value: AnyValue) -> Value:
+    kind = value.WhichOneof("value")
+    if kind in ("string_value", "int_value", "double_value", "bool_value"):
+        plain: Value = getattr(value, kind)
+        return plain
+    return str(value).strip()
+
+
+def receiver(store: SpanStore) -> Route:
+    """Where spans are exported to, which go into `store`."""
 
     async def export(request: Request) -> Response:
         if request.headers.get("content-type") != _PROTOBUF:
@@ -32,7 +96,7 @@ def receiver(store: SpanStore) -> Starlette:
             return PlainTextResponse(str(error), status_code=400)
         return Response(ExportTraceServiceResponse().SerializeToString(), media_type=_PROTOBUF)
 
-    return Starlette(routes=[Route(PATH, export, methods=["POST"])])
+    return Route(PATH, export, methods=["POST"])
 
 
 def _plain(body: bytes, encoding: str) -> bytes:

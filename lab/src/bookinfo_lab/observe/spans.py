@@ -1,25 +1,15 @@
-"""Spans as values, decoded from OTLP: https://opentelemetry.io/docs/specs/otlp/"""
+"""Spans as values, and the last traces.
+
+https://opentelemetry.io/docs/specs/otel/trace/api/
+"""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1 import trace_pb2
-
 Kind = Literal["internal", "server", "client", "producer", "consumer", "unspecified"]
 Value = str | int | float | bool
-
-_KINDS: Mapping[int, Kind] = {
-    trace_pb2.Span.SPAN_KIND_INTERNAL: "internal",
-    trace_pb2.Span.SPAN_KIND_SERVER: "server",
-    trace_pb2.Span.SPAN_KIND_CLIENT: "client",
-    trace_pb2.Span.SPAN_KIND_PRODUCER: "producer",
-    trace_pb2.Span.SPAN_KIND_CONSUMER: "consumer",
-}
 
 
 @dataclass(frozen=True)
@@ -51,52 +41,6 @@ class Span:
     def service(self) -> str:
         """Who made it (`service.name`)."""
         return str(self.resource.get("service.name", ""))
-
-
-class MalformedExportError(ValueError):
-    """A body that is no ExportTraceServiceRequest."""
-
-
-def decode(body: bytes) -> list[Span]:
-    """The spans of one export in binary protobuf. Raises `MalformedExportError`."""
-    try:
-        request = ExportTraceServiceRequest.FromString(body)
-    except DecodeError as error:
-        raise MalformedExportError(f"not an OTLP trace export: {error}") from error
-    return [
-        _span(span, _attributes(resource_spans.resource.attributes))
-        for resource_spans in request.resource_spans
-        for scope_spans in resource_spans.scope_spans
-        for span in scope_spans.spans
-    ]
-
-
-def _span(span: trace_pb2.Span, resource: Mapping[str, Value]) -> Span:
-    return Span(
-        trace_id=span.trace_id.hex(),
-        span_id=span.span_id.hex(),
-        parent_id=span.parent_span_id.hex(),
-        name=span.name,
-        kind=_KINDS.get(span.kind, "unspecified"),
-        start_ns=span.start_time_unix_nano,
-        end_ns=span.end_time_unix_nano,
-        error=span.status.code == trace_pb2.Status.STATUS_CODE_ERROR,
-        resource=resource,
-        attributes=_attributes(span.attributes),
-        events=tuple(Event(event.name, event.time_unix_nano, _attributes(event.attributes)) for event in span.events),
-    )
-
-
-def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Value]:
-    return {pair.key: _value(pair.value) for pair in pairs}
-
-
-def _value(value: AnyValue) -> Value:
-    kind = value.WhichOneof("value")
-    if kind in ("string_value", "int_value", "double_value", "bool_value"):
-        plain: Value = getattr(value, kind)
-        return plain
-    return str(value).strip()
 
 
 class SpanStore:

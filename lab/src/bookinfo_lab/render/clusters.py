@@ -32,6 +32,9 @@ HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 PASSTHROUGH = "PassthroughCluster"
 """Where requests for unknown hosts go under ALLOW_ANY: wherever DNS says."""
 
+METRICS = "metrics"
+"""The application, for a scraper."""
+
 DNS_CACHE: Json = {"name": "passthrough", "dns_lookup_family": "V4_PREFERRED"}
 """Shared by the passthrough cluster and the filter that resolves for it."""
 
@@ -87,7 +90,15 @@ def outbound(mesh: Mesh, proxy: Proxy, hosts: Iterable[Host]) -> Iterator[Json]:
 
 def inbound(port: int) -> Json:
     """The application behind its own sidecar."""
-    name = inbound_cluster_name(port)
+    return _application(inbound_cluster_name(port))
+
+
+def metrics() -> Json:
+    """The same for whoever collects its metrics, so that their requests are not among the application's."""
+    return _application(METRICS)
+
+
+def _application(name: str) -> Json:
     address = {"pipe": {"path": str(bootstrap.APP_SOCKET)}}
     return {
         "name": name,

@@ -17,7 +17,7 @@ from bookinfo_lab.render.names import ROOT_NAMESPACE
 from bookinfo_lab.render.peers import mutual_tls_mode
 from bookinfo_lab.render.policy import Policy, destination_rule, policy
 from bookinfo_lab.render.sidecar_scope import allows_unknown_hosts, visible_hosts
-from bookinfo_lab.render.telemetry import access_logging, tracing_settings
+from bookinfo_lab.render.telemetry import Direction, access_logging, sampled, tracing_is_ruled
 from bookinfo_lab.topology import Gateway, Proxy, Topology, Workload
 
 _MODES = {
@@ -176,11 +176,12 @@ def _observation(mesh: Mesh, proxy: Proxy) -> Iterator[str]:
     for logging in access_logging(mesh, proxy):
         if not logging.disabled:
             yield f"requests are logged{f' if {logging.filter.expression}' if logging.filter else ''}"
-    for tracing in tracing_settings(mesh, proxy):
-        if not tracing.disable_span_reporting:
-            share = 1.0 if tracing.random_sampling_percentage is None else tracing.random_sampling_percentage
-            where = "" if mesh.topology.collector else ", but this lab has no collector"
-            yield f"{share:g} % of requests are traced{where}"
+    if not tracing_is_ruled(mesh, proxy):
+        return
+    directions: tuple[tuple[Direction, str], ...] = (("SERVER", "that come in"), ("CLIENT", "that go out"))
+    for direction, which in directions[: 1 if isinstance(proxy, Gateway) else 2]:
+        share = sampled(mesh, proxy, direction)
+        yield f"{share or 0:g} % of requests {which} are traced"
 
 
 def _count(number: int, noun: str) -> str:

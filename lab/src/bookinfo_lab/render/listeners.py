@@ -24,6 +24,14 @@ OUTBOUND_PORT = 15080
 
 OUTBOUND_ROUTES = "http_proxy"
 
+METRICS = "metrics"
+"""The listener of whoever collects the application's metrics."""
+
+METRICS_PORT = 15020
+"""Where that is, as in Istio: the agent's port, to which `prometheus.io/port` leads when metrics are merged."""
+
+METRICS_PATH = "/metrics"
+
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _TLS_INSPECTOR = "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http."
@@ -45,7 +53,8 @@ def outbound(workload: Workload, observed: Json) -> Json:
         http_protocol_options={"accept_http_10": True},
         **observed,
     )
-    return _listener(OUTBOUND, workload.address, OUTBOUND_PORT, [{"filters": [hcm]}])
+    listener = _listener(OUTBOUND, workload.address, OUTBOUND_PORT, [{"filters": [hcm]}])
+    return {**listener, "traffic_direction": "OUTBOUND"}
 
 
 def inbound(workload: Workload, port: int, routes: str, mode: MutualTLSMode, observed: Json) -> Json:
@@ -71,7 +80,35 @@ def inbound(workload: Workload, port: int, routes: str, mode: MutualTLSMode, obs
     }
     plain = {"name": "plaintext", "filter_chain_match": {"transport_protocol": "raw_buffer"}, "filters": [hcm]}
     chains = {"STRICT": [encrypted], "DISABLE": [plain]}.get(mode, [encrypted, plain])
-    return {**_listener(f"inbound_{port}", workload.address, port, chains), "listener_filters": [_tls_inspector()]}
+    listener = _listener(f"inbound_{port}", workload.address, port, chains)
+    return {**listener, "traffic_direction": "INBOUND", "listener_filters": [_tls_inspector()]}
+
+
+def metrics(workload: Workload) -> Json:
+    """A door for GET of the application's metrics and nothing else, in plaintext whatever the mesh's policies say.
+
+    Nothing is decided, recorded or traced here: a scraper has no identity in the mesh, and what it asks is no traffic.
+    """
+    get = {"name": ":method", "string_match": {"exact": "GET"}}
+    routes = [
+        {"match": {"path": METRICS_PATH, "headers": [get]}, "route": {"cluster": clusters.METRICS, "timeout": "5s"}},
+        {
+            "match": {"path": METRICS_PATH},
+            "direct_response": {"status": 405},
+            "response_headers_to_add": [{"header": {"key": "allow", "value": "GET"}}],
+        },
+        {"match": {"prefix": "/"}, "direct_response": {"status": 404}},
+    ]
+    hcm = {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": _HCM,
+            "stat_prefix": METRICS,
+            "route_config": {"name": METRICS, "virtual_hosts": [virtual_host(METRICS, ["*"], routes)]},
+            "http_filters": [_router()],
+        },
+    }
+    return _listener(METRICS, workload.address, METRICS_PORT, [{"filters": [hcm]}])
 
 
 def gateway(address: tuple[str, int], routes: Mapping[str, Sequence[str]], observed: Json) -> Json:

@@ -51,8 +51,13 @@ def sidecar_config(mesh: Mesh, workload: Workload) -> ProxyConfig:
         listening=[
             listeners.outbound(workload, observed(mesh, workload, "CLIENT")),
             *(listeners.inbound(workload, port, inbound_cluster_name(port), modes[port], served) for port in ports),
+            *([listeners.metrics(workload)] if ports else []),
         ],
-        own_clusters=[clusters.passthrough(), *(clusters.inbound(port) for port in ports)],
+        own_clusters=[
+            clusters.passthrough(),
+            *(clusters.inbound(port) for port in ports),
+            *([clusters.metrics()] if ports else []),
+        ],
         routes=[outbound, *inbound],
     )
 

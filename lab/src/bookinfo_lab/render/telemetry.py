@@ -5,10 +5,12 @@ from typing import Any, Literal
 
 from bookinfo_lab import bootstrap
 from bookinfo_lab.model.rules import Rule
-from bookinfo_lab.model.telemetry import AccessLogging, TelemetrySpec, Tracing
+from bookinfo_lab.model.telemetry import AccessLogging, TelemetrySpec
+from bookinfo_lab.observe import records
+from bookinfo_lab.observe.requests import Reporter
 from bookinfo_lab.render.mesh import Mesh, selects
 from bookinfo_lab.render.names import ROOT_NAMESPACE
-from bookinfo_lab.topology import Proxy
+from bookinfo_lab.topology import Gateway, Proxy
 
 Json = dict[str, Any]
 
@@ -17,6 +19,10 @@ Direction = Literal["CLIENT", "SERVER"]
 ENVOY_PROVIDER = "envoy"
 """Istio's built-in access log: a line of text on the proxy's standard output."""
 
+SAMPLED = 100.0
+"""Percent of requests that a lab's proxies trace where no Telemetry says otherwise."""
+
+_FILE = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 _STDOUT = "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
 _EXPRESSION = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 _OPENTELEMETRY = "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig"
@@ -33,20 +39,19 @@ _LOG_FORMAT = (
 
 
 def observed(mesh: Mesh, proxy: Proxy, direction: Direction) -> Json:
-    """What a connection manager of `proxy` logs and traces in `direction`."""
+    """What a connection manager of `proxy` records, logs and traces in `direction`."""
     logs = [
         _access_log(logging)
         for logging in access_logging(mesh, proxy)
         if logging.match.mode in ("CLIENT_AND_SERVER", direction) and not logging.disabled
     ]
-    traced = [
-        _tracing(tracing, proxy)
-        for tracing in tracing_settings(mesh, proxy)
-        if tracing.match.mode in ("CLIENT_AND_SERVER", direction) and not tracing.disable_span_reporting
-    ]
+    if mesh.topology.recorded:
+        # Istio: a gateway reports as the source of what it passes on.
+        logs.append(_record("source" if direction == "CLIENT" or isinstance(proxy, Gateway) else "destination"))
+    share = sampled(mesh, proxy, direction)
     return {
         **({"access_log": logs} if logs else {}),
-        **({"tracing": traced[0]} if traced and mesh.topology.collector else {}),
+        **({"tracing": _tracing(share, proxy)} if share is not None else {}),
     }
 
 
@@ -67,9 +72,28 @@ def access_logging(mesh: Mesh, proxy: Proxy) -> Sequence[AccessLogging]:
     return ()
 
 
-def tracing_settings(mesh: Mesh, proxy: Proxy) -> Sequence[Tracing]:
-    """The tracing of `proxy`, from the most specific Telemetry that has any. Every provider is the lab's collector."""
-    return next((rule.spec.tracing for rule in _from_most_specific(mesh, proxy) if rule.spec.tracing), ())
+def sampled(mesh: Mesh, proxy: Proxy, direction: Direction) -> float | None:
+    """The percentage of requests without a caller's decision that `proxy` samples; None: it makes no spans.
+
+    What a Telemetry leaves open the more general one says, and at last the mesh: everything. (Istio's own default is
+    1 %.) Every provider is the lab's collector.
+    """
+    if mesh.topology.collector is None:
+        return None
+    share, disabled = SAMPLED, False
+    for rule in reversed(list(_from_most_specific(mesh, proxy))):
+        for tracing in rule.spec.tracing:
+            if tracing.match.mode in ("CLIENT_AND_SERVER", direction):
+                if tracing.random_sampling_percentage is not None:
+                    share = tracing.random_sampling_percentage
+                if "disable_span_reporting" in tracing.model_fields_set:
+                    disabled = tracing.disable_span_reporting
+    return None if disabled else share
+
+
+def tracing_is_ruled(mesh: Mesh, proxy: Proxy) -> bool:
+    """Whether any Telemetry says something of the traces of `proxy`."""
+    return any(rule.spec.tracing for rule in _from_most_specific(mesh, proxy))
 
 
 def _from_most_specific(mesh: Mesh, proxy: Proxy) -> Iterator[Rule[TelemetrySpec]]:
@@ -97,8 +121,13 @@ def _access_log(logging: AccessLogging) -> Json:
     return rendered
 
 
-def _tracing(tracing: Tracing, proxy: Proxy) -> Json:
-    share = 1.0 if tracing.random_sampling_percentage is None else tracing.random_sampling_percentage
+def _record(reporter: Reporter) -> Json:
+    record = {**records.FORMAT, records.REPORTER: reporter}
+    config = {"@type": _FILE, "path": str(bootstrap.RECORDS), "log_format": {"json_format": record}}
+    return {"name": "envoy.access_loggers.file", "typed_config": config}
+
+
+def _tracing(share: float, proxy: Proxy) -> Json:
     service = {
         "http_uri": {
             "uri": "http://collector/v1/traces",

@@ -7,7 +7,6 @@ for sampled requests alone (docs/performance.md).
 
 import asyncio
 import logging
-import os
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import TracebackType
@@ -33,10 +32,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 UNTRACED = frozenset({"/livez", "/readyz", "/health", "/metrics"})
-EXPORT_BATCH = 64
-"""Spans encoded at a time. Encoding holds the interpreter: a batch of 512 (the default) adds 15 ms to some request."""
-
-EXPORT_DELAY_MS = 1000
 FLUSH_SECONDS = 3.0
 """How long a stopping service waits for its last spans to be taken."""
 
@@ -57,44 +52,17 @@ class Tracing:
         """What `OTEL_*` asks for; None when it asks for nothing."""
         if not settings.exports_traces:
             return None
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-        from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+        from bookinfo_chassis import exporting
 
-        attributes = {"service.name": service, "service.version": settings.version}
-        if settings.hostname != "null":
-            attributes["service.instance.id"] = settings.hostname
-        # What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say wins.
-        resource = Resource.create(attributes).merge(OTELResourceDetector().detect())
-        provider = TracerProvider(resource=resource, sampler=ALWAYS_ON)
-        provider.add_span_processor(
-            BatchSpanProcessor(
-                OTLPSpanExporter(),
-                max_export_batch_size=int(os.environ.get("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", EXPORT_BATCH)),
-                schedule_delay_millis=int(os.environ.get("OTEL_BSP_SCHEDULE_DELAY", EXPORT_DELAY_MS)),
-            )
-        )
-        # A provider made without a sampler reads OTEL_TRACES_SAMPLER; the gate asks it, the real one takes all.
-        return cls(provider, TracerProvider(shutdown_on_exit=False).sampler, RandomIdGenerator())
+        provider = exporting.provider(service, settings)
+        return cls(provider, exporting.configured_sampler(), exporting.RandomIdGenerator())
 
     def install(self, app: FastAPI) -> None:
         """Make `app` trace what its gate lets through."""
-        os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")  # contrib writes the old names otherwise
-        from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-        from opentelemetry.propagate import set_global_textmap
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+        from bookinfo_chassis import exporting
 
-        set_global_textmap(TraceContextTextMapPropagator())  # the gate has said all else in these terms
         untraced = app.build_middleware_stack()
-        FastAPIInstrumentor.instrument_app(
-            app,
-            tracer_provider=self._provider,
-            exclude_spans=["receive", "send"],
-            excluded_urls="",
-        )
+        exporting.instrument(app, self._provider)
         tracer = self._provider.get_tracer("bookinfo_chassis")
         app.middleware_stack = SamplingGate(untraced, app.build_middleware_stack(), tracer, self._sampler, self._ids)
 
