@@ -63,8 +63,8 @@ class Bookinfo:
     def env(self) -> dict[str, str]:
         return {**os.environ, "XDG_STATE_HOME": str(self.state), "BOOKINFO_LAB": self.lab}
 
-    def __call__(self, *arguments: str, stdin: str = "", ok: bool = True) -> str:
-        """What the command prints; with `ok` false, what a failing one says."""
+    def __call__(self, *arguments: str, stdin: str = "", ok: bool = True, errors: bool = False) -> str:
+        """What the command prints; with `ok` false, what a failing one says; with `errors`, what it says beside it."""
         result = subprocess.run(
             [*self.before, *BOOKINFO, *arguments],
             env=self.env,
@@ -75,7 +75,7 @@ class Bookinfo:
             check=False,
         )
         assert (result.returncode == 0) == ok, (result.returncode, result.stdout, result.stderr)
-        return result.stdout if ok else result.stderr
+        return result.stdout if ok and not errors else result.stderr
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """A command that runs on."""

@@ -1,6 +1,7 @@
 """Envoys that misbehave: the lab goes on, or says why it cannot."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,10 +34,10 @@ def envoy_behind(script: str, folder: Path) -> str:
     return str(program)
 
 
-def crash(when: str) -> str:
-    """A script in which the gateway's Envoy aborts as Envoy does, if `when` (sh) holds."""
-    is_gateway = "[ ${PWD##*/} = istio-ingressgateway ]"
-    return f"if {is_gateway} && {when}; then printf '%s\\n' '{COMPLAINT}' '{BACKTRACE}' '#0: [0x1]'; kill -ABRT $$; fi"
+def crash(when: str, proxy: str = "istio-ingressgateway") -> str:
+    """A script in which the Envoy of `proxy` (a pattern) aborts as Envoy does, if `when` (sh) holds."""
+    abort = f"printf '%s\\n' '{COMPLAINT}' '{BACKTRACE}' '#0: [0x1]'; kill -ABRT $$"
+    return f"case $PWD in */{proxy}) if {when}; then {abort}; fi;; esac"
 
 
 @pytest.fixture
@@ -75,6 +76,17 @@ def test_an_envoy_that_dies_again_and_again_ends_up_with_its_reason(
     )
     assert lab.processes() == []
     assert "no more instances" in lab("logs", "--sidecar", "istio-ingressgateway")
+
+
+def test_a_pod_that_does_not_start_is_told_and_not_waited_for(troubled: Callable[..., Bookinfo]) -> None:
+    lab = troubled(crash("true", "reviews-v3-*"))
+    began = time.monotonic()
+    said = lab("up", "--detach", "--gateway-port=0", errors=True)
+    assert time.monotonic() - began < 25
+    (told,) = [line for line in said.splitlines() if line.startswith("not waited for: reviews-v3-")]
+    assert "'s Envoy, which was killed by signal 6 (Aborted): [critical][assert]" in told
+    assert lab.versions(20).keys() == {"v1", "v2"}
+    lab("down")
 
 
 def test_what_a_running_envoy_refuses_is_undone_and_told_with_its_place(troubled: Callable[..., Bookinfo]) -> None:

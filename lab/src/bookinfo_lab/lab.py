@@ -325,6 +325,11 @@ class Lab:
             for pod in [pod for pod in waiting if pod.ready]:
                 self._report(f"{pod.workload.name} is ready")
                 waiting.remove(pod)
+            for pod in list(waiting):
+                failing = next((process for process in pod.processes if process.deaths >= MOST_DEATHS), None)
+                if failing:
+                    self._report(f"not waited for: {failing.launch.name}, which {failing.failure}")
+                    waiting.remove(pod)
             if time.monotonic() > deadline:
                 self._report(f"not ready, and left to be: {', '.join(pod.workload.name for pod in waiting)}")
                 return

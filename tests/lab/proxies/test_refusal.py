@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
 
 TRACES = (
@@ -22,13 +24,18 @@ def test_what_only_envoy_can_tell_is_told_in_one_line(mesh: Mesh) -> None:
     assert "expression" in said
 
 
-def test_a_regex_that_only_re2_refuses_is_told(mesh: Mesh) -> None:
-    rule = (
+def matching(regex: str) -> str:
+    return (
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\n"
-        "spec: {hosts: [reviews], http: [{match: [{uri: {regex: '\\p{Nope}'}}], "
+        f"spec: {{hosts: [reviews], http: [{{match: [{{uri: {{regex: '{regex}'}}}}], "
         "route: [{destination: {host: reviews}}]}]}"
     )
 
-    said = mesh.refusal(rule, "productpage-v1-1")
 
-    assert said == "invalid character class range: \\p{Nope}"
+def test_a_regex_that_only_re2_refuses_is_told(mesh: Mesh) -> None:
+    assert mesh.refusal(matching(r"\p{Nope}"), "productpage-v1-1") == r"invalid character class range: \p{Nope}"
+
+
+@pytest.mark.parametrize("regex", [".*(?i)x", "(?U)a+", r"\(?=x.*", r"\{2000"])
+def test_a_regex_that_only_re2_takes_is_accepted(mesh: Mesh, regex: str) -> None:
+    assert mesh.refusal(matching(regex), "productpage-v1-1") is None
