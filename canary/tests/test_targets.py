@@ -102,6 +102,17 @@ def test_taking_over_makes_them_ones_own(cluster: Cluster) -> None:
     assert cluster.weights == {"v1": 90, "v2": 10}
 
 
+def test_what_was_taken_over_is_not_taken_again(cluster: Cluster) -> None:
+    """An operator who steps in while the controller works is not overruled."""
+    cluster.managed_by("helm", {"v1": 100})
+    route = cluster.route(take_over=True)
+    route.examine(("v1", "v2"), alone=True)
+    route.set({"v1": 90, "v2": 10})
+    cluster.managed_by("kubectl-edit", {"v1": 80, "v2": 20})
+    with pytest.raises(CanaryError, match='conflict with "kubectl-edit"'):
+        route.set({"v1": 75, "v2": 25})
+
+
 def test_a_third_version_with_requests_is_not_robbed_of_them_by_a_release(cluster: Cluster) -> None:
     cluster.managed_by("bookinfo-canary", {"v1": 50, "v3": 50})
     with pytest.raises(RefusedError, match="also gives requests to v3: roll back first"):

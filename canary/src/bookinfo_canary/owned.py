@@ -62,6 +62,7 @@ class Route:
             CanaryError: the target refuses.
         """
         self._target.apply(self._kind.body(self._service, weights, self._kept), take_over=self._take_over)
+        self._take_over = False  # once is enough: who changes it from now on means it
         self._last = dict(weights)
 
     def verify(self) -> None:
