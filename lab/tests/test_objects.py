@@ -1,5 +1,7 @@
 """What is applied to a lab."""
 
+from dataclasses import replace
+
 import pytest
 
 from bookinfo_lab.documents import Document, read_documents
@@ -87,6 +89,13 @@ def test_plurals_follow_english() -> None:
 def test_a_name_that_is_not_applied_is_an_error() -> None:
     with pytest.raises(LabError, match="vs/reviews: not found"):
         Objects().select("vs", "reviews")
+
+
+def test_a_deployment_of_several_namespaces_is_not_scaled_by_its_name() -> None:
+    first, second = documents("Deployment/a", version="apps/v1"), documents("Deployment/a", version="apps/v1")
+    objects, _ = Objects().apply([*first, *(replace(document, namespace="other") for document in second)])
+    with pytest.raises(LabError, match="deployment/a is in the namespaces default, other"):
+        objects.scale("a", 3)
 
 
 def test_scaling_changes_the_replicas_alone() -> None:

@@ -86,9 +86,12 @@ class Objects:
         """These objects with another number of replicas in one Deployment.
 
         Raises:
-            LabError: there is no such Deployment.
+            LabError: there is no such Deployment, or one in each of several namespaces.
         """
-        (document,) = self.select("deployment", deployment)
+        document, *others = self.select("deployment", deployment)
+        if others:
+            where = ", ".join(item.namespace for item in (document, *others))
+            raise LabError(f"deployment/{deployment} is in the namespaces {where}: apply the one with its replicas")
         body = {**document.body, "spec": {**document.body["spec"], "replicas": replicas}}
         return self.apply([replace(document, body=body)])
 
