@@ -89,7 +89,7 @@ class LabTarget:
 
     def _pods(self, workload: str) -> list[str]:
         status = self._ask("/status")
-        if workload == status["gateway"]["name"]:
+        if workload in [gateway["name"] for gateway in (status["gateway"], *status["gateways"])]:
             return [workload]
         found = [row["name"] for row in status["workloads"] if row["deployment"] == workload]
         if not found:

@@ -11,12 +11,17 @@ CERTIFICATE = Generated("bookinfo certificate books.example", lambda: secret_man
 OUTSIDE = Showing("Outside Press")
 BY_CLIENT = Traffic(CLIENT, BOOKS, count=10)
 PAGES = pages(20)
-HANDSHAKES = Counter("details-v2", r"cluster\.outbound\|80\|\|books\.example;?\.ssl\.handshake")
+AROUND = Traffic(CLIENT, "http://external-books/books/v1/volumes?q=isbn:0486424618", count=10)
+"""The same service by the name of its Service: in a lab the world outside has one."""
+OUTBOUND = r"cluster\.outbound\|80\|\|books\.example;?"
+HANDSHAKES = Counter("details-v2", rf"{OUTBOUND}\.ssl\.handshake")
+BY_DETAILS = Counter("details-v2", rf"{OUTBOUND}\.upstream_rq_total")
+BY_GATEWAY = Counter("istio-egressgateway", rf"{OUTBOUND}\.upstream_rq_total")
 
 SCENARIO = Scenario(
     name="egress",
     title="Egress: the world outside",
-    teaches="How to decide which hosts outside the mesh may be called, and to encrypt what goes there.",
+    teaches="How to decide what outside the mesh may be called, to encrypt what goes there, and to guard the way out.",
     text="""\
 details v2 does not know the book itself: it asks an external book service, `books.example`, by plain HTTP. In the lab
 kubernetes/external-books.yaml plays the world outside: it has no sidecar, and a certificate of its own authority.
@@ -29,6 +34,7 @@ that name: 503.""",
         CLIENT_POD,
         CERTIFICATE,
         "kubernetes/external-books.yaml",
+        "kubernetes/egress-gateway.yaml",
         "kubernetes/details-v2.yaml",
         "istio/egress/details-v2.yaml",
         "istio/egress/allow-any.yaml",
@@ -73,7 +79,43 @@ the authority in the Secret and the name in it. The application needs neither co
                 ),
             ),
         ),
+        Step(
+            title="Out by a gateway",
+            text="""\
+One way out is easier to watch and to guard than one in every pod. Sidecars send calls of `books.example` to the egress
+gateway, by mutual TLS, and the gateway is the one that speaks TLS with the world outside. Who calls notices nothing.
+
+A VirtualService does it with two rules: what comes from the mesh goes to the gateway, what comes to the gateway goes
+outside.""",
+            apply=("istio/egress/egress-gateway.yaml",),
+            observations=(
+                Observation(
+                    PAGES,
+                    shows=(
+                        Counts(BY_GATEWAY, "requests sent to books.example", None),
+                        Counts(BY_DETAILS, "requests sent to books.example by its own sidecar", 0, 0),
+                    ),
+                    keeps=(Every(OUTSIDE), Every(Answered(200))),
+                ),
+                Observation(AROUND, keeps=(Every(Answered(200)),)),
+            ),
+        ),
+        Step(
+            title="Only the gateway gets out",
+            text="""\
+So far that is an offer: the client calls the outside as `external-books` and goes around the gateway. Two policies make
+it the rule. A Sidecar leaves the sidecars no host but those of Bookinfo and the gateway, and at the gateway an
+AuthorizationPolicy lets details out and nobody else: it knows its callers by their certificates.""",
+            apply=("istio/egress/only-by-gateway.yaml",),
+            observations=(
+                Observation(BY_CLIENT, shows=(Every(Answered(403)),)),
+                Observation(AROUND, shows=(Every(Answered(502)),)),
+                Observation(PAGES, keeps=(Every(OUTSIDE), Every(Answered(200)))),
+            ),
+        ),
     ),
     meshes=(Mesh.SIDECAR,),  # a Sidecar resource is for sidecars
-    more="`istio/egress/google-apis.yaml` is the same for the public Google Books API.",
+    more="""\
+`istio/egress/google-apis.yaml` is the same for the public Google Books API. In a cluster a Sidecar binds only those who
+use theirs: a NetworkPolicy that lets no pod but the gateway out is what closes the way around it.""",
 )
