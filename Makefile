@@ -119,7 +119,11 @@ pipeline: $(VENV)/dev.stamp $(VENV)/containers.stamp $(VENV)/groovy.stamp  ## ru
 observability: $(VENV)/dev.stamp  ## run every query of the rules and dashboards on a real Prometheus (needs one)
 	@$(BIN)/python -m pytest -q tests/observability
 
-PARTS := lint unit contract telemetry coverage interpreters lab e2e containers chart observability pipeline
+.PHONY: manifests
+manifests: $(VENV)/dev.stamp  ## hold the manifests to their schemas, and the cluster's page and `bookinfo verify` to what they say
+	@$(BIN)/python -m pytest -q tests/manifests tests/cluster
+
+PARTS := lint unit contract telemetry coverage interpreters lab e2e containers chart manifests observability pipeline
 
 .PHONY: test
 test: $(VENV)/dev.stamp  ## run all of the above, with each part's time
@@ -168,6 +172,22 @@ jenkins-lock: $(VENV)/bin/python  ## resolve the versions of Jenkins' plugins (n
 .PHONY: lock
 lock: $(VENV)/dev.stamp  ## resolve third-party versions anew into requirements/ (LOCK=--upgrade for the newest)
 	@$(BIN)/python requirements/lock.py $(LOCK)
+
+.PHONY: cluster-up
+cluster-up:  ## make a cluster on this machine with kind, with the images and a metrics server (docs/cluster.md)
+	@cluster/up
+
+.PHONY: mesh-up
+mesh-up:  ## install Istio into it (MESH=ambient: without sidecars)
+	@cluster/mesh
+
+.PHONY: deploy
+deploy:  ## install Bookinfo into it, behind http://localhost:8080/productpage
+	@cluster/deploy
+
+.PHONY: cluster-down
+cluster-down:  ## take the kind cluster away
+	@cluster/down
 
 .PHONY: clean
 clean:  ## remove what the other targets made

@@ -1,0 +1,228 @@
+"""docs/cluster.md and the scripts that wrap it: as far as they can be held without a cluster.
+
+What is held: each block is shell, each file that a command names is there, each option is one that the real kubectl and
+Helm have, every wait is `kubectl wait` or a rollout's, versions stand in one place, the scripts do what the page says.
+"""
+
+import functools
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/cluster.md"
+BLOCKS = re.findall(r"^```\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+SCRIPTS = ["up", "mesh", "deploy", "down"]
+KUBECTL = str(Path(sys.executable).with_name("kubectl"))
+PATHS = ("--filename", "--values", "--config", "--from-file")
+
+
+def lines(text: str) -> list[str]:
+    """Logical lines: continued ones joined, comments left out, blanks made one."""
+    joined = re.sub(r"\\\n\s*", "", text)
+    return [" ".join(line.split()) for line in joined.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The simple commands of some shell, as words; what the shell would put in is left as it is written."""
+    for line in lines(text):
+        lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;")
+        lexer.whitespace_split, lexer.commenters = True, ""
+        words: list[str] = []
+        for word in [*lexer, ";"]:
+            if not set(word) <= set("|&;"):
+                words.append(word)
+            elif words:
+                yield words
+                words = []
+
+
+ALL = [words for block in BLOCKS for words in commands(block)]
+ALL += [words for name in SCRIPTS for words in commands((ROOT / "cluster" / name).read_text())]
+
+
+def options(words: list[str]) -> list[str]:
+    """The long options of a command, up to what is another's (after `--`)."""
+    own = words[: words.index("--")] if "--" in words else words
+    return [word.partition("=")[0] for word in own if re.match(r"--[a-z]", word)]
+
+
+@functools.cache
+def known(program: str, *subcommand: str) -> frozenset[str]:
+    """The long options that a program's own help names."""
+    told = subprocess.run([program, *subcommand, "--help"], capture_output=True, text=True, check=True).stdout
+    if Path(program).name == "kubectl":
+        told += subprocess.run([program, "options"], capture_output=True, text=True, check=True).stdout
+    return frozenset(re.findall(r"--[a-z][a-z-]*", told))
+
+
+@pytest.fixture(scope="module")
+def helm() -> str:
+    found = subprocess.run(
+        [sys.executable, "charts/tools/helm.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return found.stdout.strip()
+
+
+def test_there_is_something_to_hold() -> None:
+    assert len(BLOCKS) > 15
+    assert sum(words[0] == "kubectl" for words in ALL) > 60
+    assert sum(words[0] == "helm" for words in ALL) > 10
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0][:40])
+def test_a_block_is_shell(block: str) -> None:
+    told = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, "need"])
+def test_a_script_is_shell_that_stops_at_the_first_failure(name: str) -> None:
+    script = ROOT / "cluster" / name
+    told = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "set -euo pipefail" in script.read_text()
+    assert os.access(script, os.X_OK)
+
+
+def test_every_option_of_kubectl_is_one_that_it_has() -> None:
+    for words in ALL:
+        if words[0] != "kubectl":
+            continue
+        depth = 3 if words[1] in ("create", "config", "rollout") else 2
+        told = [word for word in words[1:depth] if not word.startswith("-")]
+        assert set(options(words)) <= known(KUBECTL, *told), words
+
+
+def test_every_option_of_helm_is_one_that_it_has(helm: str) -> None:
+    for words in ALL:
+        if words[0] == "helm":
+            assert set(options(words)) <= known(helm, words[1]), words
+
+
+def test_every_file_that_a_command_names_is_there() -> None:
+    named = [
+        value
+        for words in ALL
+        for word, following in zip(words, [*words[1:], ""], strict=True)
+        if word.partition("=")[0] in PATHS
+        for value in [word.partition("=")[2] or following]
+        if value != "-" and "://" not in value and "(" not in value
+    ]
+    assert len(named) > 40
+    assert [value for value in named if not (ROOT / value).exists()] == []
+
+
+def test_nothing_waits_but_for_a_condition() -> None:
+    assert [words for words in ALL if words[0] in ("sleep", "watch")] == []
+    for words in ALL:
+        if words[:2] in (["kubectl", "wait"], ["kubectl", "rollout"]):
+            assert any(word.startswith("--timeout=") for word in words), words
+
+
+def test_versions_stand_in_one_place() -> None:
+    for file in (PAGE, *(ROOT / "cluster" / name for name in SCRIPTS)):
+        text = file.read_text().replace("127.0.0.1", "")
+        assert re.findall(r"\b\d+\.\d+\.\d+\b", text) == [], file
+
+
+def test_istio_is_of_the_version_whose_api_the_manifests_are_held_to_or_newer() -> None:
+    from bookinfo_lab.schema import istio_schema
+
+    pinned = dict(line.split("=") for line in lines((ROOT / "cluster/versions.env").read_text()))
+    as_numbers = [tuple(map(int, version.split("."))) for version in (pinned["ISTIO_VERSION"], istio_schema()["istio"])]
+    assert as_numbers[0] >= as_numbers[1]
+
+
+def test_kubernetes_is_of_a_version_that_the_chart_takes() -> None:
+    from tests.chart.validation import KUBERNETES
+
+    pinned = dict(line.split("=") for line in lines((ROOT / "cluster/versions.env").read_text()))
+    assert pinned["KUBERNETES_VERSION"].rpartition(".")[0] in KUBERNETES
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_does_what_the_page_says(name: str) -> None:
+    told = set(lines(PAGE.read_text()))
+    script = lines((ROOT / "cluster" / name).read_text())
+    done = [line for line in script if line.split()[0] in ("kubectl", "helm", "kind", "istioctl", "make")]
+    # In a script the mode is a variable; the page has a section for each.
+    assert [line for line in done if line not in told] == []
+    assert done
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_names_what_is_missing_with_its_version_and_where_it_is(name: str, tmp_path: Path) -> None:
+    for tool in ("bash", "dirname"):
+        (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
+    told = subprocess.run(
+        [str(ROOT / "cluster" / name)], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    wanted = re.search(r"need\"? ([\w ]+)$", (ROOT / "cluster" / name).read_text(), re.MULTILINE)
+    assert wanted
+    messages = told.stderr.splitlines()
+    assert told.returncode == 1
+    assert len(messages) == len(wanted[1].split())
+    for tool, message in zip(wanted[1].split(), messages, strict=True):
+        assert re.fullmatch(rf"cluster: {tool} is not on PATH; install .+: https://.+", message)
+
+
+def test_an_unknown_mode_is_told() -> None:
+    text = (ROOT / "cluster/mesh").read_text()
+    case = text[text.index("case") : text.index("esac") + 4]
+    told = subprocess.run(["bash", "-c", f"MESH=sidecars; {case}"], capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (1, "cluster: MESH is sidecar or ambient, not sidecars\n")
+
+
+def test_the_gateway_listens_where_kind_and_istios_gateway_look_for_it() -> None:
+    kind = yaml.safe_load((ROOT / "cluster/kind.yaml").read_text())
+    ports = yaml.safe_load((ROOT / "cluster/gateway-values.yaml").read_text())["service"]["ports"]
+    gateway, _ = yaml.safe_load_all((ROOT / "istio/gateway/bookinfo-gateway.yaml").read_text())
+    ((node, host),) = [
+        (mapping["containerPort"], mapping["hostPort"]) for one in kind["nodes"] for mapping in one["extraPortMappings"]
+    ]
+    ((target, outside),) = [(port["targetPort"], port["nodePort"]) for port in ports if "nodePort" in port]
+    assert (outside, target) == (node, gateway["spec"]["servers"][0]["port"]["number"])
+    assert f"localhost:{host}" in PAGE.read_text()
+
+
+@pytest.mark.parametrize("name", ["bookinfo-dashboards", "bookinfo-rules", "grafana-datasources", "grafana-providers"])
+def test_a_config_map_is_made_from_a_folder_with_all_that_is_in_it(name: str, tmp_path: Path) -> None:
+    (words,) = [words for words in ALL if words[:4] == ["kubectl", "create", "configmap", name]]
+    env = {"PATH": os.environ["PATH"], "KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)}
+    told = subprocess.run([KUBECTL, *words[1:]], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    (folder,) = [word.partition("=")[2] for word in words if word.startswith("--from-file=")]
+    files = {path.name: path.read_text() for path in (ROOT / folder).iterdir() if path.is_file()}
+    assert yaml.safe_load(told.stdout)["data"] == files
+    mounted = (ROOT / "observability/addons").glob("*.yaml")
+    assert any(f"name: {name}\n" in path.read_text() for path in mounted)
+
+
+def test_every_command_of_bookinfo_is_one_that_it_has() -> None:
+    for words in ALL:
+        if words[0] == "bookinfo":
+            told = subprocess.run(
+                [sys.executable, "-m", "bookinfo_lab", words[1], "--help"],
+                capture_output=True,
+                text=True,
+                check=True,
+                env=os.environ | {"COLUMNS": "200", "TERM": "dumb"},
+            ).stdout
+            assert set(options(words)) <= set(re.findall(r"--[a-z][a-z-]*", told)), words
+
+
+def test_the_page_of_the_old_courses_words_names_files_that_are_there() -> None:
+    page = (ROOT / "docs/old-course.md").read_text()
+    named = re.findall(r"(?:istio|kubernetes|charts|observability)/[\w./-]+", page)
+    assert len(named) > 15
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    for word in ("Pilot", "Mixer", "Citadel", "Service Graph", "Weave Scope"):
+        assert f"| {word}" in page

@@ -1,0 +1,181 @@
+"""observability/addons: one version of everything, and all that they refer to is there."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from .conftest import ROOT, manifests, read
+
+ADDONS = manifests("observability/addons")
+PROVISIONING = ROOT / "observability/grafana/provisioning"
+
+
+def config(name: str) -> tuple[str, dict[str, Any]]:
+    """A ConfigMap's one file: its text, and what it says."""
+    (data,) = (
+        item.body["data"]
+        for item in ADDONS
+        if (item.body["kind"], item.body["metadata"]["name"]) == ("ConfigMap", name)
+    )
+    (text,) = data.values()
+    return text, yaml.safe_load(text)
+
+
+def services() -> set[tuple[str, str, int]]:
+    """Namespace, name and port of each Service, by whichever name it is asked for."""
+    found: set[tuple[str, str, int]] = set()
+    for item in ADDONS:
+        if item.body["kind"] != "Service":
+            continue
+        where, spec = item.body["metadata"], item.body["spec"]
+        found |= {(where["namespace"], where["name"], port["port"]) for port in spec.get("ports", [])}
+    for item in ADDONS:
+        if item.body["kind"] == "Service" and (target := item.body["spec"].get("externalName")):
+            name, namespace, *_ = target.split(".")
+            where = item.body["metadata"]
+            found |= {
+                (where["namespace"], where["name"], port)
+                for in_namespace, of_name, port in found
+                if (in_namespace, of_name) == (namespace, name)
+            }
+    return found
+
+
+def is_served(url: str, namespace: str) -> bool:
+    """Whether a pod of the namespace reaches a Service by that URL."""
+    parts = urlsplit(url)
+    name, _, rest = (parts.hostname or "").partition(".")
+    return (rest.partition(".")[0] or namespace, name, parts.port or 80) in services()
+
+
+def test_versions_are_those_of_compose() -> None:
+    text = (ROOT / ".env").read_text()
+    pinned = dict(re.findall(r"^(\w+)_IMAGE=(\S+?)(?:@sha256:\w+)?$", text, re.MULTILINE))
+    images = {
+        container["image"].removeprefix("docker.io/")
+        for item in ADDONS
+        if item.body["kind"] == "Deployment"
+        for container in item.body["spec"]["template"]["spec"]["containers"]
+    }
+    assert {pinned[name] for name in ("PROMETHEUS", "GRAFANA", "JAEGER")} == {
+        image for image in images if "kiali" not in image
+    }
+
+
+def test_grafanas_data_sources_are_there() -> None:
+    for file in (PROVISIONING / "datasources").glob("*.yaml"):
+        for source in yaml.safe_load(file.read_text())["datasources"]:
+            assert is_served(source["url"], "monitoring"), source["url"]
+
+
+def test_grafana_looks_for_dashboards_where_they_are_mounted() -> None:
+    (pod,) = (
+        item.body["spec"]["template"]["spec"]
+        for item in ADDONS
+        if (item.body["kind"], item.body["metadata"]["name"]) == ("Deployment", "grafana")
+    )
+    mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+    for file in (PROVISIONING / "dashboards").glob("*.yaml"):
+        for provider in yaml.safe_load(file.read_text())["providers"]:
+            assert provider["options"]["path"] in mounts
+
+
+def test_what_kiali_asks_is_there() -> None:
+    _, told = config("kiali")
+    external = told["external_services"]
+    urls = [external["prometheus"]["url"], external["grafana"]["internal_url"], external["tracing"]["internal_url"]]
+    assert [url for url in urls if not is_served(url, "istio-system")] == []
+
+
+def test_kiali_may_change_nothing() -> None:
+    (role,) = (
+        item.body for item in ADDONS if (item.body["kind"], item.body["metadata"]["name"]) == ("ClusterRole", "kiali")
+    )
+    writing = {verb for rule in role["rules"] for verb in rule["verbs"]} - {"get", "list", "watch"}
+    assert writing == {"create"}  # of port forwards alone
+    assert [rule["resources"] for rule in role["rules"] if "create" in rule["verbs"]] == [["pods/portforward"]]
+
+
+def test_the_mesh_sends_its_traces_to_jaeger() -> None:
+    values = yaml.safe_load((ROOT / "istio/telemetry/mesh/values.yaml").read_text())
+    (provider,) = values["meshConfig"]["extensionProviders"]
+    (telemetry,) = read("istio/telemetry/tracing-and-access-log.yaml")
+    assert provider["name"] == telemetry["spec"]["tracing"][0]["providers"][0]["name"]
+    collector = provider["opentelemetry"]
+    name, namespace, *_ = collector["service"].split(".")
+    assert (namespace, name, collector["port"]) in services()
+
+
+def test_sidecars_keep_the_numbers_that_lessons_count() -> None:
+    from bookinfo_lab.scenarios.definitions import SCENARIOS
+    from bookinfo_lab.scenarios.model import Counter
+
+    values = yaml.safe_load((ROOT / "istio/telemetry/mesh/values.yaml").read_text())
+    kept = [re.compile(item) for item in values["meshConfig"]["defaultConfig"]["proxyStatsMatcher"]["inclusionRegexps"]]
+    patterns = {
+        read.pattern
+        for scenario in SCENARIOS
+        for step in scenario.steps
+        for observation in step.observations
+        for claim in (*observation.shows, *observation.keeps)
+        for read in claim.reads
+        if isinstance(read, Counter) and not read.application
+    }
+    # A name that such a pattern finds: what may be left out is, and of several characters any one stands.
+    names = {example(pattern) for pattern in patterns}
+    assert {name for name in names if not any(regex.fullmatch(name) for regex in kept)} == set()
+
+
+def example(pattern: str) -> str:
+    name = re.sub(r"\([^)]*\)\?|;\?", "", pattern)
+    name = re.sub(r"\[\^\|\]\*", "", name).replace(".*", "x")
+    name = re.sub(r"\\(.)", r"\1", name)
+    assert re.fullmatch(pattern, name), (pattern, name)
+    return name
+
+
+ANNOTATION = "__meta_kubernetes_pod_annotation_prometheus_io_"
+POD = {
+    "__meta_kubernetes_namespace": "default",
+    "__meta_kubernetes_pod_name": "reviews-v1-1",
+    "__meta_kubernetes_pod_ip": "10.1.2.3",
+    "__meta_kubernetes_pod_phase": "Running",
+    f"{ANNOTATION}scrape": "true",
+    f"{ANNOTATION}port": "15020",
+    f"{ANNOTATION}path": "/stats/prometheus",
+}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="install prometheus: promtool relabels the targets")
+@pytest.mark.parametrize(
+    ("pod", "scraped"),
+    [
+        (POD, "10.1.2.3:15020/stats/prometheus"),
+        (POD | {"__meta_kubernetes_pod_ip": "fd00::7"}, "[fd00::7]:15020/stats/prometheus"),
+        (POD | {f"{ANNOTATION}path": "", f"{ANNOTATION}port": "9080"}, "10.1.2.3:9080/metrics"),
+        (POD | {f"{ANNOTATION}scrape": "false"}, ""),
+        (POD | {"__meta_kubernetes_pod_phase": "Succeeded"}, ""),
+        (POD | {"__meta_kubernetes_pod_container_init": "true"}, ""),
+    ],
+)
+def test_prometheus_scrapes_what_the_annotations_say(tmp_path: Path, pod: dict[str, str], scraped: str) -> None:
+    """Debian's Prometheus cannot ask Kubernetes, so it is told what Kubernetes would say."""
+    _, told = config("prometheus")
+    (job,) = told["scrape_configs"]
+    del job["kubernetes_sd_configs"]
+    job["static_configs"] = [{"targets": [f"{pod['__meta_kubernetes_pod_ip'].replace('::', '-')}:1"], "labels": pod}]
+    (tmp_path / "rules").symlink_to(ROOT / "observability/rules")
+    (tmp_path / "prometheus.yaml").write_text(yaml.safe_dump(told))
+    command = ["promtool", "check", "service-discovery", "--timeout=1s", "prometheus.yaml", "pods"]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    found = [target.get("labels") or {} for target in json.loads(answer.stdout)]
+    addresses = [f"{labels['__address__']}{labels['__metrics_path__']}" for labels in found if labels]
+    assert addresses == ([scraped] if scraped else [])

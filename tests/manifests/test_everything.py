@@ -1,0 +1,85 @@
+"""What holds for every manifest: the schemas, and what no schema says."""
+
+import re
+import shutil
+import subprocess
+from collections import Counter
+
+import pytest
+from tests.chart.test_security import violations
+from tests.chart.validation import KUBERNETES, mistakes
+
+from .conftest import EVERYTHING, HELM_VALUES, ROOT, Manifest, manifests
+
+PODS = [manifest for manifest in EVERYTHING if manifest.body["kind"] == "Deployment"]
+# Istio gives a gateway its image, and more besides, when it makes the pod.
+INJECTED = "auto"
+
+
+@pytest.mark.parametrize("manifest", EVERYTHING, ids=str)
+def test_it_has_the_fields_that_its_api_has(manifest: Manifest) -> None:
+    assert {version: found for version in KUBERNETES if (found := mistakes(manifest.body, version))} == {}
+
+
+@pytest.mark.parametrize("manifest", PODS, ids=str)
+def test_its_pods_pass_the_restricted_standard(manifest: Manifest) -> None:
+    assert violations(manifest.body["spec"]["template"]) == []
+
+
+@pytest.mark.parametrize("manifest", PODS, ids=str)
+def test_its_images_are_of_an_exact_version(manifest: Manifest) -> None:
+    images = [container["image"] for container in manifest.body["spec"]["template"]["spec"]["containers"]]
+    for image in images:
+        assert image == INJECTED or re.search(r":v?[0-9][\w.-]*$", image), image
+
+
+@pytest.mark.parametrize("manifest", PODS, ids=str)
+def test_its_selector_finds_its_own_pods(manifest: Manifest) -> None:
+    spec = manifest.body["spec"]
+    assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+
+
+def test_every_service_finds_pods() -> None:
+    labels = [
+        (pod.body["metadata"].get("namespace"), pod.body["spec"]["template"]["metadata"]["labels"]) for pod in PODS
+    ]
+    for manifest in EVERYTHING:
+        if manifest.body["kind"] == "Service" and (selector := manifest.body["spec"].get("selector")):
+            namespace = manifest.body["metadata"].get("namespace")
+            assert any(where == namespace and selector.items() <= found.items() for where, found in labels), manifest
+
+
+def test_every_pod_runs_as_a_service_account_that_there_is() -> None:
+    accounts = {
+        (manifest.body["metadata"].get("namespace"), manifest.body["metadata"]["name"])
+        for manifest in EVERYTHING
+        if manifest.body["kind"] == "ServiceAccount"
+    }
+    used = {
+        (pod.body["metadata"].get("namespace"), pod.body["spec"]["template"]["spec"]["serviceAccountName"])
+        for pod in PODS
+    }
+    assert used <= accounts
+
+
+def test_no_file_has_an_object_twice() -> None:
+    count = Counter(str(manifest) for manifest in EVERYTHING)
+    assert [name for name, times in count.items() if times > 1] == []
+
+
+def test_what_is_not_an_object_is_named() -> None:
+    assert all((ROOT / file).is_file() for file in HELM_VALUES)
+
+
+@pytest.mark.unproven("istioctl-analyze")
+@pytest.mark.skipif(shutil.which("istioctl") is None, reason="install istioctl: it analyzes the manifests")
+@pytest.mark.parametrize("folder", sorted({manifest.file.rpartition("/")[0] for manifest in manifests("istio")}))
+def test_istioctl_has_nothing_to_say(folder: str) -> None:
+    # The rest of what they refer to; a file that replaces another's object is analyzed beside it by its own folder.
+    around = ["kubernetes/bookinfo.yaml", "kubernetes/client.yaml", "istio/gateway/bookinfo-gateway.yaml"]
+    around += ["istio/gateway/destination-rules.yaml", "kubernetes/version-services.yaml"]
+    for file in sorted((ROOT / folder).glob("*.yaml")):
+        files = [name for name in around if (ROOT / name) != file and (ROOT / name).exists()]
+        command = ["istioctl", "analyze", "--use-kube=false", "--failure-threshold=Info", str(file), *files]
+        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert (told.returncode, re.search(r"\[(Info|Warning|Error)", told.stdout)) == (0, None), told.stdout
