@@ -119,14 +119,37 @@ def test_a_span_that_was_exported_twice_is_there_once() -> None:
 @pytest.mark.parametrize(
     ("attributes", "name"),
     [
-        ({"http.request.method": "GET", "url.path": "/reviews/0"}, "GET /reviews/0"),
-        ({"http.request.method": "GET", "url.full": "http://reviews:9080/reviews/0?q=1"}, "GET /reviews/0"),
-        ({"http.method": "GET", "http.url": "http://reviews:9080/reviews/0"}, "GET /reviews/0"),
+        ({"http.request.method": "GET", "url.path": "/reviews/0"}, "/reviews/0"),
+        ({"http.request.method": "GET", "url.full": "http://reviews:9080/reviews/0?q=1"}, "/reviews/0"),
+        ({"http.method": "GET", "http.url": "http://reviews:9080/reviews/0"}, "/reviews/0"),
+        ({"http.request.method": "POST", "url.path": "/login"}, "POST /login"),
         ({}, "a"),
     ],
 )
 def test_a_row_is_named_by_what_was_asked_for_in_old_and_new_conventions(attributes: dict[str, str], name: str) -> None:
     assert waterfall([span("a", "", 0, 10, attributes=attributes)]).rows[0].name == name
+
+
+@pytest.mark.parametrize(
+    ("service", "attributes", "who"),
+    [
+        ("reviews", {}, "reviews v2"),
+        (
+            "reviews.default",
+            {"component": "proxy", "node_id": "sidecar~127.64.0.2~reviews-v2-x.default~"},
+            "reviews proxy",
+        ),
+        (
+            "istio-ingressgateway.istio-system",
+            {"component": "proxy", "node_id": "router~127.64.0.1~"},
+            "ingressgateway",
+        ),
+    ],
+)
+def test_a_row_tells_a_service_from_the_proxy_before_it(service: str, attributes: dict[str, str], who: str) -> None:
+    resource = {"service.name": service} | ({} if attributes else {"service.version": "v2"})
+    (row,) = waterfall([Span("t", "a", "", "GET", "server", 0, 1, False, resource, attributes)]).rows
+    assert row.who == who
 
 
 def test_a_summary_names_the_span_that_is_to_blame() -> None:
@@ -141,8 +164,8 @@ def test_a_summary_names_the_span_that_is_to_blame() -> None:
         span("ratings", "page", 5, 95, error=True),
     ]
     told = waterfall(spans).summary()
-    assert (told["name"], told["status"], told["error"], told["spans"]) == ("GET /", "200", True, 2)
-    assert told["slowest"] == {"service": "ratings", "name": "ratings", "blamed": 90}
+    assert (told["name"], told["status"], told["error"], told["spans"]) == ("/", "200", True, 2)
+    assert told["slowest"] == {"who": "ratings", "name": "ratings", "blamed": 90}
 
 
 def test_json_leads_there_and_back_and_says_what_flags_mean() -> None:

@@ -74,7 +74,7 @@ def sentence(shown: Waterfall) -> str:
     calling = ", calling" if slowest["kind"] == "client" else ""
     why = f" ({slowest['meaning']})" if slowest["meaning"] else ""
     took = duration(shown.duration / _NANOSECONDS)
-    return f"{told['name']} took {took}; {share} of it in {slowest['service']}{calling}: {slowest['name']}{why}"
+    return f"{told['name']} took {took}; {share} of it in {slowest['who']}{calling}: {slowest['name']}{why}"
 
 
 def traces(summaries: Sequence[dict[str, Any]]) -> RenderableType:
@@ -88,7 +88,7 @@ def traces(summaries: Sequence[dict[str, Any]]) -> RenderableType:
             duration(told["duration"] / _NANOSECONDS),
             Text(told["status"], style="red" if told["error"] else ""),
             told["name"],
-            f"{told['slowest']['service']}: {duration(told['slowest']['blamed'] / _NANOSECONDS)}",
+            f"{told['slowest']['who']}: {duration(told['slowest']['blamed'] / _NANOSECONDS)}",
         )
     return table
 
@@ -109,7 +109,7 @@ def _style(edge: Edge) -> str:
 
 
 def _label(row: Row) -> str:
-    return f"{''.join(_branches(row))}{row.service} {'→ ' if row.kind == 'client' else ''}{row.name}"
+    return f"{''.join(_branches(row))}{row.who} {'→ ' if row.kind == 'client' else ''}{row.name}"
 
 
 def _branches(row: Row) -> Iterator[str]:

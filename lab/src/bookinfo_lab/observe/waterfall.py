@@ -19,8 +19,8 @@ class Row:
     """A span in its place. Times are nanoseconds; `start` and `critical` count from the trace's start."""
 
     span_id: str
-    service: str
-    name: str  # the method and the path, or, where the span does not tell them, its name
+    who: str  # the service and its version, or the proxy before it
+    name: str  # the path, after any method but GET; or, where the span does not tell them, its name
     kind: Kind
     status: str  # the HTTP status, if the span tells it
     flags: str  # Envoy's response flags, if a proxy made the span and they say something
@@ -69,8 +69,7 @@ class Waterfall:
             "status": root.status,
             "error": any(row.error for row in self.rows),
             "spans": len(self.rows),
-            "services": list(dict.fromkeys(row.service for row in self.rows)),
-            "slowest": {"service": slowest.service, "name": slowest.name, "blamed": slowest.blamed},
+            "slowest": {"who": slowest.who, "name": slowest.name, "blamed": slowest.blamed},
         }
 
     def as_json(self) -> dict[str, Any]:
@@ -102,7 +101,18 @@ def _described(span: Span) -> str:
     url = _first(span, "url.full", "http.url")
     if url and not path:
         path = "/" + url.partition("://")[2].partition("/")[2]
-    return f"{method} {path.partition('?')[0]}" if method and path else span.name
+    if not method or not path:
+        return span.name
+    return f"{'' if method == 'GET' else method} {path.partition('?')[0]}".strip()
+
+
+def _who(span: Span) -> str:
+    """Envoy's spans are its own (`component`), under `<workload's app>.<namespace>`, as Istio names them."""
+    if span.attributes.get("component") != "proxy":
+        return f"{span.service} {span.resource.get('service.version', '')}".strip()
+    app = span.service.partition(".")[0]
+    is_gateway = str(span.attributes.get("node_id", "")).startswith("router~")
+    return app.removeprefix("istio-") if is_gateway else f"{app} proxy"
 
 
 def _first(span: Span, *keys: str) -> str:
@@ -123,7 +133,7 @@ def waterfall(spans: Iterable[Span]) -> Waterfall:
     rows = [
         Row(
             span_id=span.span_id,
-            service=span.service,
+            who=_who(span),
             name=_described(span),
             kind=span.kind,
             status=_first(span, "http.response.status_code", "http.status_code"),

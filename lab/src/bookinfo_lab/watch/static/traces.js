@@ -84,7 +84,7 @@ function draw(trace) {
   );
 }
 
-const whose = (row) => `${row.service}${row.kind === "client" ? ", calling" : ""}: ${row.name}`;
+const whose = (row) => `${row.who}${row.kind === "client" ? ", calling" : ""}: ${row.name}`;
 
 function rowOf(row, trace, slowest, opened) {
   const line = el("span", { class: "track" }, ...[[row.start, row.start + row.duration, "waits"],
@@ -104,7 +104,7 @@ function rowOf(row, trace, slowest, opened) {
 }
 
 function label(row) {
-  const text = el("span", { class: "label" }, el("b", {}, row.service), ` ${row.kind === "client" ? "→ " : ""}${row.name}`,
+  const text = el("span", { class: row.who.endsWith(" proxy") ? "label proxy" : "label" }, el("b", {}, row.who), ` ${row.kind === "client" ? "→ " : ""}${row.name}`,
     row.flags ? el("i", {}, ` ${row.flags}`) : "", row.error && row.status ? el("i", {}, ` ${row.status}`) : "");
   text.style.setProperty("--depth", row.depth);
   return text;
