@@ -83,7 +83,7 @@ def test_a_waterfall_shows_the_tree_and_where_the_time_went() -> None:
     assert reviews.startswith("└ reviews → GET reviews ")
     assert reviews.count("█") > 8 * page.count("█")
     assert "█" not in details
-    assert reviews.rstrip().endswith("1.80 s  DI")
+    assert reviews.rstrip().endswith("1.80 s DI")
     assert last.startswith("trace abc, ")
 
 
