@@ -131,7 +131,7 @@ def with_body(cluster: Cluster, verb: str, rest: list[str], namespace: str) -> i
     old = cluster.objects.get(name)
     match verb:
         case "get":
-            print(json.dumps(old) if old else "")
+            print(json.dumps({"kind": "List", "items": [old]}) if old else "")
         case "create" if not old:
             cluster.objects[name] = stored(cluster, body, None)
         case "replace" if old:

@@ -99,7 +99,7 @@ def cluster(tmp_path: Path) -> Cluster:
 
 @pytest.fixture
 def kubectl(tmp_path: Path, cluster: Cluster) -> Kubectl:
-    return Kubectl("test", "books", (sys.executable, str(STAND_IN), str(tmp_path / "cluster.json")), patience=0.5)
+    return Kubectl("test", "books", (sys.executable, str(STAND_IN), str(tmp_path / "cluster.json")), patience=5.0)
 
 
 @pytest.fixture
@@ -333,11 +333,16 @@ def test_a_connection_that_comes_back_is_waited_for(
 
 
 def test_what_a_lost_connection_left_is_put_back_by_the_next_run(
-    cluster: Cluster, target: Callable[..., ClusterTarget], journals: list[Journal], tmp_path: Path
+    cluster: Cluster,
+    target: Callable[..., ClusterTarget],
+    journals: list[Journal],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = virtual_service("reviews", "v3")
     cluster.add(before)
     tried = target()
+    monkeypatch.setattr(tried._kubectl, "_patience", 0.0)
     tried.bring([document(virtual_service("reviews", "v1"))])
     cluster.change(loss={"verb": "any", "when": "before", "times": 1000})
     with pytest.raises(LabError, match=r"(?s)Unable to connect.*the next `bookinfo verify` of this cluster puts it"):

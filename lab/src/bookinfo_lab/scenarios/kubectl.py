@@ -84,7 +84,8 @@ class Kubectl:
 
     def _find(self, body: Mapping[str, Any]) -> Json | None:
         found = self._send("get", body, "-o", "json", "--ignore-not-found")
-        return dict(json.loads(found)) if found.strip() else None
+        # Of what comes from a file kubectl makes a list, even of one.
+        return dict(json.loads(found)["items"][0]) if found.strip() else None
 
     def _send(self, verb: str, body: Mapping[str, Any], *options: str) -> str:
         # kubectl refuses a body whose namespace is another than the one that it is told.
@@ -99,4 +100,4 @@ class Kubectl:
             except ConnectionLostError:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(min(_PAUSE, self._patience / 10))
+                time.sleep(min(_PAUSE, self._patience / 20))
