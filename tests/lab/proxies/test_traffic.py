@@ -129,7 +129,7 @@ def test_without_a_timeout_a_request_may_take_longer_than_envoys_own_limit(mesh:
     (route,) = (
         route
         for host in mesh.configs["productpage-v1-1"].routes["http_proxy"]["virtual_hosts"]
-        if host["name"].startswith("reviews")
+        if host["name"] == "reviews.default.svc.cluster.local:9080"
         for route in host["routes"]
     )
     assert route["route"]["timeout"] == "0s"
