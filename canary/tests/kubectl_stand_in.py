@@ -57,7 +57,9 @@ def apply(cluster: Json, body: Json, options: set[str]) -> int:
             if "--force-conflicts" not in options:
                 field = conflicts.pop().removeprefix("f:")
                 print(
-                    f'error: Apply failed with 1 conflict: conflict with "{entry["manager"]}": .spec.{field}',
+                    f'error: Apply failed with 1 conflict: conflict with "{entry["manager"]}": .spec.{field}\n'
+                    "Please review the fields above--they currently have other managers. Here\n"
+                    "are the ways you can resolve this warning: ...",
                     file=sys.stderr,
                 )
                 return 1

