@@ -302,7 +302,8 @@ def test_in_ambient_mode_only_a_waypoint_is_asked_about_methods_and_paths(overla
     """ztunnel, at the pods, sees neither: a rule with one would refuse everybody there."""
     for policy in of_kind(overlay(mode), "AuthorizationPolicy"):
         if "targetRefs" not in policy["spec"]:
-            assert [rule["to"] for rule in rules(policy) if "to" in rule] == [], policy["metadata"]["name"]
+            asked = {key for rule in rules(policy) for to in rule.get("to", []) for key in to["operation"]}
+            assert asked <= {"ports"}, policy["metadata"]["name"]
 
 
 def test_metrics_may_be_read_by_the_named_scrapers_and_nothing_else_by_them(overlay: Overlay) -> None:
@@ -311,6 +312,48 @@ def test_metrics_may_be_read_by_the_named_scrapers_and_nothing_else_by_them(over
     for service in SERVICES:
         assert allowed(rendered, scraper, service, "GET", "/metrics")
         assert not allowed(rendered, scraper, service, "GET", "/")
+
+
+def test_in_ambient_mode_a_scraper_reaches_the_port_of_bookinfo_s_own_pods_alone(overlay: Overlay) -> None:
+    rendered = released(overlay("ambient-routes"))
+    scraper = "cluster.local/ns/monitoring/sa/prometheus-k8s"
+    for service in SERVICES:
+        assert admits(policies_at(rendered, service, layer=4), scraper, "GET", "/metrics")
+        (rule,) = rules(named(rendered, "AuthorizationPolicy", f"scrapers-to-{service}"))
+        assert rule["to"] == [{"operation": {"ports": ["9080"]}}]
+    # Whatever else runs in the namespace, the gateway and the waypoint among it.
+    assert not admits(policies_at(rendered, "another", layer=4), scraper, "GET", "/metrics")
+
+
+# An Ingress, and gateways that are not Istio's
+
+
+def test_an_ingress_controller_in_the_mesh_is_admitted_by_its_identity(helm: Helm) -> None:
+    rendered = released(
+        helm.render({"ingress": {"enabled": True, "serviceAccount": "nginx"}}, CHART / "values-ambient.yaml")
+    )
+    controller = "cluster.local/ns/ingress-nginx/sa/nginx"
+    assert controller in gateways(rendered)
+    assert admits(policies_at(rendered, "productpage", layer=4), controller, "GET", "/productpage")
+    assert not admits(policies_at(rendered, "reviews", layer=4), controller, "GET", "/reviews/0")
+
+
+def test_an_ingress_controller_outside_the_mesh_is_admitted_by_policies_that_let_everybody_read_the_page(
+    helm: Helm,
+) -> None:
+    for mode in ("sidecar", "ambient"):
+        values = {"mesh": {"mode": mode}, "ingress": {"enabled": True}, "authorizationPolicies": {"enabled": True}}
+        rendered = released(helm.render(values))
+        assert allowed(rendered, "", "productpage", "GET", "/productpage")
+        assert not allowed(rendered, "", "reviews", "GET")
+
+
+def test_a_gateway_of_another_class_is_called_and_admitted_by_the_names_that_are_given(helm: Helm) -> None:
+    given = {"className": "other", "service": "edge.gateways", "serviceAccount": "edge"}
+    rendered = helm.render({"gatewayAPI": given}, CHART / "values-gateway-api.yaml")
+    assert asks(by_name(rendered)["bookinfo-test-gateway"])[2] == "edge.gateways:80"
+    assert gateways(rendered) == {"cluster.local/ns/default/sa/edge"}
+    assert "bookinfo-gateway-istio" not in json.dumps(rendered)
 
 
 @pytest.mark.parametrize("mode", ["gateway-api", "ambient"])

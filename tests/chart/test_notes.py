@@ -62,6 +62,11 @@ SECRET = {"tlsSecret": "shop-tls"}
             "443",
             "https://a.example:8080/productpage",
         ),
+        (
+            {"gatewayAPI": {"enabled": True, "className": "other", "service": "edge.gateways", "hosts": ["a.example"]}},
+            "80",
+            "http://a.example:8080/productpage",
+        ),
         ({"gatewayAPI": {"enabled": True, "hosts": ["productpage"]}}, "80", "http://productpage:8080/productpage"),
     ],
 )
@@ -73,6 +78,8 @@ def test_a_gateway_with_tls_or_with_hosts_is_asked_by_its_name(
     text = notes(helm, given)
     (forward,) = [words for words in commands(text) if "port-forward" in words]
     assert forward[-1] == f"8080:{port}"
+    if values.get("gatewayAPI", {}).get("className"):
+        assert forward[1:5] == ["--namespace", "gateways", "port-forward", "service/edge"]
     host = urlsplit(url).hostname
     assert ["curl", "--resolve", f"{host}:8080:127.0.0.1", url] in commands(text)
     assert "localhost" not in text

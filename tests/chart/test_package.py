@@ -209,3 +209,30 @@ def test_monitors_ask_every_pod_once(overlay: Callable[[str], Objects]) -> None:
     assert selected(monitor["selector"], "app", with_version_services) == services
     assert monitor["podMetricsEndpoints"] == [{"portNumber": 15020, "path": "/stats/prometheus", "interval": "15s"}]
     assert ("ServiceMonitor", "bookinfo") not in identities(with_version_services)
+
+
+@pytest.mark.parametrize(
+    ("name", "gateways"),
+    [("gateway-routes", ["bookinfo-gateway"]), ("ambient-routes", ["bookinfo-gateway", "bookinfo-waypoint"])],
+)
+def test_the_envoys_of_gateway_and_waypoint_are_asked_for_what_they_tell_of_the_mesh(
+    overlay: Callable[[str], Objects], name: str, gateways: list[str]
+) -> None:
+    rendered = overlay(name)
+    spec = named(rendered, "PodMonitor", "bookinfo-gateways")["spec"]
+    key = "gateway.networking.k8s.io/gateway-name"
+    assert spec["selector"]["matchExpressions"] == [{"key": key, "operator": "In", "values": gateways}]
+    assert spec["podMetricsEndpoints"] == [{"portNumber": 15020, "path": "/stats/prometheus", "interval": "15s"}]
+    assert set(gateways) == {item["metadata"]["name"] for item in of_kind(rendered, "Gateway")}
+
+
+@pytest.mark.parametrize("name", ["ingress", "gateway-routes", "ambient-routes"])
+def test_every_target_has_the_labels_on_which_rules_and_dashboards_rest(
+    overlay: Callable[[str], Objects], name: str
+) -> None:
+    rendered = overlay(name)
+    for kind in ("ServiceMonitor", "PodMonitor"):
+        for monitor in of_kind(rendered, kind):
+            if monitor["metadata"]["name"] == "bookinfo":
+                spec = monitor["spec"]
+                assert {*spec.get("targetLabels", []), *spec["podTargetLabels"]} == {"app", "version"}

@@ -49,6 +49,13 @@ def test_the_readme_s_example_does_what_it_says(helm: Helm) -> None:
     assert [(each["destination"]["subset"], each["weight"]) for each in rule["route"]] == [("v1", 90), ("v2", 10)]
 
 
+def test_every_command_of_the_readme_names_its_namespace() -> None:
+    text = (CHART / "README.md").read_text().replace("\\\n", " ")
+    commands = re.findall(r"^    ((?:helm|kubectl) .*)$", text, re.MULTILINE)
+    assert len(commands) > 4
+    assert [command for command in commands if "--namespace bookinfo" not in command] == []
+
+
 def test_every_file_that_the_readme_names_is_there() -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", (CHART / "README.md").read_text()):
         assert (CHART / target).exists(), target

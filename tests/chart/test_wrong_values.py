@@ -60,6 +60,17 @@ BY_SCHEMA: list[tuple[dict[str, Any], str]] = [
         {"authorizationPolicies": {"scrapers": ["prometheus"]}},
         "at '/authorizationPolicies/scrapers/0': 'prometheus' does not match pattern",
     ),
+    ({"image": {"registry": "https://registry.example"}}, "at '/image/registry': 'https://registry.example' does not"),
+    ({"image": {"tag": "1.0 beta"}}, "at '/image/tag': '1.0 beta' does not match pattern"),
+    ({"services": {"details": {"image": "Bookinfo Details"}}}, "at '/services/details/image': 'Bookinfo Details' does"),
+    (
+        {"versionDefaults": {"image": {"repository": "books:1.0:2"}}},
+        "at '/versionDefaults/image/repository': 'books:1.0:2' does not match pattern",
+    ),
+    (
+        {"services": {"reviews": {"versions": {"v1": {"image": {"tag": ".hidden"}}}}}},
+        "at '/services/reviews/versions/v1/image/tag': '.hidden' does not match pattern",
+    ),
     ({"podMonitor": {"interval": "often"}}, "at '/podMonitor/interval': 'often' does not match pattern"),
 ]
 
@@ -116,6 +127,64 @@ BY_EACH_OTHER: list[tuple[dict[str, Any], str]] = [
             {"env": {"SESSION_SECRET": "sixteen-characters-or-more"}},
         )
     ),
+    (
+        {"session": {"existingSecret": "bookinfo-session"}},
+        "is the chart's own name, whose Secret an upgrade would then delete, key and all: leave it empty",
+    ),
+    (
+        {"mesh": {"mode": "sidecar"}, "ingress": {"enabled": True}, "peerAuthentication": {"enabled": True}},
+        "ingress.enabled: a controller outside the mesh has no mutual TLS, which peerAuthentication.mode STRICT asks",
+    ),
+    *(
+        (
+            {**mesh, "ingress": {"enabled": True}, "authorizationPolicies": {"enabled": True}},
+            "ingress.enabled: authorizationPolicies would admit none but the gateway or the waypoint to productpage",
+        )
+        for mesh in (
+            {"mesh": {"mode": "sidecar"}, "istioGateway": {"enabled": True}},
+            {"mesh": {"mode": "ambient"}, "waypoint": {"enabled": True}},
+        )
+    ),
+    (
+        {"ingress": {"enabled": True, "serviceAccount": "nginx"}},
+        "ingress.serviceAccount needs a mesh: set mesh.mode to sidecar or ambient",
+    ),
+    (
+        {"gatewayAPI": {"enabled": True, "className": "other"}},
+        "gatewayAPI.className other: only of class istio the gateway's Service is known, which `helm test` calls",
+    ),
+    *(
+        (
+            {
+                "mesh": {"mode": "sidecar"},
+                "gatewayAPI": {"enabled": True, "className": "other", "service": "edge"},
+                block: {"enabled": True},
+            },
+            "gatewayAPI.className other: strict mutual TLS and authorizationPolicies admit a gateway that is in",
+        )
+        for block in ("peerAuthentication", "authorizationPolicies")
+    ),
+    (
+        {
+            "gatewayAPI": {"enabled": True, "className": "other", "service": "edge"},
+            "networkPolicy": {"enabled": True},
+        },
+        "which networkPolicy has to admit: set networkPolicy.productpageFrom",
+    ),
+    *(
+        (
+            {"autoscaling": {"enabled": True}, "services": {"details": details}},
+            "autoscaling.enabled measures by the CPU that is asked for, and details-v1 asks for none: set requests.cpu",
+        )
+        for details in (
+            {"resources": {"requests": {"cpu": None}}},
+            {"versions": {"v1": {"resources": {"requests": {"memory": "1Gi"}}}}},
+        )
+    ),
+    (
+        {"services": {"reviews": {"versions": {"v2": {"weight": 10}}}}},
+        "services.reviews.versions: a weight has no effect without routes: set virtualServices.enabled or httpRoutes",
+    ),
     *(
         ({"pod": {"labels": {label: "mine"}}}, f"pod.labels: {label} is the chart's own, because Services")
         for label in ("app", "version")
@@ -162,6 +231,26 @@ def test_values_that_do_not_fit_each_other_are_refused_with_a_reason(
 ) -> None:
     with pytest.raises(RefusedError, match=re.escape(message)):
         helm.render(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"image": {"registry": registry}}
+        for registry in ("docker.io", "localhost:5000/", "[::1]:5000/books", "registry.example/a-team/book__info/x.y")
+    ]
+    + [{"image": {"tag": "sha-0a1B_2.3"}}, {"versionDefaults": {"image": {"repository": "localhost:5000/books/all"}}}]
+    # A limit is a request where there is no other.
+    + [
+        {
+            "autoscaling": {"enabled": True},
+            "services": {"details": {"resources": {"requests": {"cpu": None}, "limits": {"cpu": 1}}}},
+        }
+    ],
+    ids=str,
+)
+def test_what_is_right_is_not_refused(helm: Helm, values: dict[str, Any]) -> None:
+    assert helm.render(values)
 
 
 def test_an_older_kubernetes_is_refused(helm: Helm) -> None:

@@ -110,6 +110,11 @@ capabilities:
 {{ .Values.session.existingSecret | default "bookinfo-session" }}
 {{- end }}
 
+{{/* The Gateway API gateway's Service, as NAME or NAME.NAMESPACE. */}}
+{{- define "bookinfo.gatewayService" -}}
+{{ .Values.gatewayAPI.service | default "bookinfo-gateway-istio" }}
+{{- end }}
+
 {{/*
 The objects of a file under files/, as JSON {items: [...]}. Takes a dict of root and path. These files are links into
 the repository: Helm gives an empty text for one that leads nowhere, which must never become an empty manifest.
@@ -155,14 +160,17 @@ An edge without a caller is the way in.
 {{ .root.Values.mesh.trustDomain }}/ns/{{ .root.Release.Namespace }}/sa/{{ .account }}
 {{- end }}
 
-{{/* The identities of the gateways that are on, as JSON {items: [...]}. */}}
+{{/* The identities of what lets the outside in and is in the mesh, as JSON {items: [...]}. */}}
 {{- define "bookinfo.gatewayPrincipals" -}}
 {{- $items := list -}}
 {{- with .Values.istioGateway }}{{ if .enabled }}
 {{- $items = append $items (printf "%s/ns/%s/sa/%s" $.Values.mesh.trustDomain .namespace .serviceAccount) -}}
 {{- end }}{{ end -}}
 {{- with .Values.gatewayAPI }}{{ if .enabled }}
-{{- $items = append $items (include "bookinfo.principal" (dict "root" $ "account" .serviceAccount)) -}}
+{{- $items = append $items (include "bookinfo.principal" (dict "root" $ "account" (.serviceAccount | default "bookinfo-gateway-istio"))) -}}
+{{- end }}{{ end -}}
+{{- with .Values.ingress }}{{ if and .enabled .serviceAccount }}
+{{- $items = append $items (printf "%s/ns/%s/sa/%s" $.Values.mesh.trustDomain .namespace .serviceAccount) -}}
 {{- end }}{{ end -}}
 {{- dict "items" $items | toJson -}}
 {{- end }}
