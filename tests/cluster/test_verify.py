@@ -14,6 +14,7 @@ def test_a_scenario_is_proved_and_everything_is_as_it_was(cluster: Cluster) -> N
     code, told = cluster.told(LESSON)
     assert (code, cluster.difference()) == (0, []), told
     assert "namespace books of test: sidecars" in told
+    assert "everything is as it was before: no difference" in told
     assert "holds" in told
     assert "fails" not in told
 

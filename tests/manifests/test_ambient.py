@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bookinfo_lab.scenarios.manifests import Manifests
+
 from .conftest import ROOT, Manifest, manifests, read
 
 POLICIES = [item for item in manifests("istio/ambient") if item.body["kind"] == "AuthorizationPolicy"]
@@ -64,6 +66,13 @@ def test_a_namesake_of_istio_security_says_the_same(name: str) -> None:
         if theirs["spec"]:
             (target,) = ours["spec"]["targetRefs"]
             assert theirs["spec"]["selector"]["matchLabels"] == {"app": target["name"]}
+
+
+def test_a_verification_in_ambient_mode_takes_the_form_for_it() -> None:
+    wanted = ["istio/security/allow-nothing.yaml", "istio/security/mtls-strict.yaml"]
+    taken = Manifests(ROOT, ambient=True).documents(wanted)
+    assert [document.source for document in taken] == ["istio/ambient/allow-nothing.yaml", wanted[1]]
+    assert [document.source for document in Manifests(ROOT).documents(wanted)] == wanted
 
 
 def test_every_step_of_the_lesson_on_authorization_has_its_form() -> None:

@@ -45,9 +45,11 @@ The commands need curl 7.84 or newer.
 `bookinfo verify` sends each step's traffic twice, with the rule and without it. A claim counts only if it holds with
 the rule and does not hold without it; what holds either way is marked as such.
 
-`bookinfo verify --context CONTEXT` does the same in a cluster that runs Istio and Bookinfo. It touches only objects
-that a scenario names, none that Helm or another tool manages unless `--take-over` is given, and puts back exactly what
-was there. What a cluster does not show is reported as not checked.
+`bookinfo verify --context CONTEXT` does the same in a cluster that runs Bookinfo ([how to make one](../cluster.md)): in
+Istio with sidecars or in ambient mode, or without a mesh, where only what the application does by itself is checked. It
+touches only objects that a scenario names, none that Helm or another tool manages unless `--take-over` is given, and
+waits for each rule by looking at traffic. It puts back exactly what was there, even if it is interrupted; after a kill
+or a lost connection the next run does so first. What a cluster does not show is reported as not checked.
 """
 
 

@@ -147,7 +147,11 @@ def cluster(
         mesh = detection.mesh(connection, namespace)
         report(f"namespace {namespace} of {context}: {mesh}")
         url = (gateway or detection.gateway_url(connection)).rstrip("/")
-        yield ClusterTarget(connection, Settings(namespace, url, take_over, settle, mesh), journal)
+        try:
+            yield ClusterTarget(connection, Settings(namespace, url, take_over, settle, mesh), journal)
+        finally:
+            if not journal:  # an object leaves it when it was compared with what it had been
+                report("everything is as it was before: no difference")
 
 
 def chosen(names: Sequence[str]) -> Sequence[Scenario]:
