@@ -1,8 +1,8 @@
 """A stand-in for the Kubernetes API, so that a real Helm can install, upgrade, roll back, test and uninstall.
 
-It stores what it is given, tells what it stores, and ends every Pod at once, with success unless the test says
-otherwise. It schedules, validates and defaults nothing: what it proves is what Helm does with this chart, not what a
-cluster does with the result.
+It stores what it is given, tells what it stores, starts every Deployment and ends every Pod at once, with success
+unless the test says otherwise. It schedules, validates and defaults nothing: what it proves is what Helm does with this
+chart, not what a cluster does with the result.
 """
 
 import base64
@@ -25,7 +25,7 @@ Key = tuple[str, str, str]
 
 KINDS = {
     "v1": {"Service": "services", "ServiceAccount": "serviceaccounts", "Secret": "secrets", "Pod": "pods"},
-    "apps/v1": {"Deployment": "deployments"},
+    "apps/v1": {"Deployment": "deployments", "ReplicaSet": "replicasets"},
     "policy/v1": {"PodDisruptionBudget": "poddisruptionbudgets"},
     "networking.k8s.io/v1": {"NetworkPolicy": "networkpolicies"},
     "networking.istio.io/v1": {
@@ -50,7 +50,7 @@ class Cluster:
     objects: dict[Key, Object] = field(default_factory=dict)
     done: list[tuple[str, str, str]] = field(default_factory=list)
     failing: set[str] = field(default_factory=set)
-    """Names of Pods that end in failure."""
+    """Names of Pods that end in failure, and images whose Deployments never get ready."""
     revision: int = 0
     """Counts changes; each object carries that of its last one as its resourceVersion."""
     closed: threading.Event = field(default_factory=threading.Event)
@@ -75,6 +75,10 @@ class Cluster:
                     "phase": phase,
                     "conditions": [{"type": "Ready", "status": "False", "reason": "PodCompleted"}],
                 }
+            if item["kind"] == "Deployment":
+                pod = item["spec"]["template"]["spec"]
+                images = {container["image"] for container in pod["containers"]}
+                stored["status"] = rollout(item, ready=self.failing.isdisjoint(images))
             if not (old and same(old, stored)):
                 self.done.append(("replace" if old else "create", item["kind"], key[2]))
             self.objects[key] = stored
@@ -118,6 +122,21 @@ class Cluster:
             for name in known.keys() - now.keys():
                 yield {"type": "DELETED", "object": known[name]}
             known = now
+
+
+def rollout(deployment: Object, *, ready: bool) -> Object:
+    """The status of a Deployment whose pods are all there, or none of which comes up."""
+    wanted = deployment["spec"].get("replicas", 1)
+    count = wanted if ready else 0
+    available = {"type": "Available", "status": "True" if ready else "False", "reason": "MinimumReplicasAvailable"}
+    progressing = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}
+    return {
+        "replicas": wanted,
+        "updatedReplicas": wanted,
+        "readyReplicas": count,
+        "availableReplicas": count,
+        "conditions": [available, progressing],
+    }
 
 
 def same(one: Object, other: Object) -> bool:

@@ -131,6 +131,7 @@ def get(
 # --- what comes back --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.smoke
 def test_an_answer_is_read_whole() -> None:
     answer, _ = get(says(body(b'{"a": 1}')))
     assert (answer.status_code, answer.content) == (200, b'{"a": 1}')

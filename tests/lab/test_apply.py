@@ -249,6 +249,7 @@ def test_a_file_that_cannot_be_read_is_one_line(bookinfo: Bookinfo, tmp_path: Pa
     assert str(file) in said
 
 
+@pytest.mark.smoke
 def test_get_prints_what_apply_takes(bookinfo: Bookinfo) -> None:
     bookinfo("apply", "-f", "-", stdin=ABORT_DETAILS)
     printed = bookinfo("get", "vs", "details", "-o", "yaml")

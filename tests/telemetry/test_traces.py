@@ -189,6 +189,7 @@ def test_without_otel_variables_every_trace_header_passes_byte_for_byte(alone: C
     assert came.items() <= echo.headers[-1].items()
 
 
+@pytest.mark.smoke
 def test_asking_for_grpc_ends_the_start_with_one_line() -> None:
     process = start("details", free_port(), {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, stderr=subprocess.PIPE)
     _, said = process.communicate(timeout=30)

@@ -27,6 +27,7 @@ def post(ratings: TestClient, body: bytes | str) -> tuple[int, str]:
     return answer.status_code, answer.text
 
 
+@pytest.mark.smoke
 def test_the_ratings_of_a_book_are_the_originals_byte_for_byte(ratings: TestClient) -> None:
     answer = ratings.get("/ratings/7")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")

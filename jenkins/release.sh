@@ -1,0 +1,53 @@
+# What the scripts of a rollout share: the release's values, Helm and the canary controller.
+# shellcheck shell=bash
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+NAMESPACE=${NAMESPACE:-bookinfo}
+RELEASE=${RELEASE:-bookinfo}
+CANARY_SERVICE=${CANARY_SERVICE:-reviews}
+VALUES=${VALUES:-jenkins/release.yaml}
+TIMEOUT=${ROLLOUT_TIMEOUT:-5m}
+
+need_python
+need kubectl 'install it'
+need helm 'install Helm 4 or 3.17, or take the one that .venv/bin/python charts/tools/helm.py prints'
+
+files=()
+for file in $VALUES; do
+  [[ -f $file ]] || die "VALUES names $file, which is no file of this checkout"
+  files+=(--values "$file")
+done
+
+release_py() { .venv/bin/python jenkins/release.py "$@" "${files[@]}"; }
+
+# Whether the release is there; its values are then in $out/release.json.
+read_release() {
+  local words
+  if words=$(helm get values "$RELEASE" --namespace "$NAMESPACE" --output json 2>&1 >"$out/release.json"); then return; fi
+  [[ $words == *'not found'* ]] || die "helm cannot read $RELEASE in $NAMESPACE: ${words##*$'\n'}"
+  : >"$out/release.json"
+  return 1
+}
+
+# values ACTION...: what the pipeline owns, into $out/values.json.
+values() { release_py "$@" --release "$out/release.json" >"$out/values.json" || exit; }
+
+# One upgrade (its arguments are more of Helm's), which waits for every pod; if one does not come up, Helm goes back.
+# shellcheck disable=SC2120
+upgrade() {
+  local rollback=--rollback-on-failure
+  [[ $(helm version --template '{{.Version}}') != v3.* ]] || rollback=--atomic
+  helm upgrade "$RELEASE" charts/bookinfo --namespace "$NAMESPACE" "${files[@]}" --values "$out/values.json" \
+    --wait "$rollback" --timeout "$TIMEOUT" "$@" >"$out/helm.log" 2>&1 && return
+  cat "$out/helm.log" >&2
+  die "$RELEASE in $NAMESPACE is as it was: see above"
+}
+
+controller() { # controller COMMAND SERVICE STABLE ...
+  local command=$1 service=$2 stable=$3
+  shift 3
+  "${BOOKINFO_CANARY:-.venv/bin/bookinfo-canary}" "$command" --target kubectl --namespace "$NAMESPACE" \
+    --service "$service" --stable "$stable" "$@"
+}
+
+route_to_stable() { controller rollback "$@"; }

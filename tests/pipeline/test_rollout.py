@@ -1,0 +1,232 @@
+"""The stage "Roll out" of the Jenkinsfile: a real Helm and the real controller, on a stand-in for the cluster."""
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from tests.pipeline.conftest import Site
+from tests.pipeline.jenkins import ROOT, Build, git
+
+IMAGES = [
+    name
+    for name in json.loads((ROOT / "docker-bake.json").read_text())["group"]["default"]["targets"]
+    if "book" in name
+]
+WORKLOADS = {"productpage-v1", "details-v1", "reviews-v3", "ratings-v1"}
+
+
+def digest(image: str, build: str) -> str:
+    """A digest that tells image and build apart from all others."""
+    return "sha256:" + (image + build).encode().hex().ljust(64, "0")[-64:]
+
+
+@pytest.fixture
+def pushed(site: Site) -> Callable[[str], Path]:
+    """A checkout of a build whose images are pushed: what the stages before leave for this one."""
+
+    def checkout(build: str) -> Path:
+        workspace = site.jenkins.checkout(build)
+        commit = git(workspace, "rev-parse", "HEAD")
+        out = workspace / "build/pipeline"
+        out.mkdir(parents=True)
+        (out / "version.env").write_text(f"COMMIT={commit}\nTAG={build}\nIS_MAIN=yes\n")
+        (out / "digests.json").write_text(json.dumps({name: digest(name, build) for name in IMAGES}))
+        return workspace
+
+    return checkout
+
+
+@pytest.fixture
+def roll_out(site: Site, pushed: Callable[[str], Path]) -> Callable[..., Build]:
+    """Rolls a build out by the Jenkinsfile."""
+
+    def build(name: str, params: Mapping[str, str] | None = None, abort: Path | None = None) -> Build:
+        site.calls.unlink(missing_ok=True)
+        return site.jenkins.build(pushed(name), {"DEPLOY": True, **(params or {})}, start_at="Roll out", abort=abort)
+
+    return build
+
+
+@pytest.fixture
+def installed(site: Site, roll_out: Callable[..., Build]) -> str:
+    """The name of the build that every workload runs."""
+    site.metrics.failing = False
+    site.cluster.failing.clear()
+    if not site.cluster.stored("Deployment"):
+        first = roll_out("one")
+        assert first.result == "SUCCESS", first.log
+    return next(build for build in ("one", "two") if everything_runs(site, build))
+
+
+def everything_runs(site: Site, build: str) -> bool:
+    """Whether the release is what `build` is, without a canary."""
+    return site.images() == {
+        workload: f"registry.invalid/shop/bookinfo-{name}@{digest(f'bookinfo-{name}', build)}"
+        for workload, name in ((workload, workload.partition("-")[0]) for workload in WORKLOADS)
+    }
+
+
+def test_the_first_build_is_installed_whole_and_proved_and_there_is_no_canary(
+    site: Site, roll_out: Callable[..., Build]
+) -> None:
+    build = roll_out("one")
+    assert build.result == "SUCCESS", build.log
+    assert everything_runs(site, "one")
+    assert site.called("helm", "test")
+    assert build.lines("canary: there is no canary")
+    assert build.lines("promote: there is no canary")
+    assert site.weights() == {}
+
+
+def test_a_build_stands_beside_the_stable_version_at_weight_0_and_all_else_keeps_its_digest(
+    site: Site, installed: str, pushed: Callable[[str], Path]
+) -> None:
+    workspace = pushed("beside")
+    before = site.images()
+    script(site, workspace, "deploy.sh")
+    (added,) = site.images().keys() - before.keys()
+    name = f"v3-{git(workspace, 'rev-parse', 'HEAD')[:12]}"
+    assert added == f"reviews-{name}"
+    assert {workload: site.images()[workload] for workload in before} == before
+    assert site.images()[added].endswith(digest("bookinfo-reviews", "beside"))
+    canary = site.cluster.stored("Deployment")[added]["spec"]["template"]
+    assert canary["metadata"]["labels"]["version"] == name
+    (container,) = canary["spec"]["containers"]
+    assert {"name": "VERSION", "value": "v3"} in container["env"]
+    assert site.weights() == {"v3": 100}
+    script(site, workspace, "rollback.sh")
+    assert site.images() == before
+
+
+def test_a_good_build_gets_its_steps_and_then_is_every_workload(
+    site: Site, installed: str, roll_out: Callable[..., Build]
+) -> None:
+    site.calls.unlink(missing_ok=True)
+    since = len(site.cluster.done)
+    build = roll_out("two", {"CANARY_STEPS": "30,100"})
+    assert build.result == "SUCCESS", build.log
+    assert build.stages("SUCCESS") == ["Deploy", "Smoke", "Canary", "Promote", "Roll out"]
+    assert everything_runs(site, "two")
+    assert site.weights() == {"v3": 100}
+    # Stable alone, then the steps; stable again once it runs the same, and only then the canary goes.
+    done = [change for change in site.cluster.done[since:] if change[1] in ("VirtualService", "Deployment")]
+    routes = [position for position, change in enumerate(done) if change[1] == "VirtualService"]
+    (_, full, back) = routes[-3:]
+    assert done[routes[-3] - 1][:2] == ("create", "Deployment")
+    assert {change[2] for change in done[full + 1 : back]} >= WORKLOADS
+    assert [change[0] for change in done[back + 1 :]] == ["delete"]
+
+
+@pytest.mark.parametrize(("image", "stage"), [("reviews", "Deploy"), ("productpage", "Promote")])
+def test_where_a_new_pod_does_not_come_up_everything_is_as_it_was(
+    site: Site, installed: str, roll_out: Callable[..., Build], image: str, stage: str
+) -> None:
+    before = site.images()
+    site.cluster.failing.add(f"registry.invalid/shop/bookinfo-{image}@{digest(f'bookinfo-{image}', f'broken-{image}')}")
+    build = roll_out(f"broken-{image}", {"CANARY_STEPS": "30,100"})
+    assert build.result == "FAILURE"
+    assert build.stages("FAILURE") == [stage, "Roll out"]
+    assert all({"--wait", "--rollback-on-failure"} <= set(call) for call in site.called("helm", "upgrade"))
+    assert site.images() == before
+    assert site.weights() == {"v3": 100}
+
+
+def test_a_bad_build_is_rolled_back_at_its_first_step(
+    site: Site, installed: str, roll_out: Callable[..., Build]
+) -> None:
+    site.metrics.failing = True
+    before = site.images()
+    build = roll_out("bad")
+    assert build.result == "FAILURE"
+    assert build.stages("FAILURE") == ["Canary", "Roll out"]
+    assert site.images() == before
+    assert site.weights() == {"v3": 100}
+    assert "Promote" not in build.stages("started")
+
+
+def test_a_failed_smoke_test_rolls_back_before_any_traffic(
+    site: Site, installed: str, roll_out: Callable[..., Build]
+) -> None:
+    site.cluster.failing.add("bookinfo-test-edges")
+    before = site.images()
+    build = roll_out("smoking")
+    assert build.result == "FAILURE"
+    assert build.stages("FAILURE") == ["Smoke", "Roll out"]
+    assert build.lines("[pod/bookinfo-test-edges/probe] refused: reviews")
+    assert site.images() == before
+    assert site.weights() == {"v3": 100}
+
+
+def test_an_abort_in_the_canary_restores_the_route_and_takes_the_build_away(
+    site: Site, installed: str, roll_out: Callable[..., Build], tmp_path: Path
+) -> None:
+    before = site.images()
+    site.metrics.asked.clear()
+    # Somebody stops the build while the canary has traffic.
+    threading.Thread(target=lambda: site.metrics.asked.wait(60) and (tmp_path / "abort").touch(), daemon=True).start()
+    build = roll_out("aborted", {"CANARY_STEPS": "10,20,30,40,50,60,70,80,90,100"}, tmp_path / "abort")
+    assert build.result == "ABORTED", build.log
+    assert build.code == 3
+    assert build.stages("ABORTED") == ["Canary", "Roll out"]
+    assert site.images() == before
+    assert site.weights() == {"v3": 100}
+
+
+def test_a_canary_that_a_killed_run_left_goes_before_the_next_one(
+    site: Site, installed: str, pushed: Callable[[str], Path]
+) -> None:
+    script(site, pushed("killed"), "deploy.sh")
+    left = set(site.images()) - WORKLOADS
+    following = pushed("next")
+    assert "rollback: taking reviews-v3-" in script(site, following, "deploy.sh")
+    assert len(set(site.images()) - WORKLOADS) == 1
+    assert left.isdisjoint(site.images())
+    script(site, following, "rollback.sh")
+
+
+def test_a_rollback_of_a_build_without_a_canary_leaves_that_of_another_alone(
+    site: Site, installed: str, pushed: Callable[[str], Path]
+) -> None:
+    other = pushed("other")
+    script(site, other, "deploy.sh")
+    assert "this build has no canary" in script(site, pushed("mine"), "rollback.sh")
+    assert len(site.images()) == len(WORKLOADS) + 1
+    script(site, other, "rollback.sh")
+    assert set(site.images()) == WORKLOADS
+
+
+def test_without_the_parameter_nothing_is_rolled_out(site: Site, pushed: Callable[[str], Path]) -> None:
+    since = len(site.cluster.done)
+    build = site.jenkins.build(pushed("two"), start_at="Roll out")
+    assert build.result == "SUCCESS"
+    assert build.stages("skipped") == ["Roll out"]
+    assert site.cluster.done[since:] == []
+
+
+def test_another_registry_than_the_releases_is_refused(
+    site: Site, installed: str, roll_out: Callable[..., Build]
+) -> None:
+    before = site.images()
+    build = roll_out("elsewhere", {"REGISTRY": "elsewhere.invalid/shop/"})
+    assert build.result == "FAILURE"
+    (line,) = build.lines("release: the release takes its images from registry.invalid/shop")
+    assert "elsewhere.invalid/shop/" in line
+    assert site.images() == before
+
+
+def script(site: Site, workspace: Path, name: str) -> str:
+    """What a script of the pipeline prints, run by hand."""
+    done = subprocess.run(
+        [workspace / "jenkins" / name],
+        cwd=workspace,
+        env={**os.environ, **site.jenkins.environ},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
