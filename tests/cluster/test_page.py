@@ -107,6 +107,23 @@ def test_every_option_of_helm_is_one_that_it_has(helm: str) -> None:
             assert set(options(words)) <= known(helm, words[1]), words
 
 
+def test_the_chart_takes_the_values_that_it_is_given(helm: str) -> None:
+    given = {
+        word.partition("=")[2] or following
+        for words in ALL
+        if words[0] == "helm" and "charts/bookinfo" in words
+        for word, following in zip(words, [*words[1:], ""], strict=True)
+        if word.partition("=")[0] == "--set"
+    }
+    values = [value.replace("${MESH:-sidecar}", "sidecar") for value in sorted(given)]
+    assert len(values) > 3
+    sets = [option for value in values for option in ("--set", value)]
+    told = subprocess.run(
+        [helm, "template", "bookinfo", "charts/bookinfo", *sets], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stderr
+
+
 def test_every_file_that_a_command_names_is_there() -> None:
     named = [
         value
@@ -191,6 +208,16 @@ def test_the_gateway_listens_where_kind_and_istios_gateway_look_for_it() -> None
     ((target, outside),) = [(port["targetPort"], port["nodePort"]) for port in ports if "nodePort" in port]
     assert (outside, target) == (node, gateway["spec"]["servers"][0]["port"]["number"])
     assert f"localhost:{host}" in PAGE.read_text()
+
+
+def test_what_istio_adds_to_the_namespace_may_be_where_restricted_is_enforced() -> None:
+    values = yaml.safe_load((ROOT / "cluster/istiod-values.yaml").read_text())
+    assert values["pilot"]["cni"]["enabled"] is True
+    assert values["gateways"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for name in ("kubernetes/bookinfo.yaml", "kubernetes/client.yaml"):
+        for item in yaml.safe_load_all((ROOT / name).read_text()):
+            if item["kind"] == "Deployment":  # the pod's own profile holds for the sidecar, too
+                assert item["spec"]["template"]["spec"]["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
 
 
 @pytest.mark.parametrize("name", ["bookinfo-dashboards", "bookinfo-rules", "grafana-datasources", "grafana-providers"])
