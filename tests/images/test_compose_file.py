@@ -94,6 +94,21 @@ def test_prometheus_scrapes_every_application_and_the_gateway() -> None:
     assert jobs["gateway"]["static_configs"][0]["targets"] == ["gateway:15090"]
 
 
+def test_prometheus_has_the_rules_of_the_repository() -> None:
+    config = yaml.safe_load((ROOT / "observability/prometheus/prometheus.yaml").read_text())
+    folder = "/etc/prometheus"
+    assert config["rule_files"] == ["rules/*.yaml"]
+    assert f"./observability/rules:{folder}/rules:ro" in SERVICES["prometheus"]["volumes"]
+    assert f"--config.file={folder}/prometheus.yaml" in SERVICES["prometheus"]["command"]
+
+
+def test_a_page_links_to_the_jaeger_that_compose_starts() -> None:
+    settings = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env").read_text(), re.MULTILINE))
+    assert SERVICES["productpage"]["environment"]["TRACE_URL_TEMPLATE"] == "${TRACE_URL_TEMPLATE}"
+    assert settings["TRACE_URL_TEMPLATE"] == "http://localhost:${JAEGER_PORT}/trace/{trace_id}"
+    assert SERVICES["jaeger"]["ports"] == ["127.0.0.1:${JAEGER_PORT}:16686"]
+
+
 def test_grafana_is_connected_to_what_compose_starts_and_finds_the_dashboards() -> None:
     provisioning = ROOT / "observability/grafana/provisioning"
     sources = yaml.safe_load((provisioning / "datasources/bookinfo.yaml").read_text())["datasources"]
@@ -102,6 +117,19 @@ def test_grafana_is_connected_to_what_compose_starts_and_finds_the_dashboards() 
     assert hosts <= SERVICES.keys()
     folder = yaml.safe_load((provisioning / "dashboards/bookinfo.yaml").read_text())["providers"][0]["options"]["path"]
     assert f"./observability/dashboards:{folder}:ro" in SERVICES["grafana"]["volumes"]
+
+
+def test_grafana_opens_with_the_services_and_asks_nobody_outside() -> None:
+    environment = SERVICES["grafana"]["environment"]
+    home = environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (ROOT / "observability/dashboards" / home.removeprefix("/etc/grafana/dashboards/")).exists()
+    asking = (
+        "GF_ANALYTICS_REPORTING_ENABLED",
+        "GF_ANALYTICS_CHECK_FOR_UPDATES",
+        "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES",
+    )
+    assert {environment[name] for name in (*asking, "GF_NEWS_NEWS_FEED_ENABLED")} == {"false"}
+    assert environment["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
 
 
 def test_every_file_that_a_container_is_given_exists() -> None:

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from tests.observability.queries import EVERY, Prometheus, panels, recorded
 
 from bookinfo_lab.observe.otlp import decode
 
@@ -284,6 +285,31 @@ def prometheus_image(images: Images, tmp_path_factory: pytest.TempPathFactory) -
     run("docker", "rmi", "--force", image, check=False)
 
 
+def holds_the_rules_and_feeds_the_dashboards(prometheus: Prometheus) -> None:
+    """What needs no mesh has data, by the labels that compose's configuration gives."""
+    chosen = {"namespace": EVERY, "app": EVERY}
+    eventually(lambda: not prometheus.silent(panels("services", chosen)), within=60)
+    eventually(lambda: not prometheus.silent((name, name) for name in recorded("services")), within=30)
+    assert prometheus.sick_rules() == {}
+    found = {
+        (labels["app"], labels["version"])
+        for labels, _ in prometheus.values("sum by (app, version) (bookinfo_build_info)")
+    }
+    assert found == {("reviews", f"v{number}") for number in (1, 2, 3)} | {
+        (app, "v1") for app in ("productpage", "details", "ratings")
+    }
+    now = time.time()
+    exemplars = prometheus.api(
+        "query_exemplars", query="http_request_duration_seconds_bucket", start=f"{now - 60}", end=f"{now}"
+    )
+    assert re.fullmatch("[0-9a-f]{32}", exemplars[0]["exemplars"][0]["labels"]["trace_id"])
+
+
+def test_a_page_links_to_its_trace_in_jaeger(bookinfo: Compose) -> None:
+    _, page = get(f"{bookinfo.url}/productpage")
+    assert re.search(rf'href="http://localhost:{bookinfo.environ["JAEGER_PORT"]}/trace/[0-9a-f]{{32}}"', page)
+
+
 def test_prometheus_finds_every_service_and_the_gateway(bookinfo: Compose, prometheus_image: str) -> None:
     bookinfo.profiles, bookinfo.environ["PROMETHEUS_IMAGE"] = ("observability",), prometheus_image
     try:
@@ -295,8 +321,8 @@ def test_prometheus_finds_every_service_and_the_gateway(bookinfo: Compose, prome
             return {sample["metric"]["workload"] for sample in result}
 
         eventually(lambda: up() == {*APPLICATIONS, "gateway"}, within=60)
-        rules = json.loads(get(f"{url}/api/v1/rules")[1])
-        assert rules["status"] == "success"
+        with load(bookinfo.url, callers=2):
+            holds_the_rules_and_feeds_the_dashboards(Prometheus(url))
         bookinfo("rm", "--force", "--stop", "prometheus")
     finally:
         bookinfo.profiles = ()
