@@ -1,5 +1,6 @@
 """A release as a whole, against counters and a clock that the tests turn."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -249,7 +250,8 @@ def test_every_event_has_a_line_and_a_json_form(release) -> None:
     assert table[2].split()[:4] == ["v2", "120", "100.0", "%"]
     assert table[3].startswith("  passed: 100.0 % of 120 requests to v2 succeeded")
     assert told[-1] == "promoted: v2 has every request of reviews"
-    assert '"event": "judged"' in encoded(events[2])
+    assert [json.loads(encoded(event))["event"] for event in events[:3]] == ["started", "weighted", "judged"]
+    assert json.loads(encoded(events[-1]))["event"] == "promoted"
     assert '"canary": {"requests": 120, "failures": 0, "p99": 9.9}' in encoded(events[2])
     _, events = release(World(canary={"503": 1.0}))
     assert line(events[-1]).startswith("rolled back: v1 has every request of reviews, because 0.0 % of ")

@@ -102,6 +102,19 @@ def test_taking_over_makes_them_ones_own(cluster: Cluster) -> None:
     assert cluster.weights == {"v1": 90, "v2": 10}
 
 
+def test_a_route_that_says_more_than_weights_is_written_anew_when_it_is_taken_over(cluster: Cluster) -> None:
+    cluster.managed_by("bookinfo-canary", {"v1": 100})
+    state = cluster.read()
+    state["objects"][KEY]["spec"]["http"].insert(0, {"match": [{"uri": {"exact": "/"}}], "route": []})
+    cluster.write(state)
+    with pytest.raises(RefusedError, match="rules for some requests only, which would be lost"):
+        cluster.route().examine(("v1", "v2"), alone=True)
+    route = cluster.route(take_over=True)
+    route.examine(("v1", "v2"), alone=True)
+    route.set({"v1": 90, "v2": 10})
+    assert cluster.weights == {"v1": 90, "v2": 10}
+
+
 def test_what_was_taken_over_is_not_taken_again(cluster: Cluster) -> None:
     """An operator who steps in while the controller works is not overruled."""
     cluster.managed_by("helm", {"v1": 100})

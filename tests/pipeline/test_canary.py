@@ -37,6 +37,18 @@ PAGES_A_SECOND = 30
 QUICK = ("--steps=25,50,100", "--window=3s", "--limit=30s", "--settle=1s", "--min-requests=20", "--p99-floor=1s")
 
 
+REVIEWS_ROUTE = {
+    "apiVersion": "networking.istio.io/v1",
+    "kind": "VirtualService",
+    "metadata": {"name": "reviews"},
+}
+
+
+def documents(path: str) -> list[dict[str, Any]]:
+    """What a file of the repository holds."""
+    return list(yaml.safe_load_all((ROOT / path).read_text()))
+
+
 def manifests() -> list[dict[str, Any]]:
     """A Deployment for each new build of reviews v1, and the rule that names the versions."""
     documents = list(yaml.safe_load_all((ROOT / "kubernetes/bookinfo.yaml").read_text()))
@@ -184,11 +196,39 @@ def test_an_abort_half_way_restores_the_stable_route(shop: Shop) -> None:
 
 @pytest.mark.usefixtures("traffic")
 def test_a_good_build_gets_every_request(shop: Shop) -> None:
-    status, told = shop.run("run", "--canary=v1-good", *QUICK)
+    status, told = shop.run("run", "--canary=v1-good", *QUICK, "--steps=50,100")
     assert status == 0, told
     assert told.endswith("promoted: v1-good has every request of reviews\n")
     assert shop.weights() == {"v1-good": 100}
     assert shop.pages() == {"v1-good": 20}
+
+
+@pytest.mark.usefixtures("traffic")
+def test_a_build_of_which_no_instance_is_there_is_rolled_back(shop: Shop) -> None:
+    """Its requests reach nobody, so no proxy can say which version they were for."""
+    shop.run("rollback")
+    shop.lab("scale", "reviews-v1-slow", "--replicas=0")
+    status, told = shop.run("run", "--canary=v1-slow", *QUICK)
+    assert status == 1, told
+    assert re.search(r"rolled back: v1 .*; \d+ of the failures reached no instance of any version", told)
+    assert shop.weights() == {"v1": 100}
+
+
+@pytest.mark.usefixtures("traffic")
+def test_an_httproute_between_services_of_the_versions_does_the_same(shop: Shop) -> None:
+    shop.lab("delete", "-f", "-", stdin=yaml.safe_dump(REVIEWS_ROUTE))
+    services = [
+        item for item in documents("kubernetes/version-services.yaml") if item["metadata"]["name"] == "reviews-v1"
+    ]
+    text = yaml.safe_dump_all(services)
+    shop.lab("apply", "-f", "-", stdin=f"{text}---\n{re.sub('(?<!apiVersion: )v1', 'v1-failing', text)}")
+    assert shop.run("rollback", "--route=httproute")[0] == 0
+    status, told = shop.run("run", "--canary=v1-failing", "--route=httproute", *QUICK)
+    assert status == 1, told
+    assert re.search(r"rolled back: v1 .* because [\d.]+ % of \d+ requests to v1-failing succeeded", told)
+    (route,) = json.loads(shop.lab("get", "httproute", "reviews", "-o", "json"))
+    assert [backend["name"] for backend in route["spec"]["rules"][0]["backendRefs"]] == ["reviews-v1"]
+    assert shop.pages() == {"v1": 20}
 
 
 @pytest.fixture(scope="module")
