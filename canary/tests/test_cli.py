@@ -109,7 +109,7 @@ def test_what_is_wrong_is_told_in_one_line_and_changes_nothing(
     assert cluster.read()["history"] == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_signal_restores_the_stable_route_before_the_program_ends(
     cluster: Cluster, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -20,6 +20,8 @@ class Signals:
     def listen(self) -> None:
         """From now on take note instead of dying. Only in the main thread."""
         for number in _ASKED_BY:
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # nohup: it is to outlive its terminal
             signal.signal(number, self._note)
 
     @staticmethod
