@@ -103,3 +103,17 @@ def test_scaling_changes_the_replicas_alone() -> None:
     objects, changes = objects.scale("a", 3)
     assert objects.select("deploy", "a")[0].body["spec"] == {"replicas": 3, "other": "x"}
     assert verbs(changes) == ["deployment/a configured"]
+
+
+def test_what_excludes_each_other_is_exchanged_at_once() -> None:
+    objects, _ = Objects().apply(documents("VirtualService/reviews"))
+    objects, changes = objects.exchange(documents("Gateway/g"), documents("VirtualService/reviews"))
+    assert [document.kind for document in objects.rules] == ["Gateway"]
+    assert verbs(changes) == ["virtualservice/reviews deleted", "gateway/g created"]
+
+
+def test_an_objects_age_is_the_change_that_first_brought_it() -> None:
+    objects, _ = Objects().apply(documents("VirtualService/a", "VirtualService/b"))
+    objects, _ = objects.apply(documents("VirtualService/c"))
+    objects, _ = objects.apply(documents("VirtualService/a", spec="{hosts: [a]}"))
+    assert {document.name: document.created for document in objects.rules} == {"a": 1, "b": 1, "c": 2}

@@ -68,6 +68,11 @@ def application(lab: Lab, status: Status, observations: Observations) -> Starlet
         documents = await _documents(request)
         return await _change(lab, lambda applied: applied.delete(documents))
 
+    async def exchange(request: Request) -> Response:
+        body = await request.json()
+        added, gone = _read(body["apply"]), _read(body["delete"])
+        return await _change(lab, lambda applied: applied.exchange(added, gone))
+
     async def reset(_: Request) -> Response:
         await lab.reset()
         return JSONResponse([])
@@ -82,6 +87,7 @@ def application(lab: Lab, status: Status, observations: Observations) -> Starlet
         Route("/workloads/{name}", get_workload),
         Route("/apply", apply, methods=["POST"]),
         Route("/delete", delete, methods=["POST"]),
+        Route("/exchange", exchange, methods=["POST"]),
         Route("/reset", reset, methods=["POST"]),
         Route("/scale", scale, methods=["POST"]),
         *_observed(observations),
@@ -143,7 +149,10 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 
 async def _documents(request: Request) -> list[Document]:
-    sources: list[dict[str, str]] = await request.json()
+    return _read(await request.json())
+
+
+def _read(sources: list[dict[str, str]]) -> list[Document]:
     return [document for source in sources for document in read_documents(source["text"], source["source"])]
 
 

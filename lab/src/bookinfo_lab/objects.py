@@ -82,6 +82,16 @@ class Objects:
         ]
         return Objects(left), changes
 
+    def exchange(self, applied: Iterable[Document], deleted: Iterable[Document]) -> tuple["Objects", list[Change]]:
+        """These objects without `deleted` and with `applied`, at once: neither has to get on with the other.
+
+        Raises:
+            ManifestError: one object is given twice.
+        """
+        left, gone = self.delete(deleted)
+        merged, changes = left.apply(applied)
+        return merged, [*gone, *changes]
+
     def scale(self, deployment: str, replicas: int) -> tuple["Objects", list[Change]]:
         """These objects with another number of replicas in one Deployment.
 

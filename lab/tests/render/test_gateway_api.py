@@ -7,7 +7,7 @@ import pytest
 
 from bookinfo_lab.documents import ManifestError, read_documents
 from bookinfo_lab.model import Rules
-from bookinfo_lab.render import render
+from bookinfo_lab.render import describe, render
 from bookinfo_lab.topology import Gateway, Topology
 
 LISTENER = "{name: http, port: 80, protocol: HTTP}"
@@ -61,6 +61,11 @@ class Shop:
         virtual_hosts = self.configs(text)[proxy].routes["http_proxy"]["virtual_hosts"]
         routes = next(host["routes"] for host in virtual_hosts if host["name"].startswith("reviews."))
         return [item["route"]["cluster"] for item in routes if "route" in item]
+
+    def words(self, text: str, name: str) -> list[str]:
+        """What `bookinfo describe` says of a workload or gateway."""
+        proxies = {item.name: item for item in (*self.topology.workloads, *self.topology.gateways)}
+        return describe(self.topology, Rules.parse(read_documents(text, "test.yaml")), proxies[name])
 
     def refusal(self, text: str) -> str:
         with pytest.raises(ManifestError) as refused:
@@ -286,3 +291,41 @@ REWRITE = "{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, repl
 )
 def test_what_the_crds_rules_or_the_lab_do_not_take_is_told_with_its_place(shop: Shop, text: str, told: str) -> None:
     assert told in shop.refusal(text)
+
+
+def test_a_gateways_routes_are_told_in_words(shop: Shop) -> None:
+    matches = "matches: [{path: {type: Exact, value: /a}, method: GET}, {headers: [{name: end-user, value: jason}]}]"
+    split = "backendRefs: [{name: reviews, port: 9080, weight: 3}, {name: nobody, port: 1}]"
+    text = gateway() + route(f"{{{matches}, {split}}}, {{filters: [{REDIRECT}]}}")
+
+    assert shop.words(text, "shop-istio") == [
+        (
+            "requests for * at port 80: HTTPRoute a: when path is /a and method is GET or header end-user is jason, "
+            "to reviews (75 %), to nowhere, which is 500: there is no Service nobody.default.svc.cluster.local (25 %)"
+        ),
+        "requests for * at port 80: HTTPRoute a: redirected with 302",
+        "requests for * at port 80 that no rule matches are answered with 404",
+    ]
+
+
+def test_the_routes_of_a_call_are_told_in_words(shop: Shop) -> None:
+    mirror = "{type: RequestMirror, requestMirror: {backendRef: {name: ratings, port: 9080}}}"
+    modifier = "{type: ResponseHeaderModifier, responseHeaderModifier: {remove: [a]}}"
+    rewritten = (
+        f"{{filters: [{mirror}, {REWRITE}, {modifier}], timeouts: {{request: 1s, backendRequest: 500ms}}, {TO}}}"
+    )
+
+    assert (
+        "calls of reviews.default.svc.cluster.local: HTTPRoute a: to reviews, mirrored to ratings, "
+        "rewritten to prefix /, headers of the response changed, within 1 s, each try within 0.5 s"
+    ) in shop.words(route(rewritten, parent=REVIEWS), "productpage-v1")
+    assert (
+        "calls of reviews.default.svc.cluster.local: HTTPRoute a: when path is or is below /x and query q matches .*, "
+        "answered with 500: it has no backend"
+    ) in shop.words(
+        route(
+            "{matches: [{path: {value: /x}, queryParams: [{type: RegularExpression, name: q, value: '.*'}]}]}",
+            parent=REVIEWS,
+        ),
+        "productpage-v1",
+    )

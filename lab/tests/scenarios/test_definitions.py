@@ -18,6 +18,8 @@ NOT_IN_A_SCENARIO = {
     "istio/egress/google-apis.yaml",
     "istio/telemetry/access-log-errors.yaml",
     "istio/routing/reviews-v1.yaml",
+    "istio/gateway-api/reviews-v1.yaml",
+    "istio/gateway-api/reviews-v2-v3.yaml",  # like 50-v3, with the names of istio/canary
 }
 
 

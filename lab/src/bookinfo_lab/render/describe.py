@@ -11,7 +11,7 @@ from bookinfo_lab.model.networking import (
     StringMatch,
     VirtualServiceSpec,
 )
-from bookinfo_lab.render import authorization, virtual_services
+from bookinfo_lab.render import authorization, gateway_api_describe, virtual_services
 from bookinfo_lab.render.mesh import Host, Mesh, selects
 from bookinfo_lab.render.names import ROOT_NAMESPACE
 from bookinfo_lab.render.peers import mutual_tls_mode
@@ -36,7 +36,7 @@ def describe(topology: Topology, rules: Rules, proxy: Proxy) -> list[str]:
     if isinstance(proxy, Workload):
         lines += _inbound(mesh, proxy)
     lines += _admission(rules, proxy)
-    lines += _outbound(mesh, proxy) if isinstance(proxy, Workload) else _edge(rules, proxy)
+    lines += _outbound(mesh, proxy) if isinstance(proxy, Workload) else _edge(mesh, proxy)
     lines += _observation(mesh, proxy)
     return lines
 
@@ -73,6 +73,7 @@ def _admission(rules: Rules, proxy: Proxy) -> Iterator[str]:
 
 def _outbound(mesh: Mesh, workload: Workload) -> Iterator[str]:
     for host in visible_hosts(mesh, workload):
+        yield from gateway_api_describe.outbound(mesh, workload, host)
         rule = virtual_services.for_host(mesh.rules, workload.namespace, host.name)
         if rule is not None:
             yield from (f"calls of {host.name}: {rule}: {line}" for line in _routes(rule.spec))
@@ -105,7 +106,11 @@ def _policy(held: Policy) -> Iterator[str]:
         yield f"TLS {held.tls.mode}"
 
 
-def _edge(rules: Rules, gateway: Gateway) -> Iterator[str]:
+def _edge(mesh: Mesh, gateway: Gateway) -> Iterator[str]:
+    if gateway.resource:
+        yield from gateway_api_describe.edge(mesh, gateway)
+        return
+    rules = mesh.rules
     for address in sorted(set(gateway.ports.values())):
         offered = virtual_services.servers(rules, gateway, address)
         for rule in virtual_services.of_gateways(rules, virtual_services.references(offered)):

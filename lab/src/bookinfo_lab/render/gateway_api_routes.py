@@ -5,7 +5,7 @@ is taken: pilot/pkg/config/kube/gateway/conversion.go, and `UseGatewaySemantics`
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -301,13 +301,3 @@ def _replaced(modifier: PathModifier, matched: PathMatch) -> Json:
 
 def _substitution(pattern: str, text: str, rest: str) -> Json:
     return {"pattern": {"regex": pattern}, "substitution": text.replace("\\", r"\\") + rest}
-
-
-def invalid_backends(mesh: Mesh, route: HTTPRoute, *, granted: bool) -> Iterator[str]:
-    """Why backends of `route` are invalid."""
-    for rule in route.spec.rules:
-        mirrors = [item.request_mirror.backend_ref for item in rule.filters if item.request_mirror]
-        for reference in (*rule.backend_refs, *mirrors):
-            found = backend(mesh, route, reference, granted=granted)
-            if found.reason:
-                yield found.reason

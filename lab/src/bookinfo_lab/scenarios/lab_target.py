@@ -39,14 +39,14 @@ class LabTarget:
         self._gateway = f"{address.scheme}://{address.netloc}"
 
     def bring(self, documents: Sequence[Document], without: Collection[Key] = ()) -> None:
-        """See `Target`. One change at most each way: Envoys run the new rules when the lab answers."""
+        """See `Target`. One change: Envoys run the new rules when the lab answers."""
         start = {identity: document for identity, document in self._start.items() if identity not in without}
         self._become(start | {key(document): document for document in documents})
 
     def restore(self) -> None:
         """See `Target`. What somebody else applied meanwhile goes as well."""
         # A change that an interrupt left behind is still being made; the lab makes one after the other.
-        self._change("/apply", self._found.values())
+        self._exchange([], [])
         self._applied = self._objects()
         self._become(self._found)
 
@@ -108,15 +108,17 @@ class LabTarget:
             if identity not in self._applied or self._applied[identity].body != document.body
         ]
         gone = [document for identity, document in self._applied.items() if identity not in wanted]
-        # Applied first: a pod that a rule needs is there before the rule that it replaces goes.
-        self._change("/apply", changed)
-        self._change("/delete", gone)
+        if changed or gone:
+            self._exchange(changed, gone)
         self._applied = wanted
 
-    def _change(self, path: str, documents: Collection[Document]) -> None:
-        if documents:
-            sources = [{"source": item.source, "text": json.dumps(item.body)} for item in documents]
-            self._ask(path, method="POST", body=json.dumps(sources).encode())
+    def _exchange(self, applied: Collection[Document], deleted: Collection[Document]) -> None:
+        body = {"apply": _sources(applied), "delete": _sources(deleted)}
+        self._ask("/exchange", method="POST", body=json.dumps(body).encode())
 
     def _ask(self, path: str, method: str = "GET", body: bytes = b"") -> Any:
         return asyncio.run(remote.ask(self._folder, path, method=method, body=body))
+
+
+def _sources(documents: Collection[Document]) -> list[dict[str, str]]:
+    return [{"source": item.source, "text": json.dumps(item.body)} for item in documents]

@@ -8,6 +8,7 @@ from bookinfo_lab.scenarios.definitions import (
     degradation,
     egress,
     fault_injection,
+    gateway_api,
     get_started,
     metrics,
     mirroring,
@@ -42,6 +43,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     tracing.SCENARIO,
     metrics.SCENARIO,
     service_graph.SCENARIO,
+    gateway_api.SCENARIO,
 )
 
 

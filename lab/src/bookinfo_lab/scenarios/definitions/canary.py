@@ -9,21 +9,40 @@ MANY = Traffic(ANYBODY, REVIEWS, count=1600, concurrency=8)
 """So many that 10 % and 20 % cannot be taken for each other."""
 
 
-def _step(title: str, text: str, manifest: str, canary: str, percent: float, before: float) -> Step:
+def shared(
+    title: str,
+    text: str,
+    manifest: str,
+    canary: str,
+    percent: float,
+    before: tuple[float, float],
+    traffic: Traffic = MANY,
+) -> Step:
+    """A step in which `canary` gets `percent` and reviews v1 the rest; `before` it they got these shares."""
     return Step(
         title=title,
         text=text,
         apply=(manifest,),
         observations=(
             Observation(
-                MANY,
+                traffic,
                 shows=(
-                    Share(ServedBy(canary), percent, otherwise=before),
-                    Share(ServedBy("reviews-v1"), 100 - percent, otherwise=100 - before),
+                    Share(ServedBy(canary), percent, otherwise=before[0]),
+                    Share(ServedBy("reviews-v1"), 100 - percent, otherwise=before[1]),
                 ),
                 keeps=(Every(Answered(200)),),
             ),
         ),
+    )
+
+
+def finished(manifest: str, traffic: Traffic = MANY) -> Step:
+    """The step in which the canary has become the version."""
+    return Step(
+        title="All",
+        text="The release is done: v2 answers every request. A destination with weight 0 gets none.",
+        apply=(manifest,),
+        observations=(Observation(traffic, shows=(Every(ServedBy("reviews-v2")),), keeps=(Every(Answered(200)),)),),
     )
 
 
@@ -40,35 +59,30 @@ follows the binomial distribution; what is allowed below is the range outside of
 hundred million times.""",
     given=(VERSIONS, ALL_V1),
     steps=(
-        _step(
+        shared(
             "10 %",
             "The canary, reviews v2, gets a tenth.",
             "istio/canary/reviews-90-10.yaml",
             "reviews-v2",
             percent=10,
-            before=0,
+            before=(0, 100),
         ),
-        _step(
+        shared(
             "20 %",
             "It does well, so it gets a fifth.",
             "istio/canary/reviews-80-20.yaml",
             "reviews-v2",
             percent=20,
-            before=10,
+            before=(10, 90),
         ),
-        Step(
-            title="All",
-            text="The release is done: v2 answers every request. A destination with weight 0 gets none.",
-            apply=("istio/canary/reviews-100-v2.yaml",),
-            observations=(Observation(MANY, shows=(Every(ServedBy("reviews-v2")),), keeps=(Every(Answered(200)),)),),
-        ),
-        _step(
+        finished("istio/canary/reviews-100-v2.yaml"),
+        shared(
             "The next one: half",
             "v3 gets half of the requests beside v1; v2 is out of use and could be stopped.",
             "istio/canary/reviews-50-v3.yaml",
             "reviews-v3",
             percent=50,
-            before=0,
+            before=(0, 100),
         ),
         Step(
             title="v3 for everybody but jason",
