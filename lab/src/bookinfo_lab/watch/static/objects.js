@@ -22,7 +22,7 @@ export function show(rows) {
 }
 
 function make(row) {
-  const button = el("button", { onclick: () => toggle(path(row)) }, el("span", { class: "kind" }), el("b"), el("i"));
+  const button = el("button", { onclick: () => toggle(path(row)) }, el("span", { class: "kind" }), " ", el("b"), " ", el("i"));
   return el("li", {}, button);
 }
 

@@ -38,8 +38,8 @@ function make(trace) {
     picked = trace.trace_id;
     choose();
   };
-  return el("li", {}, el("button", { onclick: press }, el("span", { class: "when" }), el("span", { class: "name" }),
-    el("span", { class: "bar-of" }), el("b")));
+  return el("li", {}, el("button", { onclick: press }, el("span", { class: "when" }), " ",
+    el("span", { class: "name" }), " ", el("span", { class: "bar-of" }), el("b")));
 }
 
 function choose() {
@@ -96,7 +96,7 @@ function rowOf(row, trace, slowest, opened) {
   }));
   const more = el("div", { class: "more", hidden: true });
   const button = el("button", { "aria-expanded": "false", "data-span": row.span_id, onclick: () => unfold(button, more, row) },
-    label(row), line,
+    label(row), " ", line,
     el("span", { class: "took" }, time(row.duration / SECOND)));
   const item = el("li", { class: `row ${row.kind}${row.error ? " bad" : ""}${slowest ? " slowest" : ""}` }, button, more);
   if (opened.has(row.span_id)) unfold(button, more, row);
