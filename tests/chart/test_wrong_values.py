@@ -93,9 +93,12 @@ BY_EACH_OTHER: list[tuple[dict[str, Any], str]] = [
         {**SICK, "services": {"productpage": {"versions": {"v1": {"weight": 1}}}}},
         "services.productpage.versions: a weight has no effect here, because the gateway calls productpage",
     ),
-    (
-        {"mesh": {"mode": "ambient"}, "httpRoutes": {"enabled": True}},
-        "httpRoutes.enabled has no effect in ambient mode without a waypoint: set waypoint.enabled",
+    *(
+        (
+            {"mesh": {"mode": "ambient"}, block: {"enabled": True}},
+            f"{block}.enabled has no effect in ambient mode without a waypoint: set waypoint.enabled",
+        )
+        for block in ("httpRoutes", "destinationRules", "telemetry")
     ),
     ({"waypoint": {"enabled": True}}, "waypoint.enabled needs mesh.mode ambient, which is none"),
     ({"mesh": {"revision": "canary"}}, "mesh.revision needs mesh.mode sidecar, which is none"),
