@@ -153,7 +153,10 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         def log_message(self, *_arguments: Any) -> None:
             """Nothing: a test tells what it needs."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Gateway)
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # of five places the eighth caller would find none, and wait a second
+
+    server = Server(("127.0.0.1", 0), Gateway)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     made.gateway = f"http://127.0.0.1:{server.server_address[1]}"
