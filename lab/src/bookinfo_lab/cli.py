@@ -270,6 +270,31 @@ def load(
 
 
 @app.command()
+def prometheus_config(
+    static: Annotated[
+        bool, typer.Option("--static", help="With the pods that there are now, instead of where to ask for them.")
+    ] = False,
+    lab: LabOption = "default",
+) -> None:
+    """Print a prometheus.yml that scrapes the lab: its services, and Istio's metrics of its proxies."""
+    from urllib.parse import urlsplit
+
+    import yaml
+
+    from bookinfo_lab import client, repository
+    from bookinfo_lab.observe import prometheus
+
+    url = _ask(lab, "/status")["telemetry"]
+    rules = repository.find(os.environ) / repository.RULES
+    address = urlsplit(url)
+    target = (address.hostname or "", address.port or 0)
+    groups = json.loads(_run(client.request(target, prometheus.TARGETS_PATH)).text) if static else None
+    typer.echo(
+        yaml.safe_dump(prometheus.config(url, rules if rules.is_dir() else None, groups), sort_keys=False), nl=False
+    )
+
+
+@app.command()
 def version() -> None:
     """Print the versions of Bookinfo and of its Envoy."""
     import subprocess

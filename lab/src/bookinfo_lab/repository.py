@@ -8,6 +8,7 @@ from bookinfo_lab.errors import LabError
 IMAGES = "images.yaml"
 WORKLOADS = "kubernetes/bookinfo.yaml"
 GATEWAY = "istio/gateway/bookinfo-gateway.yaml"
+RULES = "observability/rules"
 SUBSETS = "istio/gateway/destination-rules.yaml"
 
 

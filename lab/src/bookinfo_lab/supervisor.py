@@ -17,7 +17,8 @@ from bookinfo_lab.errors import LabError
 from bookinfo_lab.gateways import Running
 from bookinfo_lab.lab import Lab, Machine
 from bookinfo_lab.objects import Objects
-from bookinfo_lab.observe import telemetry
+from bookinfo_lab.observe import onward, telemetry
+from bookinfo_lab.observe.onward import Onward
 from bookinfo_lab.state import LabFolder
 from bookinfo_lab.topology import Service
 from bookinfo_lab.watch import listener
@@ -47,6 +48,8 @@ async def run(settings: Settings, report: Callable[[str], None]) -> None:
     known_images = images.read(home / repository.IMAGES)
     binary = envoy.find(environ)
     wanted = initial_objects(home)
+    endpoint = onward.endpoint(environ)
+    spans_to = Onward(endpoint, report) if endpoint else None
     state.create(folder)
     if state.lock(folder) is None:
         raise LabError(
@@ -58,7 +61,7 @@ async def run(settings: Settings, report: Callable[[str], None]) -> None:
         contextlib.ExitStack() as watched,
         contextlib.closing(addresses.claim_port(GATEWAY_HOST, settings.gateway_port)) as gateway,
         contextlib.closing(addresses.reserve(f"{os.getuid()} {folder.name}")) as own,
-        contextlib.closing(telemetry.listen(own.take())) as told,
+        contextlib.closing(telemetry.listen(own.take(), spans_to)) as told,
     ):
         port = gateway.getsockname()[1]
         machine = Machine(folder.proxies, binary, known_images, own, environ, (GATEWAY_HOST, port), told)
@@ -136,7 +139,7 @@ class _Supervisor:
         path = self._folder.path / self._folder.control_socket
         server = control.serve(self._lab, self._status, observations, path)
         self._lab.tasks.append(asyncio.create_task(server.run_until_cancelled()))
-        self._lab.tasks.append(asyncio.create_task(seen.serve()))
+        self._lab.tasks.append(asyncio.create_task(seen.serve(self._lab.topology)))
         if self._page:
             from bookinfo_lab.watch.page import Page
 

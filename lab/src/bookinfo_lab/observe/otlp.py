@@ -4,7 +4,7 @@ https://opentelemetry.io/docs/specs/otlp/
 """
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -22,6 +22,7 @@ from bookinfo_lab.observe.spans import Event, Kind, Span, SpanStore, Value
 PATH = "/v1/traces"
 MAX_BODY = 8_000_000
 _PROTOBUF = "application/x-protobuf"
+_KEPT = ("content-type", "content-encoding")
 
 _KINDS: Mapping[int, Kind] = {
     trace_pb2.Span.SPAN_KIND_INTERNAL: "internal",
@@ -79,8 +80,8 @@ def _value(value: AnyValue) -> Value:
     return str(value).strip()
 
 
-def receiver(store: SpanStore) -> Route:
-    """Where spans are exported to, which go into `store`."""
+def receiver(store: SpanStore, onward: Callable[[bytes, Mapping[str, str]], None] | None = None) -> Route:
+    """Where spans are exported to, which go into `store`; `onward` takes each body as it came, and its headers."""
 
     async def export(request: Request) -> Response:
         if request.headers.get("content-type") != _PROTOBUF:
@@ -94,6 +95,8 @@ def receiver(store: SpanStore) -> Route:
             store.add(decode(_plain(body, request.headers.get("content-encoding", ""))))
         except (MalformedExportError, zlib.error) as error:
             return PlainTextResponse(str(error), status_code=400)
+        if onward:
+            onward(body, {name: request.headers[name] for name in _KEPT if name in request.headers})
         return Response(ExportTraceServiceResponse().SerializeToString(), media_type=_PROTOBUF)
 
     return Route(PATH, export, methods=["POST"])

@@ -1,11 +1,15 @@
 """What a lab knows of its own traffic, and the one address at which it is told and asked: spans in, metrics out."""
 
+import asyncio
 import errno
 import socket
+from collections.abc import Callable
 
 from bookinfo_lab.observe.istio_metrics import MeshMetrics
+from bookinfo_lab.observe.onward import Onward
 from bookinfo_lab.observe.requests import RequestLog
 from bookinfo_lab.observe.spans import SpanStore
+from bookinfo_lab.topology import Topology
 
 OTLP_PORT = 4318
 """OpenTelemetry's own for HTTP. Where a collector on this machine has it at every address, any other is taken."""
@@ -19,13 +23,14 @@ _KEEP_ALIVE_SECONDS = 4000
 class Telemetry:
     """The traces, the requests and the metrics of one lab."""
 
-    def __init__(self, listener: socket.socket) -> None:
-        """`listener` takes connections already; nobody is answered before `serve`."""
+    def __init__(self, listener: socket.socket, onward: Onward | None = None) -> None:
+        """`listener` takes connections already; nobody is answered before `serve`. `onward` gets all spans as well."""
         self.spans = SpanStore()
         self.requests = RequestLog()
         self.metrics = MeshMetrics()
         self.requests.subscribe(self.metrics.observe)
         self._listener = listener
+        self._onward = onward
 
     @property
     def address(self) -> tuple[str, int]:
@@ -35,42 +40,50 @@ class Telemetry:
 
     @property
     def url(self) -> str:
-        """The base of `/v1/traces` and of `/metrics`."""
+        """The base of `/v1/traces`, `/metrics` and `/targets`."""
         return "http://{}:{}".format(*self.address)
 
-    async def serve(self) -> None:
-        """Take spans and tell metrics until the task is cancelled."""
+    async def serve(self, topology: Callable[[], Topology]) -> None:
+        """Take spans, and tell metrics and whom else to ask for theirs, until the task is cancelled."""
         import uvicorn
         from starlette.applications import Starlette
         from starlette.requests import Request
-        from starlette.responses import Response
+        from starlette.responses import JSONResponse, Response
         from starlette.routing import Route
 
         from bookinfo_lab.control import ControlServer
-        from bookinfo_lab.observe import istio_metrics, otlp
+        from bookinfo_lab.observe import istio_metrics, otlp, prometheus
 
         async def metrics(_: Request) -> Response:
             return Response(self.metrics.exposition(), headers={"content-type": istio_metrics.CONTENT_TYPE})
 
-        app = Starlette(routes=[otlp.receiver(self.spans), Route(METRICS_PATH, metrics)])
+        async def targets(_: Request) -> Response:
+            return JSONResponse(prometheus.targets(topology()))
+
+        routes = [Route(METRICS_PATH, metrics), Route(prometheus.TARGETS_PATH, targets)]
+        receiver = otlp.receiver(self.spans, self._onward.take if self._onward else None)
+        app = Starlette(routes=[receiver, *routes])
         config = uvicorn.Config(
             app, log_config=None, lifespan="off", ws="none", timeout_keep_alive=_KEEP_ALIVE_SECONDS, access_log=False
         )
-        await ControlServer(config, self._listener).run_until_cancelled()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(ControlServer(config, self._listener).run_until_cancelled())
+            if self._onward:
+                tasks.create_task(self._onward.run())
 
     def close(self) -> None:
         """Listen no more."""
         self._listener.close()
 
 
-def listen(address: str) -> Telemetry:
+def listen(address: str, onward: Onward | None = None) -> Telemetry:
     """Telemetry at an address that nobody has. Raises OSError."""
     try:
-        return Telemetry(_listener(address, OTLP_PORT))
+        return Telemetry(_listener(address, OTLP_PORT), onward)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        return Telemetry(_listener(address, 0))
+        return Telemetry(_listener(address, 0), onward)
 
 
 def _listener(address: str, port: int) -> socket.socket:

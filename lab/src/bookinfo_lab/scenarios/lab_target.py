@@ -8,10 +8,11 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from bookinfo_client.send import Result, send
-from bookinfo_lab import bootstrap, client, pods, remote
+from bookinfo_lab import client, pods, remote
 from bookinfo_lab.documents import Document, read_documents
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.objects import Key, key
+from bookinfo_lab.render.listeners import METRICS_PATH, METRICS_PORT
 from bookinfo_lab.scenarios import counting
 from bookinfo_lab.scenarios.model import Browser, Counter, Log, Mesh, Traffic
 from bookinfo_lab.scenarios.plans import browser_plan, pod_plan
@@ -80,8 +81,9 @@ class LabTarget:
         return asyncio.run(remote.admin(self._folder, pod, f"/stats?filter={quote(pattern)}"))
 
     def _metrics(self, pod: str) -> str:
-        folder = Path(self._ask(f"/workloads/{pod}")["folder"])
-        return asyncio.run(client.request(folder / bootstrap.APP_SOCKET, "/metrics")).text
+        """As a scraper without an identity reads it."""
+        address = self._ask(f"/workloads/{pod}")["address"]
+        return asyncio.run(client.request((address, METRICS_PORT), METRICS_PATH)).text
 
     def _logs(self, log: Log) -> list[Path]:
         folders = [Path(self._ask(f"/workloads/{pod}")["folder"]) for pod in self._pods(log.workload)]

@@ -1,9 +1,9 @@
 """Scenario: nobody without an identity."""
 
-from bookinfo_lab.scenarios.claims import Every
+from bookinfo_lab.scenarios.claims import Counts, Every
 from bookinfo_lab.scenarios.definitions.parts import CLIENT, CLIENT_PLAIN, CLIENT_POD, pages
 from bookinfo_lab.scenarios.matchers import Answered, Unanswered
-from bookinfo_lab.scenarios.model import Mesh, Observation, Scenario, Step, Traffic
+from bookinfo_lab.scenarios.model import Counter, Mesh, Observation, Scenario, Step, Traffic
 
 PATHS = {
     "productpage": "/health",
@@ -16,6 +16,12 @@ PATHS = {
 def _from_outside(service: str, path: str) -> Traffic:
     return Traffic(CLIENT_PLAIN, f"http://{service}:9080{path}", count=5)
 
+
+SCRAPED = Counts(
+    Counter("details-v1", r"http_requests_total\{.*", application=True),
+    "requests in its own metrics, which a scraper without a certificate reads on",
+    at_least=20,
+)
 
 SCENARIO = Scenario(
     name="mutual-tls",
@@ -31,7 +37,8 @@ what they send, with nothing to configure. Still, by default a sidecar also take
             title="Only mutual TLS",
             text="""\
 From now on a sidecar cuts off whoever does not show a certificate. client-plain gets no answer at all, not even an
-error: there is nobody it could trust to come from the service. Everybody else notices nothing.""",
+error: there is nobody it could trust to come from the service. Everybody else notices nothing, and whoever collects
+metrics goes on: each sidecar has a door of its own for that, in plain text at port 15020, which leads nowhere else.""",
             apply=("istio/security/mtls-strict.yaml",),
             observations=(
                 *(
@@ -41,7 +48,7 @@ error: there is nobody it could trust to come from the service. Everybody else n
                 Observation(
                     Traffic(CLIENT, "http://productpage:9080/productpage", count=10), keeps=(Every(Answered(200)),)
                 ),
-                Observation(pages(20), keeps=(Every(Answered(200)),)),
+                Observation(pages(20), keeps=(Every(Answered(200)), SCRAPED)),
             ),
         ),
     ),
