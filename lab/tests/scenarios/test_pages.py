@@ -47,6 +47,6 @@ def test_what_a_step_is_compared_with_is_told() -> None:
 
 
 def test_the_index_links_to_every_page() -> None:
-    links = re.findall(r"\]\((.*?\.md)\)", pages.index())
+    links = re.findall(r"\]\(([0-9]{2}-.*?\.md)\)", pages.index())
     assert len(links) == len(SCENARIOS)
     assert all((ROOT / pages.FOLDER / link).is_file() for link in links)
