@@ -82,12 +82,37 @@ def test_slow_is_measured_against_the_stable_version(judged) -> None:
 
 
 def test_below_the_floor_no_ratio_is_too_high(versions: Versions, criteria: Criteria) -> None:
-    """Four times 2 ms is nothing that anybody feels."""
-    fast = Observed(900, 0, {1.0: 0.0, 5.0: 900.0, math.inf: 900.0})
+    """Ten times 1 ms is nothing that anybody feels."""
+    fast = Observed(900, 0, {0.5: 0.0, 1.0: 900.0, math.inf: 900.0})
     canary = observed(100)
     assert judge(Comparison(fast, canary), fast, versions, criteria).outcome == "passed"
     strict = Criteria(**{**vars(criteria), "p99_floor": 1.0})
     assert judge(Comparison(fast, canary), fast, versions, strict).outcome == "failed"
+
+
+def in_buckets(**counts: int) -> Observed:
+    """So many requests of at most 10, 25, 50, 100 and 250 ms."""
+    total, durations = 0, {}
+    for bound, name in ((10.0, "ms10"), (25.0, "ms25"), (50.0, "ms50"), (100.0, "ms100"), (250.0, "ms250")):
+        total += counts.get(name, 0)
+        durations[bound] = float(total)
+    return Observed(total, 0, {**durations, math.inf: float(total)})
+
+
+def test_a_difference_inside_one_bucket_is_not_sure(judged) -> None:
+    """Both versions were between 50 and 100 ms, the canary more often: it may still be within 1.5 times."""
+    stable = in_buckets(ms10=980, ms100=20)
+    assert judged(in_buckets(ms10=80, ms100=20), stable).outcome == "passed"
+    stable = in_buckets(ms10=990, ms50=10)
+    assert judged(in_buckets(ms10=80, ms100=20), stable).outcome == "undecided"
+    assert judged(in_buckets(ms10=80, ms250=20), stable).outcome == "failed"
+
+
+def test_the_stable_version_of_few_requests_may_be_slower_than_it_looked(judged) -> None:
+    """One of 100 took up to 100 ms: whether that is its p99 cannot be known, so 100 ms is not surely too slow."""
+    few, many = in_buckets(ms10=99, ms100=1), in_buckets(ms10=9900, ms100=10)
+    assert judged(in_buckets(ms10=80, ms100=20), many).outcome == "failed"
+    assert judged(in_buckets(ms10=80, ms100=20), few).outcome == "undecided"
 
 
 def test_failures_that_reached_no_instance_are_named(judged) -> None:

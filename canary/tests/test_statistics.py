@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bookinfo_canary.statistics import quantile, wilson, within
+from bookinfo_canary.statistics import bucket_end, quantile, wilson, within
 
 HISTOGRAM = {10.0: 50.0, 25.0: 90.0, 50.0: 99.0, math.inf: 100.0}
 
@@ -45,6 +45,11 @@ def test_no_request_has_no_quantile() -> None:
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.7, 0.9, 0.95, 0.99])
 def test_counting_within_a_limit_undoes_a_quantile(share: float) -> None:
     assert within(quantile(share, HISTOGRAM), HISTOGRAM) == pytest.approx(100 * share)
+
+
+@pytest.mark.parametrize(("value", "end"), [(3, 10), (10, 10), (11, 25), (50, 50), (70, 70)])
+def test_a_value_cannot_be_told_from_the_end_of_its_bucket(value: float, end: float) -> None:
+    assert bucket_end(value, HISTOGRAM) == end
 
 
 def test_what_is_beyond_the_last_bound_is_within_no_limit() -> None:

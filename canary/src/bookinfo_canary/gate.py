@@ -5,12 +5,13 @@ A share at or above its target passes. One that lies below it so far that chance
 its Wilson interval is below too) fails at once. What is between is undecided, and more requests must tell.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from bookinfo_canary.metrics import Comparison, Observed
 from bookinfo_canary.plan import Criteria, Versions
-from bookinfo_canary.statistics import quantile, wilson, within
+from bookinfo_canary.statistics import bucket_end, quantile, wilson, within
 
 Outcome = Literal["passed", "failed", "undecided"]
 
@@ -62,20 +63,30 @@ def _successful(seen: Comparison, baseline: Observed, versions: Versions, criter
 
 def _fast(canary: Observed, baseline: Observed, versions: Versions, criteria: Criteria) -> Judgement:
     stable = quantile(FAST, baseline.durations)
-    # NaN, where the stable version answered nothing successfully, is not above the floor.
-    limit = max(criteria.p99_floor, criteria.max_p99_ratio * stable)
-    total = max(canary.durations.values(), default=0.0)
+    limit = _limit(stable, criteria)
+    total = canary.durations.get(math.inf, 0.0)
     reason = (
         f"p99 of {versions.canary} is {quantile(FAST, canary.durations):.0f} ms, at most {limit:.0f} ms may be "
         f"({versions.stable}: {stable:.0f} ms)"
     )
-    return Judgement(_decide(within(limit, canary.durations), total, FAST), reason)
+    # The stable's p99 is an estimate too, and so is every count that ends inside a bucket: for a failure both are taken
+    # as they would be best for the canary.
+    known = baseline.durations.get(math.inf, 0.0)
+    _, at_most = wilson(FAST * known, known)
+    at_best = bucket_end(_limit(quantile(at_most, baseline.durations), criteria), canary.durations)
+    outcome = _decide(within(limit, canary.durations), total, FAST, within(at_best, canary.durations))
+    return Judgement(outcome, reason)
 
 
-def _decide(good: float, total: float, target: float) -> Outcome:
+def _limit(stable: float, criteria: Criteria) -> float:
+    # NaN, where the stable version answered nothing successfully, is not above the floor.
+    return max(criteria.p99_floor, criteria.max_p99_ratio * stable)
+
+
+def _decide(good: float, total: float, target: float, good_at_best: float | None = None) -> Outcome:
     if total > 0 and good >= target * total - 1e-9:
         return "passed"
-    _, at_best = wilson(good, total)
+    _, at_best = wilson(good if good_at_best is None else good_at_best, total)
     return "failed" if at_best < target else "undecided"
 
 

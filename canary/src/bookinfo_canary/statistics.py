@@ -58,5 +58,10 @@ def within(limit: float, histogram: Histogram) -> float:
     return below
 
 
+def bucket_end(value: float, histogram: Histogram) -> float:
+    """The bound of the bucket in which a value lies: what a histogram cannot tell apart from it."""
+    return min((bound for bound in histogram if bound >= value and math.isfinite(bound)), default=value)
+
+
 def _total(histogram: Histogram) -> float:
     return max(histogram.values(), default=0.0)
