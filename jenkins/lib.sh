@@ -9,7 +9,7 @@ mkdir -p "$out" "$reports" build/coverage
 
 step=$(basename "$0" .sh)
 say() { printf '%s: %s\n' "$step" "$*"; }
-die() { printf '%s: %s\n' "$step" "$*" >&2; exit "${2:-1}"; }
+die() { printf '%s: %s\n' "$step" "$1" >&2; exit "${2:-1}"; } # die MESSAGE [EXIT-CODE]
 
 need() { # need COMMAND WHAT-TO-DO
   command -v "$1" >/dev/null 2>&1 || die "there is no $1 on PATH: $2"

@@ -63,8 +63,10 @@ if [[ -n ${BUILDKIT_HOST:-} ]]; then
   latest() { retried "tagging $1 as latest" docker buildx imagetools create --tag "$1:latest" "$1:$TAG"; }
 else
   pull() {
-    docker pull --quiet "$1" && return
-    docker pull --quiet "$1" 2>&1 | grep -qiE "$absent"
+    local words
+    if words=$(docker pull --quiet "$1" 2>&1); then echo "$words"; return; fi
+    echo "$words"
+    grep -qiE "$absent" <<<"$words"
   }
   there() {
     commit='' digest=''

@@ -5,7 +5,7 @@
 need git 'install git'
 commit=$(git rev-parse HEAD 2>/dev/null) || die 'this is no git checkout: a build is named after its commit'
 # A tag from the commit is never moved, so what is not in the commit must not be in the images.
-changed=$(git status --porcelain --untracked-files=no | head -n 1)
+changed=$(git status --porcelain | head -n 1)
 [[ -z $changed ]] || die "the checkout is changed (${changed:3}), and its images would be named after ${commit:0:12}: commit first"
 
 tag=${TAG:-}

@@ -3,6 +3,7 @@
 There is no cluster: Helm and the canary controller work on the stand-in for its API that the chart's tests have.
 """
 
+import importlib.util
 import json
 import os
 import shutil
@@ -13,18 +14,29 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from tests.chart.conftest import load_tool
 from tests.chart.stand_in import Cluster, serving
 from tests.images.conftest import eventually, get
-from tests.pipeline.jenkins import GROOVY, Jenkins
+from tests.pipeline.jenkins import GROOVY, ROOT, Jenkins
 from tests.pipeline.prometheus_stand_in import Metrics, prometheus
 
 NAMESPACE = "shop"
 USER, PASSWORD = "pusher", "let-me-push"
 HTPASSWD = "$2b$05$abcdefghijklmnopqrstuuDCOyDNlCkTxAYmncphlemP3YSRvUTnW"
 """bcrypt of PASSWORD, with a salt that nobody needs to keep."""
+
+
+def load_script(name: str) -> ModuleType:
+    """A Python script of jenkins/, as a module."""
+    spec = importlib.util.spec_from_file_location(f"jenkins_{name}", ROOT / f"jenkins/{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
