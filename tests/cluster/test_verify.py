@@ -67,7 +67,8 @@ def test_after_a_kill_the_next_verification_puts_back_first(cluster: Cluster) ->
     assert cluster.difference() != []
     cluster.slow = 0.0
     code, told = cluster.told(LESSON)
-    assert "did not put everything back: doing so first" in told
+    assert "did not put everything back: doing so first (" in told
+    assert "VirtualService bookinfo" in told
     assert (code, cluster.difference()) == (0, []), told
 
 

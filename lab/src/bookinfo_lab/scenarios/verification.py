@@ -140,7 +140,8 @@ def cluster(
     connection = Kubectl(context, namespace)
     with contextlib.closing(Journal(journal_path(context, namespace, environ))) as journal:
         if journal:
-            report("a verification before did not put everything back: doing so first")
+            names = ", ".join(f"{kind} {name}" for (_, kind, _, name), _ in journal.latest_first())
+            report(f"a verification before did not put everything back: doing so first ({names})")
             # Neither a gateway nor a mesh is needed to put objects back.
             with _undisturbed(report):
                 ClusterTarget(connection, Settings(namespace, "", take_over, settle, Mesh.NONE), journal).restore()
