@@ -8,7 +8,7 @@ import pytest
 
 from bookinfo_lab import plain
 from bookinfo_lab.plain import Endpoint, Relay
-from bookinfo_lab.topology import Service, ServicePort, Topology, Workload
+from bookinfo_lab.topology import Gateway, Service, ServicePort, Topology, Workload
 
 pytestmark = pytest.mark.enable_socket
 
@@ -44,6 +44,13 @@ def test_a_target_port_is_a_number_or_a_name() -> None:
     pod = workload("127.64.0.2")
     assert plain.endpoints(topology(pod, target=9999), "details", 80, "default") == [("127.64.0.2", 9999)]
     assert plain.endpoints(topology(pod, target="none"), "details", 80, "default") == []
+
+
+@pytest.mark.parametrize(("ready", "led"), [(True, [("127.0.0.1", 8081)]), (False, [])])
+def test_a_services_name_leads_to_its_gateway(ready: bool, led: list[Endpoint]) -> None:
+    ports = {80: ("127.0.0.1", 8081)}
+    edge = Gateway("edge", "default", {"app": "details"}, "edge", "127.64.0.5", ports, ready=ready)
+    assert plain.endpoints(Topology((service(),), (), (edge,)), "details", 80, "default") == led
 
 
 def test_another_port_leads_nowhere_and_another_name_is_unknown() -> None:

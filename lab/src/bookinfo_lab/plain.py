@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from bookinfo_lab.topology import Service, ServicePort, Topology, Workload
+from bookinfo_lab.topology import Proxy, Service, ServicePort, Topology, Workload
 
 Endpoint = tuple[str, int]
 
@@ -28,7 +28,7 @@ def endpoints(topology: Topology, host: str, port: int, namespace: str) -> list[
         short, dotted = service.name, f"{service.name}.{service.namespace}"
         names = {dotted, f"{dotted}.svc", service.host} | ({short} if service.namespace == namespace else set())
         if host.removesuffix(".").lower() in names:
-            return [
+            workloads = [
                 (workload.address, target)
                 for service_port in service.ports
                 if service_port.number == port
@@ -37,11 +37,17 @@ def endpoints(topology: Topology, host: str, port: int, namespace: str) -> list[
                 for target in [_target(service_port, workload)]
                 if target is not None
             ]
+            gateways = [
+                gateway.ports[port]
+                for gateway in topology.gateways
+                if gateway.ready and _selects(service, gateway) and port in gateway.ports
+            ]
+            return [*workloads, *gateways]
     return None
 
 
-def _selects(service: Service, workload: Workload) -> bool:
-    return service.namespace == workload.namespace and service.selector.items() <= workload.labels.items()
+def _selects(service: Service, proxy: Proxy) -> bool:
+    return service.namespace == proxy.namespace and service.selector.items() <= proxy.labels.items()
 
 
 def _target(port: ServicePort, workload: Workload) -> int | None:
