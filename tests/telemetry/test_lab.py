@@ -1,5 +1,6 @@
 """A lab watches itself: one page is one trace through every proxy and service, and each request is counted."""
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -285,6 +286,23 @@ def test_scraping_goes_on_where_nothing_else_may_and_is_neither_counted_nor_trac
 def test_the_scrapers_door_leads_nowhere_else(watched: Watched, method: str, path: str, status: int) -> None:
     answer = httpx.request(method, watched.scrape("details-v1", path), trust_env=False)
     assert answer.status_code == status
+
+
+OF_EVERY_PROCESS = ("process_", "python_")
+
+
+def documented() -> dict[str, str]:
+    """The families in the table of docs/telemetry.md, with their types."""
+    page = (Path(__file__).parents[2] / "docs/telemetry.md").read_text()
+    return dict(re.findall(r"^\| `([a-z_]+)` \| (counter|gauge|histogram) \|", page, re.MULTILINE))
+
+
+def test_the_page_on_telemetry_names_each_family_of_metrics_and_no_other(watched: Watched) -> None:
+    found = re.findall(r"^# TYPE (\w+) (\w+)$", get(watched.scrape("productpage-v1")).text, re.MULTILINE)
+    own = {
+        name: kind for name, kind in found if not name.startswith(OF_EVERY_PROCESS) and not name.endswith("_created")
+    }
+    assert own == documented()
 
 
 def test_no_credential_is_in_any_log_span_or_metric(watched: Watched, applied: Callable[..., None]) -> None:

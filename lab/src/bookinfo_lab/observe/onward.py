@@ -43,6 +43,11 @@ class Onward:
         self._report = report
         self._waiting: asyncio.Queue[tuple[bytes, Mapping[str, str]]] = asyncio.Queue(_MOST_WAITING)
 
+    @property
+    def waiting(self) -> int:
+        """How many exports have not been sent."""
+        return self._waiting.qsize()
+
     def take(self, body: bytes, headers: Mapping[str, str]) -> None:
         """Send it when there is time."""
         if not self._waiting.full():

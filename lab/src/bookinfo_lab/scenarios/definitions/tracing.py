@@ -89,5 +89,7 @@ log is switched on finish as they are, so the first few requests are not in it."
             ),
         ),
     ),
-    more="With a trace collector the same requests are seen as spans of one trace, with the time that each took.",
+    more="""\
+The same requests are spans of one trace, with the time that each took: `bookinfo trace --slowest`, or the traces on the
+page at http://localhost:8081. In a cluster they are in the collector that the mesh is configured for.""",
 )
