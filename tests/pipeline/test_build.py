@@ -109,6 +109,22 @@ def test_the_password_stands_in_no_log_and_stays_on_no_disk(pushed: Pushed) -> N
     assert pushed.registry.partition("/")[0] not in (config.read_text() if config.exists() else "")
 
 
+def test_an_sbom_of_an_archive_is_that_of_the_image(pushed: Pushed, tmp_path: Path) -> None:
+    # As where BuildKit builds and there is no engine to ask.
+    name = "bookinfo-details"
+    run("docker", "save", "--output", tmp_path / f"{name}.tar", f"{pushed.registry}{name}:{pushed.tag}")
+    environ = {"ARCHIVES": str(tmp_path), "REGISTRY": pushed.registry, "TAG": pushed.tag}
+    run(ROOT / ".venv/containers/bin/python", "-m", "containers.sbom", name, environ=environ)
+    archived, built = (
+        {component["purl"] for component in json.loads(path.read_text())["components"] if "purl" in component}
+        for path in (
+            ROOT / f"build/sbom/{name}.cdx.json",
+            pushed.build.record / f"published/archive/build/sbom/{name}.cdx.json",
+        )
+    )
+    assert archived == built
+
+
 def test_an_empty_engine_pulls_every_image_and_starts_every_service(
     pushed: Pushed, empty_engine: dict[str, str]
 ) -> None:
