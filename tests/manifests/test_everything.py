@@ -1,15 +1,13 @@
 """What holds for every manifest: the schemas, and what no schema says."""
 
 import re
-import shutil
-import subprocess
 from collections import Counter
 
 import pytest
 from tests.chart.test_security import violations
 from tests.chart.validation import KUBERNETES, mistakes
 
-from .conftest import EVERYTHING, HELM_VALUES, ROOT, Manifest, manifests
+from .conftest import EVERYTHING, HELM_VALUES, ROOT, Manifest
 
 PODS = [manifest for manifest in EVERYTHING if manifest.body["kind"] == "Deployment"]
 # Istio gives a gateway its image, and more besides, when it makes the pod.
@@ -69,17 +67,3 @@ def test_no_file_has_an_object_twice() -> None:
 
 def test_what_is_not_an_object_is_named() -> None:
     assert all((ROOT / file).is_file() for file in HELM_VALUES)
-
-
-@pytest.mark.unproven("istioctl-analyze")
-@pytest.mark.skipif(shutil.which("istioctl") is None, reason="install istioctl: it analyzes the manifests")
-@pytest.mark.parametrize("folder", sorted({manifest.file.rpartition("/")[0] for manifest in manifests("istio")}))
-def test_istioctl_has_nothing_to_say(folder: str) -> None:
-    # The rest of what they refer to; a file that replaces another's object is analyzed beside it by its own folder.
-    around = ["kubernetes/bookinfo.yaml", "kubernetes/client.yaml", "istio/gateway/bookinfo-gateway.yaml"]
-    around += ["istio/gateway/destination-rules.yaml", "kubernetes/version-services.yaml"]
-    for file in sorted((ROOT / folder).glob("*.yaml")):
-        files = [name for name in around if (ROOT / name) != file and (ROOT / name).exists()]
-        command = ["istioctl", "analyze", "--use-kube=false", "--failure-threshold=Info", str(file), *files]
-        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert (told.returncode, re.search(r"\[(Info|Warning|Error)", told.stdout)) == (0, None), told.stdout
