@@ -60,7 +60,10 @@ BY_SCHEMA: list[tuple[dict[str, Any], str]] = [
         {"authorizationPolicies": {"scrapers": ["prometheus"]}},
         "at '/authorizationPolicies/scrapers/0': 'prometheus' does not match pattern",
     ),
-    ({"image": {"registry": "https://registry.example"}}, "at '/image/registry': 'https://registry.example' does not"),
+    (
+        {"image": {"registry": "oci://registry.example"}},
+        "at '/image/registry': 'oci://registry.example' does not match",
+    ),
     ({"image": {"tag": "1.0 beta"}}, "at '/image/tag': '1.0 beta' does not match pattern"),
     ({"services": {"details": {"image": "Bookinfo Details"}}}, "at '/services/details/image': 'Bookinfo Details' does"),
     (
