@@ -19,7 +19,7 @@ spec:
   listeners:
     - {name: a, port: 8080, protocol: HTTP, hostname: a.example}
     - {name: b, port: 8080, protocol: HTTP}
-    - {name: c, port: 80, protocol: HTTP}
+    - {name: c, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: shop}]}}
 """
 
 DEPLOYMENT = """
@@ -81,11 +81,9 @@ def test_its_ports_are_published_and_the_mesh_reaches_it_by_a_service_of_its_nam
     (found,) = wanted(API)
     (service,) = gateways.services([found])
 
-    assert found.published == (80, 8080)
-    assert (service.host, [port.number for port in service.ports]) == (
-        "shop-istio.market.svc.cluster.local",
-        [80, 8080],
-    )
+    assert found.published == {8080: "http", 443: "https"}
+    assert service.host == "shop-istio.market.svc.cluster.local"
+    assert [(port.number, port.name) for port in service.ports] == [(8080, "http-8080"), (443, "https-443")]
 
 
 def test_two_gateways_of_one_name_are_refused() -> None:
@@ -96,7 +94,7 @@ def test_two_gateways_of_one_name_are_refused() -> None:
 def test_a_gateway_deployment_listens_where_its_services_lead_to() -> None:
     (found,) = wanted(objects=DEPLOYMENT)
 
-    assert (found.name, found.service_account, found.resource, found.published) == ("egress", "egress", "", ())
+    assert (found.name, found.service_account, found.resource, found.published) == ("egress", "egress", "", {})
     assert found.within == {80: 8080, 443: 8443}
 
 

@@ -33,7 +33,7 @@ class Wanted:
     service_account: str
     document: Document
     resource: str = ""  # the Gateway API's Gateway for which it runs
-    published: tuple[int, ...] = ()  # ports for the outside: each is given one of the machine's
+    published: Mapping[int, str] = field(default_factory=dict)  # ports for the outside, with http or https
     within: Mapping[int, int] = field(default_factory=dict)  # ports for the mesh, and where it listens for them
 
 
@@ -44,6 +44,7 @@ class Running:
     gateway: Gateway
     envoy: Supervised
     claims: Mapping[int, socket.socket] = field(default_factory=dict)  # what holds the machine's ports
+    schemes: Mapping[int, str] = field(default_factory=dict)  # http or https
 
     @property
     def seen(self) -> Gateway:
@@ -53,7 +54,7 @@ class Running:
     @property
     def urls(self) -> dict[int, str]:
         """Where the outside reaches its ports."""
-        return {port: f"http://localhost:{self.gateway.ports[port][1]}" for port in self.claims}
+        return {port: f"{scheme}://localhost:{self.gateway.ports[port][1]}" for port, scheme in self.schemes.items()}
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def services(items: Iterable[Wanted]) -> tuple[Service, ...]:
         Service(
             item.name,
             item.namespace,
-            tuple(ServicePort(port, f"http-{port}", port) for port in item.published),
+            tuple(ServicePort(port, f"{scheme}-{port}", port) for port, scheme in item.published.items()),
             {_NAME_LABEL: item.resource},
         )
         for item in items
@@ -106,7 +107,7 @@ def _of_resource(rule: Rule[gateway_api.GatewaySpec]) -> Wanted:
         service_account=name,
         document=rule.document,
         resource=rule.name,
-        published=tuple(sorted({listener.port for listener in rule.spec.listeners})),
+        published={listener.port: listener.protocol.lower() for listener in rule.spec.listeners},
     )
 
 
@@ -219,9 +220,9 @@ class Gateways:
             ports={**within, **{port: claim.getsockname() for port, claim in claims.items()}},
             resource=item.resource,
         )
-        if older and older.gateway == gateway:
+        if older and older.gateway == gateway and older.schemes == item.published:
             return older
-        return Running(gateway, older.envoy if older else self._make(gateway), claims)
+        return Running(gateway, older.envoy if older else self._make(gateway), claims, item.published)
 
     def _claim(self, port: int) -> socket.socket:
         """The same port of the machine where that is free and needs no privileges, else any."""

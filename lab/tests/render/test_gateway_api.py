@@ -238,6 +238,12 @@ CLASS = (
     "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: istio}\n"
     "spec: {controllerName: istio.io/gateway-controller}\n"
 )
+
+
+def encrypted(references: str) -> str:
+    return f"{{name: https, port: 80, protocol: HTTPS, tls: {{certificateRefs: {references}}}}}"
+
+
 REDIRECT = "{type: RequestRedirect, requestRedirect: {hostname: a.example}}"
 REWRITE = "{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}"
 
@@ -247,7 +253,13 @@ REWRITE = "{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, repl
     [
         (gateway(more="addresses: [{value: 10.0.0.1}], "), "spec.addresses, line 4: the lab does not"),
         (gateway().replace("istio", "nginx"), "there is no GatewayClass nginx; the lab's only one is istio"),
-        (gateway(LISTENER.replace("HTTP", "HTTPS")), "the lab's gateways do not speak HTTPS"),
+        (gateway(LISTENER.replace("HTTP", "TLS")), "the lab's gateways do not speak TLS; write HTTP or HTTPS"),
+        (gateway(LISTENER.replace("HTTP", "HTTPS")), "HTTPS and tls go together"),
+        (gateway(encrypted("[]")), "a listener needs one certificate; name one Secret"),
+        (gateway(encrypted("[{name: a, kind: ConfigMap}]")), "a certificate is no ConfigMap"),
+        (gateway(encrypted("[{name: a, namespace: other}]")), "certificates of the Gateway's own namespace"),
+        (gateway(encrypted("[{name: a}]")), "there is no Secret a in default; apply it first"),
+        (gateway(f"{LISTENER}, {encrypted('[{name: a}]')}"), "port 80 has another protocol already"),
         (gateway(f"{LISTENER}, {LISTENER}"), "two listeners are named http"),
         (gateway(f"{LISTENER}, {LISTENER.replace('name: http', 'name: b')}"), "has this port and hostname already"),
         (gateway(LISTENER.replace("}", ", hostname: 10.0.0.1}")), "'10.0.0.1' is not a hostname"),

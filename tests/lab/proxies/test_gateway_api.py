@@ -3,11 +3,18 @@
 Fields are those of https://gateway-api.sigs.k8s.io/reference/spec/; GEPs are at https://gateway-api.sigs.k8s.io/geps/.
 """
 
+import socket
+import ssl
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
+
+from bookinfo_lab.scenarios.certificate import secret_manifest
+from bookinfo_lab.topology import Secret
 
 Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
 
@@ -143,6 +150,38 @@ def test_a_route_may_choose_a_listener_by_its_port(mesh: Mesh) -> None:
     mesh.apply(gateway(listeners) + route(rule("", "reviews-v1"), parent="{name: shop, port: 81}"))
 
     assert (mesh.shop_at().status, mesh.shop_at(port=8081).status) == (404, 200)
+
+
+def test_a_listener_of_https_shows_its_own_certificate_to_those_who_ask_for_its_hostname(mesh: Mesh) -> None:
+    """ListenerTLSConfig.certificateRefs; the listener is chosen by SNI (Listener.hostname)."""
+    names = ("a.example", "b.example")
+    data = {name: yaml.safe_load(secret_manifest(name))["stringData"] for name in names}
+    listeners = ", ".join(
+        f"{{name: {name[0]}, port: 81, protocol: HTTPS, hostname: {name}, "
+        f"tls: {{certificateRefs: [{{name: {name}}}]}}}}"
+        for name in names
+    )
+    before = mesh.topology
+    mesh.topology = replace(before, secrets=tuple(Secret(name, "default", data[name]) for name in names))
+    try:
+        mesh.apply(gateway(listeners) + route(rule("", "reviews-v1"), parent="{name: shop, sectionName: a}"))
+        known = {name: ssl.create_default_context(cadata=data[name]["ca.crt"]) for name in names}
+
+        assert {name: https(mesh, name, known[name]) for name in names} == {"a.example": 200, "b.example": 404}
+        with pytest.raises(OSError, match=r"(?i)ssl|reset"):
+            https(mesh, "c.example", known["a.example"])
+    finally:
+        mesh.topology = before
+
+
+def https(mesh: Mesh, name: str, context: ssl.SSLContext) -> int:
+    """The answer's status; the server must show a certificate for `name`."""
+    with (
+        socket.create_connection((mesh.shop, 8081), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname=name) as encrypted,
+    ):
+        encrypted.sendall(f"GET / HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n".encode())
+        return int(encrypted.recv(64).split()[1])
 
 
 # Backends: HTTPRouteRule.backendRefs, BackendRef.weight

@@ -50,11 +50,24 @@ class AllowedRoutes(Spec):
     kinds: tuple[RouteKind, ...] = ()
 
 
+class SecretReference(Spec):
+    group: str = ""
+    kind: str = "Secret"
+    name: str
+    namespace: str = ""  # the Gateway's own
+
+
+class ListenerTLS(Spec):
+    mode: Literal["Terminate"] = "Terminate"
+    certificate_refs: tuple[SecretReference, ...] = ()
+
+
 class Listener(Spec):
     name: str
     port: int
     protocol: str
     hostname: str = ""  # every host
+    tls: ListenerTLS | None = None
     allowed_routes: AllowedRoutes = AllowedRoutes()
 
 

@@ -5,11 +5,15 @@ leave a route without effect, and `Accepted: False` in its status, is an error h
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from bookinfo_lab.documents import Path
 from bookinfo_lab.model import Rules
 from bookinfo_lab.model.gateway_api import GatewaySpec, HTTPRouteSpec, Listener, ParentReference
 from bookinfo_lab.model.rules import Rule
+from bookinfo_lab.render import tls
+from bookinfo_lab.render.listeners import Door
 from bookinfo_lab.render.mesh import Host, Mesh
 from bookinfo_lab.render.names import MESH, full_host, host_matches
 from bookinfo_lab.topology import Gateway
@@ -29,12 +33,45 @@ def ports(gateway: ApiGateway) -> list[int]:
     return sorted({listener.port for listener in gateway.spec.listeners})
 
 
-def hosts(rules: Rules, gateway: ApiGateway, port: int) -> dict[str, list[HTTPRoute]]:
-    """The routes that hold at `port`, by the hostname for which they do (`*`: any other).
+@dataclass(frozen=True)
+class Entrance:
+    """Listeners that have routes in common, and these by the hostname for which they hold (`*`: any other)."""
 
-    A request belongs to the listener with the most specific hostname, and to no other (GEP-1713, listener isolation).
+    door: Door
+    hosts: dict[str, list[HTTPRoute]]
+
+
+def entrances(mesh: Mesh, gateway: ApiGateway, port: int) -> list[Entrance]:
+    """The ways in at `port`: one for all listeners of HTTP, and one for each of HTTPS, by its hostname as SNI.
+
+    Raises ManifestError for a certificate that is not there.
     """
     listeners = [listener for listener in gateway.spec.listeners if listener.port == port]
+    if all(listener.tls is None for listener in listeners):
+        return [Entrance(Door(f"http.{port}"), _hosts(mesh.rules, gateway, listeners))]
+    return [
+        Entrance(
+            Door(f"https.{port}.{listener.name}", _certificate(mesh, gateway, listener), (listener.hostname or "*",)),
+            _hosts(mesh.rules, gateway, [listener]),
+        )
+        for listener in listeners
+    ]
+
+
+def _certificate(mesh: Mesh, gateway: ApiGateway, listener: Listener) -> dict[str, Any]:
+    name = listener.tls.certificate_refs[0].name if listener.tls else ""
+    path: Path = ("spec", "listeners", gateway.spec.listeners.index(listener), "tls", "certificateRefs", 0, "name")
+    for secret in mesh.topology.secrets:
+        if (secret.namespace, secret.name) == (gateway.namespace, name):
+            missing = [key for key in ("tls.crt", "tls.key") if key not in secret.data]
+            if missing:
+                raise gateway.document.error(f"Secret {name} has no {missing[0]}", path, f"add {missing[0]}")
+            return tls.terminated(secret.data["tls.crt"], secret.data["tls.key"])
+    raise gateway.document.error(f"there is no Secret {name} in {gateway.namespace}", path, "apply it first")
+
+
+def _hosts(rules: Rules, gateway: ApiGateway, listeners: Sequence[Listener]) -> dict[str, list[HTTPRoute]]:
+    """A request belongs to the listener with the most specific hostname, and to no other (GEP-1713)."""
     found: dict[str, list[HTTPRoute]] = {listener.hostname or "*": [] for listener in listeners}
     for route in rules.http_routes:
         for listener in _listeners(gateway, route):

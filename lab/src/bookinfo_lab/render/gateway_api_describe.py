@@ -34,12 +34,12 @@ def edge(mesh: Mesh, gateway: Gateway) -> Iterator[str]:
     """One line for each rule that holds for what comes in at `gateway`."""
     resource = gateway_api.resource(mesh.rules, gateway)
     for port in gateway_api.ports(resource) if resource else ():
-        address = gateway.ports.get(port)
-        for hostname, attached in gateway_api.hosts(mesh.rules, resource, port).items() if resource and address else ():
-            where = f"requests for {hostname} at port {port}"
-            for route in attached:
-                yield from (f"{where}: {route}: {line}" for line in _rules(mesh, route, granted=True))
-            yield f"{where} that no rule matches are answered with 404"
+        for entrance in gateway_api.entrances(mesh, resource, port) if resource else ():
+            for hostname, attached in entrance.hosts.items():
+                where = f"requests for {hostname} at port {port}"
+                for route in attached:
+                    yield from (f"{where}: {route}: {line}" for line in _rules(mesh, route, granted=True))
+                yield f"{where} that no rule matches are answered with 404"
 
 
 def _rules(mesh: Mesh, route: HTTPRoute, *, granted: bool) -> Iterator[str]:

@@ -4,7 +4,8 @@ They change only with ports, TLS modes and what is logged: all that decides abou
 a changed listener does not reach connections that are open.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bookinfo_lab import xds
@@ -111,20 +112,27 @@ def metrics(workload: Workload) -> Json:
     return _listener(METRICS, workload.address, METRICS_PORT, [{"filters": [hcm]}])
 
 
-def gateway(address: tuple[str, int], routes: Mapping[str, Sequence[str]], observed: Json) -> Json:
-    """The edge: nothing that a request claims about itself or about where it comes from is believed.
+@dataclass(frozen=True)
+class Door:
+    """One way into a gateway: a route configuration, and for whom it is."""
 
-    `routes` names route configurations; those that have hosts are for mutual TLS with one of these as SNI.
-    """
-    chains = [_edge_chain(address, name, hosts, observed) for name, hosts in routes.items()]
-    encrypted = {"listener_filters": [_tls_inspector()]} if any(routes.values()) else {}
-    return {**_listener(f"gateway_{address[1]}", *address, chains), **encrypted}
+    routes: str
+    transport: Json | None = None  # the TLS that it speaks
+    sni: Sequence[str] = ()  # the names for which it does; any without
 
 
-def _edge_chain(address: tuple[str, int], routes: str, hosts: Sequence[str], observed: Json) -> Json:
+def gateway(address: tuple[str, int], doors: Iterable[Door], observed: Json) -> Json:
+    """The edge: nothing that a request claims about itself or about where it comes from is believed."""
+    chains = [_edge_chain(address, door, observed) for door in doors]
+    encrypted = any("transport_socket" in chain for chain in chains)
+    inspected = {"listener_filters": [_tls_inspector()]} if encrypted else {}
+    return {**_listener(f"gateway_{address[1]}", *address, chains), **inspected}
+
+
+def _edge_chain(address: tuple[str, int], door: Door, observed: Json) -> Json:
     hcm = _connection_manager(
         f"gateway_{address[1]}",
-        routes,
+        door.routes,
         [rate_limit_filter(), jwt_filter(), *authorization.filters(), *_client_filters(), _router()],
         upgrade_configs=[{"upgrade_type": "websocket"}],
         server_name=_MESH_SERVER,
@@ -136,13 +144,13 @@ def _edge_chain(address: tuple[str, int], routes: str, hosts: Sequence[str], obs
         set_current_client_cert_details={"subject": True, "uri": True},
         **observed,
     )
-    if not hosts:
+    if door.transport is None:
         return {"filters": [hcm]}
-    names = [host for host in hosts if host != "*"]
+    names = [name for name in door.sni if name != "*"]
     return {
-        "name": routes,
+        "name": door.routes,
         "filter_chain_match": {"transport_protocol": "tls", **({"server_names": names} if names else {})},
-        "transport_socket": tls.mutual_downstream(),
+        "transport_socket": door.transport,
         "filters": [hcm],
     }
 

@@ -10,6 +10,7 @@ from bookinfo_lab.render import (
     gateway_api_routes,
     jwt,
     listeners,
+    tls,
     virtual_services,
 )
 from bookinfo_lab.render.mesh import Host, Mesh, Port
@@ -76,7 +77,7 @@ def gateway_config(mesh: Mesh, gateway: Gateway) -> ProxyConfig:
         gateway,
         list(mesh.hosts.values()),
         listening=[
-            listeners.gateway(address, {entrance.name: entrance.sni for entrance in entrances}, logs)
+            listeners.gateway(address, map(_door, entrances), logs)
             for address, entrances in by_address.items()
             if entrances
         ],
@@ -89,35 +90,48 @@ def gateway_config(mesh: Mesh, gateway: Gateway) -> ProxyConfig:
     )
 
 
+def _door(entrance: virtual_services.Entrance) -> listeners.Door:
+    transport = tls.mutual_downstream() if entrance.sni else None
+    return listeners.Door(entrance.name, transport, entrance.sni)
+
+
 def _api_gateway_config(mesh: Mesh, gateway: Gateway) -> ProxyConfig:
     resource = gateway_api.resource(mesh.rules, gateway)
     ports = [port for port in gateway_api.ports(resource) if port in gateway.ports] if resource else []
+    by_port = {port: gateway_api.entrances(mesh, resource, port) for port in ports} if resource else {}
     logs = observed(mesh, gateway, "SERVER")
-    routes = [_api_gateway_routes(mesh, gateway, resource, port) for port in ports] if resource else []
     return _config(
         mesh,
         gateway,
         list(mesh.hosts.values()),
         listening=[
-            listeners.gateway(gateway.ports[port], {route["name"]: ()}, logs)
-            for port, route in zip(ports, routes, strict=True)
+            listeners.gateway(gateway.ports[port], [entrance.door for entrance in entrances], logs)
+            for port, entrances in by_port.items()
         ],
         own_clusters=[],
-        routes=limited(mesh.rules, gateway, routes),
+        routes=limited(
+            mesh.rules,
+            gateway,
+            [
+                _api_gateway_routes(mesh, gateway, entrance, port)
+                for port, entrances in by_port.items()
+                for entrance in entrances
+            ],
+        ),
     )
 
 
-def _api_gateway_routes(mesh: Mesh, gateway: Gateway, resource: gateway_api.ApiGateway, port: int) -> Json:
+def _api_gateway_routes(mesh: Mesh, gateway: Gateway, entrance: gateway_api.Entrance, port: int) -> Json:
     virtual_hosts = [
         listeners.virtual_host(
             f"{hostname}:{port}",
             [hostname],
             [*gateway_api_routes.routes(mesh, gateway, attached, granted=True), _not_found()],
         )
-        for hostname, attached in gateway_api.hosts(mesh.rules, resource, port).items()
+        for hostname, attached in entrance.hosts.items()
     ]
     filters = authorization.filter_config(mesh.rules, gateway, strict=False)
-    return listeners.route_configuration(f"http.{port}", virtual_hosts, filters, any_port=True)
+    return listeners.route_configuration(entrance.door.routes, virtual_hosts, filters, any_port=True)
 
 
 def _config(

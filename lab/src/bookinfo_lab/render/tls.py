@@ -36,6 +36,17 @@ def mutual_downstream() -> Json:
     return _socket({"@type": _DOWNSTREAM, "common_tls_context": common, "require_client_certificate": True})
 
 
+def terminated(certificate: str, key: str) -> Json:
+    """TLS as a server for the world outside, with this certificate and its private key, both in PEM."""
+    pair = {"certificate_chain": {"inline_string": certificate}, "private_key": {"inline_string": key}}
+    common = {
+        "alpn_protocols": ["http/1.1"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "tls_certificates": [pair],
+    }
+    return _socket({"@type": _DOWNSTREAM, "common_tls_context": common})
+
+
 def originated(
     sni: str | None,
     names: Sequence[str],

@@ -53,10 +53,13 @@ def gateway(spec: GatewaySpec) -> Iterator[Problem]:
 
 def _listener(listener: Listener, before: Sequence[Listener], path: Path) -> Iterator[Problem]:
     yield from values.port(listener.port, (*path, "port"))
-    if listener.protocol != "HTTP":
+    if listener.protocol not in ("HTTP", "HTTPS"):
         yield Problem(
-            f"the lab's gateways do not speak {listener.protocol}", (*path, "protocol"), "write HTTP, or use a cluster"
+            f"the lab's gateways do not speak {listener.protocol}", (*path, "protocol"), "write HTTP or HTTPS"
         )
+    yield from _listener_tls(listener, (*path, "tls"))
+    if any(other.port == listener.port and other.protocol != listener.protocol for other in before):
+        yield Problem(f"port {listener.port} has another protocol already", (*path, "port"), "choose another port")
     if listener.hostname:
         yield from _hostname(listener.hostname, (*path, "hostname"))
     if listener.name in [other.name for other in before]:
@@ -69,6 +72,24 @@ def _listener(listener: Listener, before: Sequence[Listener], path: Path) -> Ite
                 f"the lab implements no {kind.kind}",
                 (*path, "allowedRoutes", "kinds", index, "kind"),
                 "it can be HTTPRoute",
+            )
+
+
+def _listener_tls(listener: Listener, path: Path) -> Iterator[Problem]:
+    if (listener.protocol == "HTTPS") != (listener.tls is not None):
+        yield Problem("HTTPS and tls go together", path, "write both, or neither")
+    if listener.tls is None:
+        return
+    references = listener.tls.certificate_refs
+    if len(references) != 1:
+        yield Problem("a listener needs one certificate", (*path, "certificateRefs"), "name one Secret")
+    for index, item in enumerate(references):
+        at: Path = (*path, "certificateRefs", index)
+        if (item.group, item.kind) != ("", "Secret"):
+            yield Problem(f"a certificate is no {item.kind}", (*at, "kind"), "name a Secret")
+        if item.namespace:
+            yield Problem(
+                "the lab takes certificates of the Gateway's own namespace", (*at, "namespace"), "take it out"
             )
 
 

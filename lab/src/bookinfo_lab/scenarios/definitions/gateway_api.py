@@ -145,5 +145,5 @@ place. The page comes after about 1 s: productpage tries reviews twice.""",
     ),
     more="""\
 The differences between the two are those of the specification; the lab holds each of them by a test on a real Envoy.
-What the lab does not implement, such as HTTPS listeners and `retry`, it refuses by name.""",
+What the lab does not implement, such as TLS passthrough and `retry`, it refuses by name.""",
 )
