@@ -130,23 +130,23 @@ class Chain:
         self.answers: dict[str, Answer] = {}
 
     @classmethod
-    async def of_services(cls) -> Self:
-        """Bookinfo."""
-        chain = cls("bookinfo")
-        await chain._start({hop: service_command(hop) for hop in HOPS})
+    async def of_services(cls, name: str = "bookinfo", more: Mapping[str, str] | None = None) -> Self:
+        """Bookinfo, with `more` environment."""
+        chain = cls(name)
+        await chain._start({hop: service_command(hop) for hop in HOPS}, more or {})
         return chain
 
     @classmethod
     async def of_floor(cls, answers: Path) -> Self:
         """The floor, giving the answers that stand in the file `answers`."""
         chain = cls("floor")
-        await chain._start({hop: floor_command(hop, chain.ports, answers) for hop in HOPS})
+        await chain._start({hop: floor_command(hop, chain.ports, answers) for hop in HOPS}, {})
         return chain
 
-    async def _start(self, commands: Mapping[Hop, list[str]]) -> None:
+    async def _start(self, commands: Mapping[Hop, list[str]], more: Mapping[str, str]) -> None:
         try:
             for hop, command in commands.items():
-                environment = service_environment(hop, self.ports)
+                environment = {**service_environment(hop, self.ports), **more}
                 process = Process(hop.name, self.ports[hop.name], command, environment)
                 self.processes[hop.name] = process
                 self.answers[hop.name], _ = await process.first_answer(hop.path)
