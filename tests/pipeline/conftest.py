@@ -3,6 +3,7 @@
 There is no cluster: Helm and the canary controller work on the stand-in for its API that the chart's tests have.
 """
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -10,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ import pytest
 from tests.chart.conftest import load_tool
 from tests.chart.stand_in import Cluster, serving
 from tests.images.conftest import eventually, get
-from tests.pipeline.jenkins import GROOVY, ROOT, Jenkins
+from tests.pipeline.jenkins import GROOVY, ROOT, Jenkins, git
 from tests.pipeline.prometheus_stand_in import Metrics, prometheus
 
 NAMESPACE = "shop"
@@ -129,6 +129,24 @@ class Site:
         return {entry["destination"]["subset"]: entry["weight"] for entry in rule["route"]}
 
 
+IMAGES = json.loads((ROOT / "docker-bake.json").read_text())["group"]["default"]["targets"]
+
+
+def digest(image: str, build: str) -> str:
+    """A digest that tells an image of a build apart from all others."""
+    return "sha256:" + hashlib.sha256(f"{image} {build}".encode()).hexdigest()
+
+
+def with_pushed(workspace: Path, build: str) -> Path:
+    """What the stages before leave for the stage "Roll out", as if they had pushed a build."""
+    out = workspace / "build/pipeline"
+    out.mkdir(parents=True)
+    commit = git(workspace, "rev-parse", "HEAD")
+    (out / "version.env").write_text(f"COMMIT={commit}\nTAG={build}\nIS_MAIN=yes\n")
+    (out / "digests.json").write_text(json.dumps({name: digest(name, build) for name in IMAGES}))
+    return workspace
+
+
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str, str], None]:
     """Writes an executable script."""
@@ -175,9 +193,3 @@ def site(
             }
             jenkins = Jenkins(folder, environ)
             yield Site(jenkins, cluster, metrics, registry, programs, calls)
-
-
-@pytest.fixture(scope="module")
-def tag() -> str:
-    """A tag of this test run alone."""
-    return f"test-{uuid.uuid4().hex[:8]}"

@@ -18,12 +18,8 @@ HARNESS = Path(__file__).parent / "groovy/Harness.groovy"
 Json = dict[str, Any]
 
 
-def unpack(folder: Path, change: str = "") -> Path:
-    """A checkout of its own in `folder`: what this one holds, committed, with its environments behind links.
-
-    The same content has the same commit; `change` makes it another one.
-    """
-    folder.mkdir(parents=True)
+def unpack(folder: Path) -> None:
+    """A checkout of its own in `folder`: what this one holds, committed, with its environments behind links."""
     tracked_or_new = ("--cached", "--others", "--exclude-standard")
     for name in filter(None, git(ROOT, "ls-files", "-z", *tracked_or_new).split("\0")):
         source, target = ROOT / name, folder / name
@@ -32,12 +28,11 @@ def unpack(folder: Path, change: str = "") -> Path:
             shutil.copy2(source, target, follow_symlinks=False)
     git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", f"The checkout under test {change}")
+    git(folder, "commit", "--quiet", "--message", "The checkout under test")
     lend(ROOT / ".venv", folder / ".venv")
     (folder / ".mypy_cache").mkdir()
     for cache in (ROOT / ".mypy_cache").glob("*"):
         (folder / ".mypy_cache" / cache.name).symlink_to(cache)
-    return folder
 
 
 def lend(environment: Path, target: Path) -> None:
@@ -111,9 +106,15 @@ class Jenkins:
     builds: int = 0
 
     def checkout(self, change: str = "") -> Path:
-        """A checkout for the next build."""
+        """A checkout for the next build: always of the same commit, or with `change` of another one."""
+        if not (self.folder / "checkout").exists():
+            unpack(self.folder / "checkout")
         self.checkouts += 1
-        return unpack(self.folder / f"workspace-{self.checkouts}", change)
+        workspace = self.folder / f"workspace-{self.checkouts}"
+        shutil.copytree(self.folder / "checkout", workspace, symlinks=True)
+        if change:
+            git(workspace, "commit", "--quiet", "--allow-empty", "--message", change)
+        return workspace
 
     def build(
         self,

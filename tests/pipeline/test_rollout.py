@@ -1,6 +1,5 @@
 """The stage "Roll out" of the Jenkinsfile: a real Helm and the real controller, on a stand-in for the cluster."""
 
-import json
 import os
 import subprocess
 import threading
@@ -8,36 +7,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from tests.pipeline.conftest import Site
-from tests.pipeline.jenkins import ROOT, Build, git
+from tests.pipeline.conftest import Site, digest, with_pushed
+from tests.pipeline.jenkins import Build, git
 
-IMAGES = [
-    name
-    for name in json.loads((ROOT / "docker-bake.json").read_text())["group"]["default"]["targets"]
-    if "book" in name
-]
 WORKLOADS = {"productpage-v1", "details-v1", "reviews-v3", "ratings-v1"}
-
-
-def digest(image: str, build: str) -> str:
-    """A digest that tells image and build apart from all others."""
-    return "sha256:" + (image + build).encode().hex().ljust(64, "0")[-64:]
 
 
 @pytest.fixture
 def pushed(site: Site) -> Callable[[str], Path]:
     """A checkout of a build whose images are pushed: what the stages before leave for this one."""
 
-    def checkout(build: str) -> Path:
-        workspace = site.jenkins.checkout(build)
-        commit = git(workspace, "rev-parse", "HEAD")
-        out = workspace / "build/pipeline"
-        out.mkdir(parents=True)
-        (out / "version.env").write_text(f"COMMIT={commit}\nTAG={build}\nIS_MAIN=yes\n")
-        (out / "digests.json").write_text(json.dumps({name: digest(name, build) for name in IMAGES}))
-        return workspace
-
-    return checkout
+    return lambda build: with_pushed(site.jenkins.checkout(build), build)
 
 
 @pytest.fixture
@@ -218,12 +198,29 @@ def test_another_registry_than_the_releases_is_refused(
     assert site.images() == before
 
 
-def script(site: Site, workspace: Path, name: str) -> str:
+def test_helm_3_goes_back_by_the_name_that_it_has_for_it(
+    site: Site, pushed: Callable[[str], Path], program: Callable[[Path, str, str], None], tmp_path: Path
+) -> None:
+    text = f"""#!/bin/sh
+    echo "$*" >>{tmp_path}/calls
+    case "$1" in
+      version) echo v3.19.0 ;;
+      get) echo 'Error: release: not found' >&2; exit 1 ;;
+    esac
+    """
+    program(tmp_path, "helm", text)
+    script(site, pushed("three"), "deploy.sh", PATH=f"{tmp_path}:{site.jenkins.environ['PATH']}")
+    (upgrade,) = [line for line in (tmp_path / "calls").read_text().splitlines() if line.startswith("upgrade")]
+    assert {"--install", "--wait", "--atomic"} <= set(upgrade.split())
+    assert "--rollback-on-failure" not in upgrade
+
+
+def script(site: Site, workspace: Path, name: str, **environ: str) -> str:
     """What a script of the pipeline prints, run by hand."""
     done = subprocess.run(
         [workspace / "jenkins" / name],
         cwd=workspace,
-        env={**os.environ, **site.jenkins.environ},
+        env={**os.environ, **site.jenkins.environ, **environ},
         capture_output=True,
         text=True,
         timeout=120,
