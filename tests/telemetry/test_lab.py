@@ -1,5 +1,6 @@
 """A lab watches itself: one page is one trace through every proxy and service, and each request is counted."""
 
+import os
 import re
 import secrets
 import time
@@ -14,6 +15,8 @@ from tests.lab.conftest import Bookinfo, eventually, get
 from tests.telemetry.conftest import Collector, Echo
 from tests.telemetry.test_traces import contexts
 
+from bookinfo_lab import envoy
+from bookinfo_lab.errors import LabError
 from bookinfo_lab.observe.spans import Span
 
 EDGES = {
@@ -85,6 +88,10 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    try:
+        envoy.find(os.environ)
+    except LabError as error:
+        pytest.skip(str(error))
     onward = f"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{collector.port}"
     bookinfo = Bookinfo(tmp_path_factory.mktemp("state"), "telemetry", ("env", onward))
     bookinfo("up", "--detach", "--gateway-port=0", "--no-watch")
