@@ -240,6 +240,13 @@ CLASS = (
 )
 
 
+def policy(target: str, more: str = "") -> str:
+    return (
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a}\n"
+        f"spec: {{{more}targetRefs: [{target}]}}\n---\n"
+    )
+
+
 def encrypted(references: str) -> str:
     return f"{{name: https, port: 80, protocol: HTTPS, tls: {{certificateRefs: {references}}}}}"
 
@@ -265,6 +272,13 @@ REWRITE = "{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, repl
         (gateway(LISTENER.replace("}", ", hostname: 10.0.0.1}")), "'10.0.0.1' is not a hostname"),
         (gateway(LISTENER.replace("}", ", allowedRoutes: {kinds: [{kind: TCPRoute}]}}")), "implements no TCPRoute"),
         (gateway(LISTENER.replace("}", ", allowedRoutes: {namespaces: {from: Selector}}}")), "implement from Selector"),
+        (
+            policy("{group: gateway.networking.k8s.io, kind: Gateway, name: shop}"),
+            "there is no Gateway shop of the Gatew",
+        ),
+        (policy('{group: "", kind: Service, name: reviews}'), "the lab attaches no policy to a Service"),
+        (policy("{group: gateway.networking.k8s.io, kind: Gateway, name: a, namespace: b}"), "its own namespace"),
+        (policy("{group: gateway.networking.k8s.io, kind: Gateway, name: a}", "selector: {}, "), "exclude each other"),
         (CLASS, "the lab does not implement GatewayClass; it implements Gateway, HTTPRoute, ReferenceGrant"),
         (gateway().replace("listeners", "listener"), "unknown field listener; did you mean listeners?"),
         (route(parent="{name: reviews, kind: Service}"), 'or a Service with group: ""'),

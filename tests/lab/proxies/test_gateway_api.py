@@ -407,3 +407,15 @@ def test_the_gateway_calls_with_an_identity_of_its_own(mesh: Mesh) -> None:
     assert mesh.shop_at().status == 200
     mesh.apply(routed + policy % "somebody")
     assert mesh.shop_at().status == 403
+
+
+def test_a_policy_may_target_the_gateway_and_holds_nowhere_else(mesh: Mesh) -> None:
+    """Istio: AuthorizationPolicy.targetRefs, pilot/pkg/model/policyattachment.go."""
+    target = "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: shop}]"
+    mesh.apply(
+        gateway() + route(rule("", "reviews-v1")) + "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
+        f"metadata: {{name: shop}}\nspec: {{{target}, rules: [{{to: [{{operation: {{paths: [/open]}}}}]}}]}}\n"
+    )
+
+    assert (mesh.shop_at("/open").status, mesh.shop_at("/closed").status) == (200, 403)
+    assert (mesh.call("reviews", "/closed").status, mesh.enter("/closed").status) == (200, 200)

@@ -26,6 +26,16 @@ class PeerAuthenticationSpec(Spec):
     port_level_mtls: dict[str, MutualTLS] = {}
 
 
+# What both of the others may hold for, in place of a selector
+
+
+class TargetReference(Spec):
+    group: str = ""
+    kind: str
+    name: str
+    namespace: str = ""
+
+
 # RequestAuthentication
 
 
@@ -53,6 +63,7 @@ class JWTRule(Spec):
 
 class RequestAuthenticationSpec(Spec):
     selector: PolicySelector | None = None
+    target_refs: tuple[TargetReference, ...] = ()
     jwt_rules: tuple[JWTRule, ...] = ()
 
 
@@ -107,5 +118,6 @@ class AuthorizationRule(Spec):
 
 class AuthorizationPolicySpec(Spec):
     selector: PolicySelector | None = None
+    target_refs: tuple[TargetReference, ...] = ()
     action: Literal["ALLOW", "DENY"] = "ALLOW"
     rules: tuple[AuthorizationRule, ...] | None = None

@@ -17,8 +17,7 @@ from bookinfo_lab.model.security import (
     Source,
 )
 from bookinfo_lab.render.jwt import JWT_FILTER, PAYLOAD
-from bookinfo_lab.render.mesh import selects
-from bookinfo_lab.render.names import ROOT_NAMESPACE
+from bookinfo_lab.render.mesh import holds_for
 from bookinfo_lab.topology import Proxy
 
 Json = dict[str, Any]
@@ -37,13 +36,8 @@ def filters() -> list[Json]:
 
 
 def policies_for(rules: Rules, proxy: Proxy) -> list[Rule[AuthorizationPolicySpec]]:
-    """The policies that hold for `proxy`: of its namespace and of the whole mesh, if their selector picks it."""
-    return [
-        rule
-        for rule in rules.authorization_policies
-        if rule.namespace in (proxy.namespace, ROOT_NAMESPACE)
-        and (rule.spec.selector is None or selects(rule.spec.selector.match_labels, proxy))
-    ]
+    """The policies that hold for `proxy`."""
+    return [rule for rule in rules.authorization_policies if holds_for(rule, proxy)]
 
 
 def filter_config(rules: Rules, proxy: Proxy, *, strict: bool) -> Json:

@@ -12,7 +12,7 @@ from bookinfo_lab.model.networking import (
     VirtualServiceSpec,
 )
 from bookinfo_lab.render import authorization, gateway_api_describe, virtual_services
-from bookinfo_lab.render.mesh import Host, Mesh, selects
+from bookinfo_lab.render.mesh import Host, Mesh, holds_for, selects
 from bookinfo_lab.render.names import ROOT_NAMESPACE
 from bookinfo_lab.render.peers import mutual_tls_mode
 from bookinfo_lab.render.policy import Policy, destination_rule, policy
@@ -62,8 +62,7 @@ def _admission(rules: Rules, proxy: Proxy) -> Iterator[str]:
     if any(rule.spec.action == "ALLOW" for rule in held):
         yield "what no policy allows is refused with 403"
     for item in rules.request_authentications:
-        labels = item.spec.selector.match_labels if item.spec.selector else {}
-        if item.namespace in (proxy.namespace, ROOT_NAMESPACE) and selects(labels, proxy):
+        if holds_for(item, proxy):
             yield f"{item} verifies tokens of {', '.join(jwt.issuer for jwt in item.spec.jwt_rules)}"
     for limit in rules.envoy_filters:
         labels = limit.spec.workload_selector.labels if limit.spec.workload_selector else {}

@@ -11,8 +11,7 @@ from typing import Any
 from bookinfo_lab import xds
 from bookinfo_lab.model.rules import Rules
 from bookinfo_lab.model.security import JWTRule
-from bookinfo_lab.render.mesh import selects
-from bookinfo_lab.render.names import ROOT_NAMESPACE
+from bookinfo_lab.render.mesh import holds_for
 from bookinfo_lab.topology import Proxy
 
 Json = dict[str, Any]
@@ -34,14 +33,8 @@ def jwt_filter() -> Json:
 
 
 def jwt_rules(rules: Rules, proxy: Proxy) -> list[JWTRule]:
-    """What holds for `proxy`, from every RequestAuthentication that selects it."""
-    return [
-        jwt
-        for rule in rules.request_authentications
-        if rule.namespace in (proxy.namespace, ROOT_NAMESPACE)
-        and (rule.spec.selector is None or selects(rule.spec.selector.match_labels, proxy))
-        for jwt in rule.spec.jwt_rules
-    ]
+    """What holds for `proxy`, from every RequestAuthentication that is for it."""
+    return [jwt for rule in rules.request_authentications if holds_for(rule, proxy) for jwt in rule.spec.jwt_rules]
 
 
 def filter_config(jwts: Sequence[JWTRule]) -> Json:

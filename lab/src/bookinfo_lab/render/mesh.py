@@ -8,11 +8,15 @@ from functools import cached_property
 from bookinfo_lab.model import Rules
 from bookinfo_lab.model.networking import ServiceEntryPort, ServiceEntrySpec, WorkloadEntry
 from bookinfo_lab.model.rules import Rule
+from bookinfo_lab.model.security import AuthorizationPolicySpec, RequestAuthenticationSpec
+from bookinfo_lab.render.names import ROOT_NAMESPACE
 from bookinfo_lab.render.peers import mutual_tls_mode
-from bookinfo_lab.topology import CLUSTER_DOMAIN, Proxy, Service, ServicePort, Topology, Workload
+from bookinfo_lab.topology import CLUSTER_DOMAIN, Gateway, Proxy, Service, ServicePort, Topology, Workload
 
 _TUNNELLED = ("HTTPS", "TLS", "TCP", "MONGO", "MYSQL", "REDIS")
 _PROTOCOLS = ("HTTP", "HTTP2", "GRPC", *_TUNNELLED)
+
+Policy = Rule[AuthorizationPolicySpec] | Rule[RequestAuthenticationSpec]
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,18 @@ class Mesh:
 def selects(selector: Mapping[str, str], proxy: Proxy) -> bool:
     """Whether `proxy` has every label of `selector`; an empty selector selects everything."""
     return all(proxy.labels.get(key) == value for key, value in selector.items())
+
+
+def holds_for(rule: Policy, proxy: Proxy) -> bool:
+    """Whether a policy is for `proxy`: by what it targets, or else by namespace and selector.
+
+    Istio: PolicyMatcher, pilot/pkg/model/policyattachment.go.
+    """
+    if rule.spec.target_refs:
+        resources = [(rule.namespace, target.name) for target in rule.spec.target_refs]
+        return isinstance(proxy, Gateway) and (proxy.namespace, proxy.resource) in resources
+    labels = rule.spec.selector.match_labels if rule.spec.selector else {}
+    return rule.namespace in (proxy.namespace, ROOT_NAMESPACE) and selects(labels, proxy)
 
 
 def visible(export_to: Iterable[str], owner: str, namespace: str) -> bool:

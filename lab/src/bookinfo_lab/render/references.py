@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from bookinfo_lab.documents import Path
+from bookinfo_lab.model import Rules
 from bookinfo_lab.model.networking import DestinationRuleSpec, PortTrafficPolicy
 from bookinfo_lab.model.rules import Rule
-from bookinfo_lab.render.mesh import Mesh
+from bookinfo_lab.render.mesh import Mesh, Policy
 from bookinfo_lab.render.names import MESH, full_host, gateway_reference
 from bookinfo_lab.render.virtual_services import VirtualService
 
@@ -19,6 +20,7 @@ def refuse_unknown(mesh: Mesh) -> None:
                 raise rule.document.error(
                     f"there is no Gateway {name}", path, "apply it first or beside this, or correct the name"
                 )
+    _refuse_unknown_targets(mesh.rules)
     for item in mesh.rules.destination_rules:
         host = mesh.hosts.get(full_host(item.spec.host, item.namespace))
         for path, settings in _port_settings(item) if host else ():
@@ -26,6 +28,19 @@ def refuse_unknown(mesh: Mesh) -> None:
                 known = ", ".join(str(port.number) for port in host.ports)
                 raise item.document.error(
                     f"{host.name} has no port {settings.port.number}", (*path, "port", "number"), f"it has {known}"
+                )
+
+
+def _refuse_unknown_targets(rules: Rules) -> None:
+    known = {(rule.namespace, rule.name) for rule in rules.api_gateways}
+    policies: list[Policy] = [*rules.authorization_policies, *rules.request_authentications]
+    for rule in policies:
+        for index, target in enumerate(rule.spec.target_refs):
+            if (rule.namespace, target.name) not in known:
+                raise rule.document.error(
+                    f"there is no Gateway {target.name} of the Gateway API in {rule.namespace}",
+                    ("spec", "targetRefs", index, "name"),
+                    "apply it first",
                 )
 
 

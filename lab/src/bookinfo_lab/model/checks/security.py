@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bookinfo_lab.documents import Path
+from bookinfo_lab.model import gateway_api
 from bookinfo_lab.model.base import Spec
 from bookinfo_lab.model.checks import values
 from bookinfo_lab.model.checks.values import Problem
@@ -41,6 +42,7 @@ def peer_authentication(spec: PeerAuthenticationSpec) -> Iterator[Problem]:
 
 def request_authentication(spec: RequestAuthenticationSpec) -> Iterator[Problem]:
     """A RequestAuthentication."""
+    yield from _targets(spec)
     for index, rule in enumerate(spec.jwt_rules):
         path: Path = ("jwtRules", index)
         if not rule.issuer:
@@ -53,6 +55,22 @@ def request_authentication(spec: RequestAuthenticationSpec) -> Iterator[Problem]
             yield Problem("jwks is not a JSON Web Key Set", (*path, "jwks"), 'it looks like {"keys":[...]}')
 
 
+def _targets(spec: AuthorizationPolicySpec | RequestAuthenticationSpec) -> Iterator[Problem]:
+    if spec.selector is not None and spec.target_refs:
+        yield Problem("selector and targetRefs exclude each other", ("targetRefs",), "keep one")
+    for index, target in enumerate(spec.target_refs):
+        if (target.group, target.kind) != (gateway_api.GROUP, "Gateway"):
+            yield Problem(
+                f"the lab attaches no policy to a {target.kind}",
+                ("targetRefs", index),
+                f"name a Gateway of {gateway_api.GROUP}, or select workloads",
+            )
+        if target.namespace:
+            yield Problem(
+                "a policy is for a Gateway of its own namespace", ("targetRefs", index, "namespace"), "take it out"
+            )
+
+
 def _is_key_set(text: str) -> bool:
     try:
         keys: Any = json.loads(text)
@@ -63,6 +81,7 @@ def _is_key_set(text: str) -> bool:
 
 def authorization_policy(spec: AuthorizationPolicySpec) -> Iterator[Problem]:
     """An AuthorizationPolicy."""
+    yield from _targets(spec)
     if spec.action == "DENY" and not spec.rules:
         yield Problem("a DENY policy without rules denies nothing", ("rules",), "add a rule; an empty one ({}) is all")
     for index, rule in enumerate(spec.rules or ()):
