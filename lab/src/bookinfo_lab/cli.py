@@ -114,14 +114,12 @@ def status(
     columns = ("name", "service", "version", "address", "pid", "sidecar_pid", "state", "restarts")
     watch = f", watch it at {answer['watch']}" if answer["watch"] else ""
     typer.echo(f"lab {answer['lab']}: {answer['state']}, {answer['url']}{watch}")
-    typer.echo(
-        f"its proxies' metrics: {answer['telemetry']}/metrics; it takes spans at {answer['telemetry']}/v1/traces"
-    )
     edges = [edge | {"sidecar_pid": edge["pid"], "pid": None} for edge in (answer["gateway"], *answer["gateways"])]
     for edge in edges:
         for port, url in edge["urls"].items():
             typer.echo(f"{edge['name']}: port {port} is {url}")
     _table(columns, [[row.get(column) for column in columns] for row in [*answer["workloads"], *edges]])
+    typer.echo(f"Istio's metrics: {answer['telemetry']}/metrics; spans are taken at {answer['telemetry']}/v1/traces")
 
 
 @app.command()
