@@ -46,10 +46,15 @@ class Span:
 class SpanStore:
     """The last traces, by trace id; the oldest make room."""
 
-    def __init__(self, max_traces: int = 500, max_spans: int = 500) -> None:
-        """`max_spans` bounds one trace: a client that reuses one trace id cannot fill the memory."""
+    def __init__(self, max_traces: int = 500, max_spans: int = 500, max_total: int = 20_000) -> None:
+        """`max_spans` bounds one trace: a client that reuses one trace id cannot fill the memory.
+
+        `max_total` bounds the spans of all; one takes some 3 kB.
+        """
         self._max_traces = max_traces
         self._max_spans = max_spans
+        self._max_total = max_total
+        self._total = 0
         self._traces: OrderedDict[str, list[Span]] = OrderedDict()
 
     def add(self, spans: Iterable[Span]) -> None:
@@ -59,8 +64,9 @@ class SpanStore:
             self._traces.move_to_end(span.trace_id)
             if len(trace) < self._max_spans:
                 trace.append(span)
-            if len(self._traces) > self._max_traces:
-                self._traces.popitem(last=False)
+                self._total += 1
+            while len(self._traces) > self._max_traces or self._total > self._max_total:
+                self._total -= len(self._traces.popitem(last=False)[1])
 
     def trace(self, trace_id: str) -> list[Span]:
         """The spans of one trace, in the order of their start."""
