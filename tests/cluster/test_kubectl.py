@@ -18,6 +18,7 @@ from bookinfo_lab.scenarios.detection import gateway_url, mesh
 from bookinfo_lab.scenarios.journal import Journal
 from bookinfo_lab.scenarios.kubectl import ConnectionLostError, Kubectl
 from bookinfo_lab.scenarios.model import Mesh
+from bookinfo_lab.scenarios.target import NotObservableError
 
 KUBECTL = str(Path(sys.executable).with_name("kubectl"))
 
@@ -127,6 +128,11 @@ def test_an_object_of_another_namespace_is_touched_there(
     assert cluster.stored("AuthorizationPolicy")["edge"]["metadata"]["namespace"] == "istio-system"
     target.restore()
     assert cluster.stored("AuthorizationPolicy") == {}
+
+
+def test_a_kind_that_the_cluster_does_not_know_is_not_checked(target: ClusterTarget) -> None:
+    with pytest.raises(NotObservableError, match=r"the cluster knows no ProxyConfig \(networking.istio.io/v1\)"):
+        target.bring([document("ProxyConfig", "reviews", concurrency=1)])
 
 
 def test_a_lost_connection_is_told_from_a_refusal(tmp_path: Path) -> None:

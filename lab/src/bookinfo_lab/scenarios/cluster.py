@@ -18,7 +18,7 @@ from bookinfo_lab.objects import Key, key
 from bookinfo_lab.scenarios import counting, detection
 from bookinfo_lab.scenarios.detection import PROXY
 from bookinfo_lab.scenarios.journal import Journal, Touched
-from bookinfo_lab.scenarios.kubectl import Json, Kubectl
+from bookinfo_lab.scenarios.kubectl import Json, Kubectl, NoSuchKindError
 from bookinfo_lab.scenarios.model import Browser, Counter, Log, Mesh, Traffic
 from bookinfo_lab.scenarios.plans import browser_plan, pod_plan
 from bookinfo_lab.scenarios.target import NotObservableError
@@ -157,7 +157,10 @@ class ClusterTarget:
     def _remember(self, identity: Key, body: Json) -> None:
         if identity in self._journal:
             return
-        original = self._kubectl.find(body)
+        try:
+            original = self._kubectl.find(body)
+        except NoSuchKindError:
+            raise NotObservableError(f"the cluster knows no {body['kind']} ({body['apiVersion']})") from None
         if original and not self._settings.take_over and (manager := _manager(original)):
             raise NotObservableError(f"{_name(original)} is managed by {manager}; --take-over changes it all the same")
         self._journal.add(identity, Touched(body, original))
@@ -212,8 +215,9 @@ class ClusterTarget:
 def _reference(identity: Key, namespace: str) -> Json:
     """Enough of an object to find and to delete it."""
     group, kind, given, name = identity
-    # An object is found by its kind and group; which of its versions is asked for does not matter to kubectl.
-    version = f"{group}/v1" if group else "v1"
+    # Any version that the API has finds the object; of one kind it has never made a v1.
+    number = "v1alpha3" if kind == "EnvoyFilter" else "v1"
+    version = f"{group}/{number}" if group else number
     where = namespace if given == "default" else given
     return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": where}}
 

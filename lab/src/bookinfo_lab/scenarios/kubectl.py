@@ -23,6 +23,13 @@ _LOST = re.compile(
 )
 
 
+_NO_KIND = re.compile("no matches for kind|doesn't have a resource type")
+
+
+class NoSuchKindError(LabError):
+    """The cluster knows no objects of that kind: their definition is not installed."""
+
+
 class ConnectionLostError(LabError):
     """The cluster does not answer. What was asked of it may have been done all the same."""
 
@@ -42,6 +49,7 @@ class Kubectl:
 
         Raises:
             ConnectionLostError: the cluster does not answer.
+            NoSuchKindError: it does not know the kind that is asked for.
             LabError: it fails, or there is none.
         """
         command = [*self._command, f"--namespace={namespace or self._namespace}", *arguments]
@@ -61,8 +69,10 @@ class Kubectl:
             raise ConnectionLostError(f"kubectl {arguments[0]}: no answer within {_WITHIN:g} s") from None
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            failure = ConnectionLostError if _LOST.search(last) else LabError
-            raise failure(f"kubectl {' '.join(arguments[:2])}: {last}")
+            text = f"kubectl {' '.join(arguments[:2])}: {last}"
+            if _NO_KIND.search(done.stderr):
+                raise NoSuchKindError(text)
+            raise ConnectionLostError(text) if _LOST.search(last) else LabError(text)
         return done.stdout
 
     def read(self, *arguments: str, namespace: str = "") -> str:
