@@ -123,7 +123,7 @@ def test_load_from_the_page_draws_the_edges_with_their_shares(
     visitor: Visitor, fresh: Lab, assert_accessible: Accessible, picture: Picture
 ) -> None:
     fresh("apply", "-f", "istio/canary/reviews-80-20.yaml")
-    page = visitor(width=1440, height=1180)
+    page = visitor(width=1360, height=1000)
     page.goto(fresh.watch)
     page.get_by_label("Load").fill("20")
     page.get_by_role("button", name="Start", exact=True).click()
@@ -140,6 +140,9 @@ def test_load_from_the_page_draws_the_edges_with_their_shares(
         )
     expect(edge(page, "reviews v1", "ratings v1")).to_have_count(0)
     expect(page.locator("#graph-total")).to_contain_text(re.compile(r"1\d|2\d/s from outside"), timeout=SLOW)
+    for version, share in (("reviews v1", r"[78]\d %"), ("reviews v2", r"[12]\d %")):
+        name = re.compile(f"{share} of its calls of that service")
+        expect(edge(page, "productpage v1", version)).to_have_accessible_name(name, timeout=SLOW)
     most, few = (
         float(edge(page, "productpage v1", version).locator(".line").get_attribute("stroke-width") or 0)
         for version in ("reviews v1", "reviews v2")
@@ -154,6 +157,8 @@ def test_load_from_the_page_draws_the_edges_with_their_shares(
     assert_accessible(page)
     page.get_by_text("The same as a table").click()
     page.evaluate("scrollTo(0, 0)")
+    expect(page.locator("#graph-total")).to_contain_text(re.compile(r"^(1[5-9]|2\d)/s"), timeout=SLOW)
+    expect(page.locator(".row").nth(12)).to_be_visible(timeout=SLOW)
     picture(page, "watch")
     page.get_by_role("button", name="Stop", exact=True).first.click()
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
@@ -218,7 +223,7 @@ def test_the_slow_span_of_a_trace_is_found_at_a_glance(visitor: Visitor, fresh: 
     slowest = page.locator(".row.slowest button")
     expect(slowest).to_contain_text("reviews proxy → /ratings/0 DI")
     slowest.click()
-    expect(page.locator(".more")).to_contain_text("response_flags")
+    expect(page.locator(".row.slowest .more")).to_contain_text("response_flags")
     told = fresh("trace", "--slowest")
     assert "(delayed on purpose)" in told.splitlines()[0]
     assert "reviews proxy → /ratings/0" in told

@@ -18,7 +18,7 @@ from bookinfo_lab.documents import Document, ManifestError, read_documents
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.lab import Lab
 from bookinfo_lab.objects import Change, Objects
-from bookinfo_lab.observe.observations import Observations
+from bookinfo_lab.observe.observations import ALL, Observations
 from bookinfo_lab.render import describe as rules_for
 
 Status = Callable[[], dict[str, Any]]
@@ -100,7 +100,7 @@ def _observed(observations: Observations) -> list[Route]:
         return JSONResponse(observations.graph(float(request.query_params["window"])))
 
     async def get_traces(_: Request) -> Response:
-        return JSONResponse(observations.traces(most=None))
+        return JSONResponse(observations.traces(ALL))
 
     async def get_trace(request: Request) -> Response:
         return JSONResponse(observations.trace(request.path_params["trace_id"]))

@@ -69,7 +69,9 @@ def trace(
             _show(summaries, terminal.traces(summaries[:30]), as_json=as_json)
             return
         if not summaries:
-            raise LabError("there are no traces yet: open the product page, or run `bookinfo load`, and wait a moment")
+            raise LabError(
+                "there are no traces yet: open the product page, or run `bookinfo load`, and wait three seconds"
+            )
         trace_id = (max(summaries, key=lambda item: item["duration"]) if slowest else summaries[0])["trace_id"]
     told = _ask(lab, f"/traces/{quote(trace_id, safe='')}")
     _show(told, terminal.waterfall(waterfall.from_json(told), _console().width), as_json=as_json)

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from bookinfo_lab.errors import LabError
+from bookinfo_lab.observe import observations as module
 from bookinfo_lab.observe.observations import Observations
 from bookinfo_lab.observe.requests import MeshRequest, Peer, RequestLog
 from bookinfo_lab.observe.spans import Span, SpanStore
@@ -63,4 +64,13 @@ def test_the_page_gets_the_last_traces_and_who_asks_for_all_gets_all() -> None:
     seen = observations()
     seen.spans.add(span(f"{number:02}", number) for number in range(50))
     assert len(seen.traces()) == 30
-    assert len(seen.traces(most=None)) == 50
+    assert len(seen.traces(module.ALL)) == 50
+
+
+def test_a_trace_is_listed_when_its_spans_have_come_which_they_do_in_batches() -> None:
+    seen = observations()
+    now = time.time_ns()
+    seen.spans.add([Span("just", "1", "", "GET", "server", now - SECOND, now, False, {}, {})])
+    seen.spans.add([Span("before", "1", "", "GET", "server", now - 9 * SECOND, now - 8 * SECOND, False, {}, {})])
+    assert [told["trace_id"] for told in seen.traces()] == ["before"]
+    assert seen.trace("just")["trace_id"] == "just"

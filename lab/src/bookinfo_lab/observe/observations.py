@@ -15,8 +15,14 @@ WINDOW = 10.0
 """Seconds over which the graph's rates are, unless somebody asks for others."""
 
 LONGEST_WINDOW = 300.0
+SETTLED = 3.0
+"""Seconds after a trace's last end until its spans are taken for complete: each maker sends them in batches."""
+
 SHOWN = 30
 """Traces that the page lists."""
+
+ALL = 1_000_000
+"""More traces than are kept."""
 
 
 @dataclass
@@ -42,15 +48,20 @@ class Observations:
             window = min(window, max(now - kept[0].ended, 1))
         return graph.build(kept, graph.inventory(self.topology()), now, window).as_json()
 
-    def traces(self, most: int | None = SHOWN) -> list[dict[str, Any]]:
-        """The last traces, newest first (`waterfall.Waterfall.summary`); with None all that are kept."""
+    def traces(self, most: int = SHOWN) -> list[dict[str, Any]]:
+        """The last traces whose spans have come, newest first (`waterfall.Waterfall.summary`)."""
+        settled = time.time_ns() - int(SETTLED * 1e9)
         told: dict[str, tuple[int, dict[str, Any]]] = {}
-        for trace_id in self.spans.traces()[:most]:
+        for trace_id in self.spans.traces():
             spans = self.spans.trace(trace_id)
+            if max(span.end_ns for span in spans) > settled:
+                continue
             before = self._summaries.get(trace_id)
             told[trace_id] = (
                 before if before and before[0] == len(spans) else (len(spans), waterfall.waterfall(spans).summary())
             )
+            if len(told) == most:
+                break
         self._summaries = told
         return sorted((summary for _, summary in told.values()), key=lambda item: item["start_ns"], reverse=True)
 

@@ -28,7 +28,7 @@ export function show(traces) {
     say(took, time(trace.duration / SECOND));
     set(button, { class: `trace${trace.error ? " bad" : ""}` });
   });
-  if (!traces.length) by("waterfall").replaceChildren(el("p", { class: "soft" }, "No traces yet: open the product page."));
+  if (!traces.length) by("waterfall").replaceChildren(el("p", { class: "soft" }, "No traces yet: open the product page. Its trace is here three seconds later, when all have sent their spans."));
   choose();
 }
 
