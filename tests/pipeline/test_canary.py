@@ -235,9 +235,9 @@ def test_an_httproute_between_services_of_the_versions_does_the_same(shop: Shop)
 def prometheus(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Prometheus that scrapes what the lab says."""
     folder = tmp_path_factory.mktemp("prometheus")
-    target = shop.lab.status()["telemetry"].removeprefix("http://")
-    scrape = {"job_name": "mesh", "scrape_interval": "1s", "static_configs": [{"targets": [target]}]}
-    configuration = {"scrape_configs": [scrape]}
+    configuration = yaml.safe_load(shop.lab("prometheus-config"))
+    for job in configuration["scrape_configs"]:
+        job.update(scrape_interval="1s", scrape_timeout="1s")
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
