@@ -176,3 +176,9 @@ def test_json_leads_there_and_back_and_says_what_flags_mean() -> None:
     assert told["rows"][2]["meaning"] == "delayed on purpose"
     rebuilt = module.from_json(told)
     assert rebuilt.as_json() == found.as_json()
+
+
+def test_times_that_cannot_be_and_numbers_that_json_lacks_do_no_harm() -> None:
+    backwards = span("a", "", 10, 0, attributes={"strange": float("nan")})
+    told = json.dumps(waterfall([backwards, span("b", "a", 20, 5)]).as_json(), allow_nan=False)
+    assert '"strange": "nan"' in told

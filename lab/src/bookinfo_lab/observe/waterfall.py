@@ -1,5 +1,6 @@
 """One trace as a waterfall: its spans in order, and where its time went."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -50,7 +51,7 @@ class Waterfall:
 
     trace_id: str
     start_ns: int  # since 1970
-    duration: int  # nanoseconds from the first start to the last end
+    duration: int  # nanoseconds from the first start to the last end, at least 1
     rows: tuple[Row, ...]
 
     @property
@@ -115,6 +116,11 @@ def _who(span: Span) -> str:
     return app.removeprefix("istio-") if is_gateway else f"{app} proxy"
 
 
+def _for_json(value: Value) -> Value:
+    """JSON has neither NaN nor infinity."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _first(span: Span, *keys: str) -> str:
     return next((str(span.attributes[key]) for key in keys if span.attributes.get(key)), "")
 
@@ -144,12 +150,12 @@ def waterfall(spans: Iterable[Span]) -> Waterfall:
             own=span.end_ns - span.start_ns - _covered(span, children[span.span_id]),
             critical=tuple(sorted(critical[span.span_id])),
             last=last,
-            attributes=span.attributes,
+            attributes={name: _for_json(value) for name, value in span.attributes.items()},
             events=tuple(event.name for event in span.events),
         )
         for span, last in _walk(roots, children)
     ]
-    return Waterfall(ordered[0].trace_id, start, end - start, tuple(rows))
+    return Waterfall(ordered[0].trace_id, start, max(end - start, 1), tuple(rows))
 
 
 def _tree(ordered: Sequence[Span]) -> tuple[list[Span], _Children]:
