@@ -38,4 +38,7 @@ ratings.""",
             ),
         ),
     ),
+    more="""\
+`bookinfo graph --watch`, or the page at http://localhost:8081, draws the graph while requests come. In a cluster Kiali
+draws it, from the same numbers.""",
 )
