@@ -18,7 +18,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 STAND_IN = ROOT / "lab/tests/scenarios/kubectl_stand_in.py"
-PAGE = "<title>Simple Bookstore App</title> reviews-v{version}-5d4f8c7b9-abcde"
+PAGE = "<title>Simple Bookstore App</title> reviews-v{version}-5d4f8c7b9-abcde {parts}"
+PARTS = {"details": "PublisherA", "reviews": "Book Reviews"}
+WITHOUT = "Sorry, product {service} are currently unavailable for this book."
+WORKLOADS = ("productpage-v1", "details-v1", "ratings-v1", "reviews-v1", "reviews-v2", "reviews-v3")
 
 Json = dict[str, Any]
 
@@ -34,7 +37,7 @@ class Cluster:
         labels = {"app": "productpage", "version": "v1"}
         self.write(
             objects={
-                "deployment/productpage-v1": {"spec": {"selector": {"matchLabels": labels}}, "metadata": {}},
+                **{f"deployment/{name}": owned("apps/v1", "Deployment", name) for name in WORKLOADS},
                 "gateway/bookinfo-gateway": owned("networking.istio.io/v1", "Gateway", "bookinfo-gateway"),
                 "virtualservice/bookinfo": owned("networking.istio.io/v1", "VirtualService", "bookinfo"),
             },
@@ -48,6 +51,7 @@ class Cluster:
             changes=[],
             version=100,
         )
+        self._deploy("productpage-v1", labels)
         self._at_first = copy.deepcopy(self.state["objects"])
         program = folder / "bin/kubectl"
         program.parent.mkdir()
@@ -69,6 +73,18 @@ class Cluster:
             partial = self.path.with_suffix(".test")
             partial.write_text(json.dumps(self.state | parts))
             partial.replace(self.path)
+
+    def _deploy(self, name: str, labels: dict[str, str]) -> None:
+        objects = self.state["objects"]
+        objects[f"deployment/{name}"]["spec"]["selector"] = {"matchLabels": labels}
+        self.write(objects=objects)
+
+    def runs(self, service: str) -> bool:
+        """Whether any Deployment of the service has pods."""
+        deployments = {
+            name: item for name, item in self.state["objects"].items() if name.startswith(f"deployment/{service}-")
+        }
+        return any(item["spec"].get("replicas", 1) for item in deployments.values())
 
     @property
     def is_open(self) -> bool:
@@ -127,10 +143,12 @@ def owned(api_version: str, kind: str, name: str) -> Json:
 
 
 def essence(body: Json | None) -> Any:
+    """What must be the same afterwards: the count of rollouts is the server's."""
     if body is None:
         return None
     metadata = body["metadata"]
-    return body["spec"], metadata.get("labels"), metadata.get("annotations"), metadata.get("name")
+    annotations = {key: text for key, text in metadata.get("annotations", {}).items() if "revision" not in key}
+    return body["spec"], metadata.get("labels"), annotations, metadata.get("name")
 
 
 @pytest.fixture
@@ -144,11 +162,25 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         def do_GET(self) -> None:
             if not made.is_open:
                 return  # the connection is closed without an answer
-            body = PAGE.format(version=next(versions) % 3 + 1).encode()
+            body = self._ratings() if self.path.startswith("/api") else self._page()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.send_response(302)
+            self.send_header("Set-Cookie", "session=jason")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def _page(self) -> bytes:
+            parts = [text if made.runs(name) else WITHOUT.format(service=name) for name, text in PARTS.items()]
+            version = next(versions) % 3 + 1
+            return PAGE.format(version=version, parts=" ".join([*parts, str(self.headers["cookie"])])).encode()
+
+        def _ratings(self) -> bytes:
+            return b"{}" if made.runs("ratings") else WITHOUT.format(service="ratings").encode()
 
         def log_message(self, *_arguments: Any) -> None:
             """Nothing: a test tells what it needs."""

@@ -91,6 +91,17 @@ def test_what_helm_manages_is_neither_touched_nor_called_proved(cluster: Cluster
     assert cluster.state["changes"] == []
 
 
+def test_without_a_mesh_what_the_application_does_by_itself_is_proved(cluster: Cluster) -> None:
+    pods = cluster.state["pods"]
+    pods[0]["spec"]["containers"].pop()
+    cluster.write(pods=pods)
+    code, told = cluster.told("degradation", "canary")
+    assert (code, cluster.difference()) == (0, []), told
+    assert "holds" in told
+    assert "here there is no mesh" in " ".join(told.split())
+    assert "By chance" not in told  # nothing of the canary's shares was judged
+
+
 def test_without_a_mesh_its_scenarios_are_not_checked_and_nothing_is_touched(cluster: Cluster) -> None:
     pods = cluster.state["pods"]
     pods[0]["spec"]["containers"].pop()

@@ -263,5 +263,5 @@ def _judged(
         seen=seen,
         without=without,
         outcome=outcome,
-        false_alarm=claim.false_alarm(observation.traffic.count) * tries,
+        false_alarm=0.0 if outcome == "not checked" else claim.false_alarm(observation.traffic.count) * tries,
     )
