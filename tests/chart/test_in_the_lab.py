@@ -6,6 +6,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -101,3 +102,25 @@ def test_the_probe_of_helm_test_finds_the_gateway_open_and_a_stranger_refused(la
     refused = probe("refused", *(f"http://{address}:9080/" for address in addresses))
     assert refused.returncode == 0, refused.stdout
     assert refused.stdout.count("broken off") == len(SERVICES)
+
+
+def test_the_gateway_api_overlay_is_obeyed_too(helm: Helm, tmp_path: Path) -> None:
+    """Gateway, HTTPRoutes that choose among the versions' Services, and policies that name the Gateway's identity."""
+    weighted = {
+        "httpRoutes": {"enabled": True},
+        "services": {"reviews": {"versions": {"v1": {"weight": 0}, "v3": {"weight": 100}}}},
+    }
+    rendered = of_kind(released(helm.render(weighted, CHART / "values-gateway-api.yaml")), *KINDS, "HTTPRoute")
+    bookinfo = Bookinfo(tmp_path, "default")
+    bookinfo("up", "--detach", "--gateway-port=0")
+    try:
+        bookinfo("apply", "-f", "-", stdin=yaml.safe_dump_all(rendered))
+        (gateway,) = bookinfo.status()["gateways"]
+        (url,) = gateway["urls"].values()
+        pages = [get(f"{url}/productpage") for _ in range(10)]
+        assert {(page.status, "reviews-v3-" in page.text, "William Shakespeare" in page.text) for page in pages} == {
+            (200, True, True)
+        }
+        assert get(f"{bookinfo.url}/productpage").status == 403  # the policies name the other gateway
+    finally:
+        bookinfo("down")
