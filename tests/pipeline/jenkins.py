@@ -147,6 +147,7 @@ class Jenkins:
 def run(jenkinsfile: Path, record: Path, timeout: float = 60) -> Build:
     """What becomes of a Jenkinsfile with `record`/run.json."""
     done = groovy("Harness", jenkinsfile, record / "run.json", timeout=timeout)
+    (record / "log").write_text(done.stdout + done.stderr)
     events = record / "events.jsonl"
     lines = events.read_text().splitlines() if events.exists() else []
     return Build(done.returncode, done.stdout + done.stderr, [json.loads(line) for line in lines], record)

@@ -2,9 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,12 +158,25 @@ def test_an_empty_engine_pulls_every_image_and_starts_every_service(
 
 
 @pytest.fixture
-def empty_engine(pushed: Pushed, registry: str, tmp_path: Path) -> Iterator[dict[str, str]]:
+def bridge() -> Iterator[str]:
+    """A network bridge for a second engine. Without one of its own it would take, or delete, that of the first."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("a second Docker engine needs root, and Debian's package iproute2")
+    name = f"bookinfo-{uuid.uuid4().hex[:4]}"
+    run("ip", "link", "add", "name", name, "type", "bridge")
+    try:
+        run("ip", "address", "add", "192.0.2.1/30", "dev", name)  # reserved for examples
+        run("ip", "link", "set", name, "up")
+        yield name
+    finally:
+        run("ip", "link", "delete", name)
+
+
+@pytest.fixture
+def empty_engine(pushed: Pushed, registry: str, bridge: str, tmp_path: Path) -> Iterator[dict[str, str]]:
     """A second engine, whose store is empty, as the environment that leads docker to it."""
-    if os.geteuid() != 0:
-        pytest.skip("a second Docker engine needs root")
     socket, config = f"unix://{tmp_path}/docker.sock", tmp_path / "config"
-    command = ["dockerd", "--host", socket, "--bridge=none", "--iptables=false"]
+    command = ["dockerd", "--host", socket, f"--bridge={bridge}", "--iptables=false", "--ip-forward=false"]
     command += [f"--{name}={tmp_path / name}" for name in ("data-root", "exec-root", "pidfile")]
     with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         environ = {"DOCKER_HOST": socket, "DOCKER_CONFIG": str(config)}
@@ -177,8 +191,7 @@ def empty_engine(pushed: Pushed, registry: str, tmp_path: Path) -> Iterator[dict
                 run("docker", "rm", "--force", *containers, environ=environ)
         finally:
             process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=60)
+            process.wait(timeout=60)
 
 
 def registry_digest(pushed: Pushed, name: str, tag: str) -> str:
