@@ -123,7 +123,7 @@ def test_load_from_the_page_draws_the_edges_with_their_shares(
     visitor: Visitor, fresh: Lab, assert_accessible: Accessible, picture: Picture
 ) -> None:
     fresh("apply", "-f", "istio/canary/reviews-80-20.yaml")
-    page = visitor(width=1360, height=1000)
+    page = visitor(width=1340, height=960)
     page.goto(fresh.watch)
     page.get_by_label("Load").fill("20")
     page.get_by_role("button", name="Start", exact=True).click()
