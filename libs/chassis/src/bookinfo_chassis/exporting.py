@@ -24,7 +24,7 @@ EXPORT_BATCH = 64
 EXPORT_DELAY_MS = 1000
 
 SWITCH_SECONDS = 0.0005
-"""How long a request waits for the interpreter while the exporter holds it; 5 ms by default, in each service of a page."""
+"""How long a request waits for the interpreter while the exporter holds it; Python's default is 5 ms."""
 
 
 def provider(service: str, settings: ServiceSettings) -> TracerProvider:
