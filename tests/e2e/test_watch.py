@@ -180,6 +180,15 @@ def test_an_edge_and_a_manifest_are_looked_at_closer_by_keyboard(visitor: Visito
     expect(page.locator("#manifest")).to_contain_text("kind: Gateway")
 
 
+def test_the_terminal_tells_the_same(fresh: Lab) -> None:
+    fresh.pages(3)
+    told = json.loads(fresh("graph", "--json"))
+    edges = {(edge["source"], edge["destination"]): edge for edge in told["edges"]}
+    assert edges["default/productpage-v1", "default/details-v1"]["security"] == "mutual_tls"
+    lines = fresh("graph").splitlines()
+    assert any(re.match(r"productpage v1 +→ details v1 .* 100 % .* mutual TLS", line) for line in lines), lines
+
+
 def test_a_step_of_a_scenario_is_run_judged_and_stays_until_the_reset(
     visitor: Visitor, fresh: Lab, assert_accessible: Accessible
 ) -> None:

@@ -65,13 +65,13 @@ def trace(
         raise LabError("give an id, or --slowest, or --list")
     if not trace_id:
         summaries = _ask(lab, "/traces")
-        if as_list:
-            _show(summaries, terminal.traces(summaries[:30]), as_json=as_json)
-            return
-        if not summaries:
+        if not summaries and not (as_list and as_json):
             raise LabError(
                 "there are no traces yet: open the product page, or run `bookinfo load`, and wait three seconds"
             )
+        if as_list:
+            _show(summaries, terminal.traces(summaries[:30]), as_json=as_json)
+            return
         trace_id = (max(summaries, key=lambda item: item["duration"]) if slowest else summaries[0])["trace_id"]
     told = _ask(lab, f"/traces/{quote(trace_id, safe='')}")
     _show(told, terminal.waterfall(waterfall.from_json(told), _console().width), as_json=as_json)
