@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -173,25 +174,28 @@ def bridge() -> Iterator[str]:
 
 
 @pytest.fixture
-def empty_engine(pushed: Pushed, registry: str, bridge: str, tmp_path: Path) -> Iterator[dict[str, str]]:
+def empty_engine(pushed: Pushed, registry: str, bridge: str) -> Iterator[dict[str, str]]:
     """A second engine, whose store is empty, as the environment that leads docker to it."""
-    socket, config = f"unix://{tmp_path}/docker.sock", tmp_path / "config"
-    command = ["dockerd", "--host", socket, f"--bridge={bridge}", "--iptables=false", "--ip-forward=false"]
-    command += [f"--{name}={tmp_path / name}" for name in ("data-root", "exec-root", "pidfile")]
-    with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        environ = {"DOCKER_HOST": socket, "DOCKER_CONFIG": str(config)}
-        try:
-            asked = ["docker", "--host", socket, "info"]
-            eventually(lambda: process.poll() is not None or not subprocess.run(asked, capture_output=True).returncode)
-            assert process.poll() is None, (tmp_path / "log").read_text()[-2000:]
-            run("docker", "login", "--username", USER, "--password", PASSWORD, registry, environ=environ)
-            yield environ
-            containers = run("docker", "ps", "--all", "--quiet", environ=environ).split()
-            if containers:
-                run("docker", "rm", "--force", *containers, environ=environ)
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
+    # Not in pytest's folder: the path of a socket may have 107 characters.
+    with tempfile.TemporaryDirectory(prefix="engine-") as name:
+        folder = Path(name)
+        socket = f"unix://{folder}/docker.sock"
+        command = ["dockerd", "--host", socket, f"--bridge={bridge}", "--iptables=false", "--ip-forward=false"]
+        command += [f"--{name}={folder / name}" for name in ("data-root", "exec-root", "pidfile")]
+        with (folder / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+            environ = {"DOCKER_HOST": socket, "DOCKER_CONFIG": str(folder / "config")}
+            try:
+                asked = ["docker", "--host", socket, "info"]
+                eventually(lambda: process.poll() or not subprocess.run(asked, capture_output=True).returncode)
+                assert process.poll() is None, (folder / "log").read_text()[-2000:]
+                run("docker", "login", "--username", USER, "--password", PASSWORD, registry, environ=environ)
+                yield environ
+                containers = run("docker", "ps", "--all", "--quiet", environ=environ).split()
+                if containers:
+                    run("docker", "rm", "--force", *containers, environ=environ)
+            finally:
+                process.terminate()
+                process.wait(timeout=60)
 
 
 def registry_digest(pushed: Pushed, name: str, tag: str) -> str:
