@@ -58,6 +58,7 @@ class Command:
             self._process = None
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+            await process.communicate()  # until it has ended and its pipes are closed
 
     def stop(self) -> None:
         """Ask it to end."""
