@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from bookinfo_lab import bootstrap, client, pods, processes, validate, xds
-from bookinfo_lab.errors import LabError
+from bookinfo_lab.errors import LabError, brief
 from bookinfo_lab.topology import Gateway, Topology, Workload
 from bookinfo_lab.xds import ProxyConfig
 
@@ -17,7 +17,7 @@ class RefusedError(LabError):
     """A running Envoy does not take what it was given."""
 
     def __init__(self, proxy: str, subscriptions: tuple[str, ...], reason: str) -> None:
-        super().__init__(f"{proxy}'s Envoy refuses {', '.join(subscriptions)}: {reason}")
+        super().__init__(f"{proxy}'s Envoy refuses {', '.join(subscriptions)}: {brief(reason)}")
         self.proxy = proxy
         self.subscriptions = subscriptions  # names as in `xds.Progress`
         self.reason = reason
@@ -112,8 +112,11 @@ class Delivery:
 
     def _complaint(self, name: str) -> str:
         lines = processes.last_lines(self._folder / name / pods.ENVOY_LOG, 20)
-        told = [line.partition(_REJECTED)[2] for line in lines if _REJECTED in line]
-        return " ".join(told[-1:] or lines[-1:]) or "see its log"
+        told = [index for index, line in enumerate(lines) if _REJECTED in line]
+        if not told:
+            return validate.plain("".join(lines[-1:])) or "see its log"
+        rest = itertools.takewhile(lambda line: not line.startswith("["), lines[told[-1] + 1 :])
+        return validate.plain("\n".join([lines[told[-1]].partition(_REJECTED)[2], *rest]))
 
     async def _stats(self, name: str) -> str:
         target = self._folder / name / bootstrap.ADMIN_SOCKET

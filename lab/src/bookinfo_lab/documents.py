@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from bookinfo_lab.errors import brief
+
 MAX_BYTES = 4 * 1024 * 1024
 """The largest file that is read; etcd takes objects of about 1.5 MB."""
 
@@ -37,11 +39,11 @@ class ManifestError(Exception):
         if isinstance(self.document, Document):
             place += f": document {self.document.index + 1} ({self.document.kind} {self.document.name})"
             line = self.document.line(self.path)
-            where = ", ".join(part for part in (dotted(self.path), f"line {line}" if line else "") if part)
+            where = ", ".join(part for part in (brief(dotted(self.path)), f"line {line}" if line else "") if part)
             place += f": {where}" if where else ""
         elif self.document is not None:
             place += f": document {self.document + 1}"
-        text = f"{place}: {self.message}"
+        text = f"{place}: {brief(self.message)}"
         return " ".join((f"{text}; {self.hint}" if self.hint else text).split())
 
 

@@ -17,7 +17,7 @@ from bookinfo_lab import addresses, ca, envoy, gateways, origin, pods, processes
 from bookinfo_lab.addresses import AddressRange
 from bookinfo_lab.delivery import Delivery, RefusedError
 from bookinfo_lab.documents import Document
-from bookinfo_lab.errors import LabError
+from bookinfo_lab.errors import LabError, brief
 from bookinfo_lab.gateways import Gateways, Plan, Running, Wanted
 from bookinfo_lab.images import Image
 from bookinfo_lab.model import Rules
@@ -219,7 +219,7 @@ class Lab:
 
         if culprits := await asyncio.to_thread(origin.behind, _news(before, wanted), verdict):
             raise origin.explained(culprits, reason, "correct it; nothing was changed")
-        raise LabError(f"Envoy refuses this for {proxy}: {reason}; nothing was changed")
+        raise LabError(f"Envoy refuses this for {proxy}: {brief(reason)}; nothing was changed")
 
     def _explain(self, error: RefusedError, before: _Wanted, wanted: _Wanted, topology: Topology) -> None:
         """Raise ManifestError if a rule is behind a running Envoy's refusal."""

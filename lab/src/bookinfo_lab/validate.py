@@ -72,6 +72,19 @@ def _inline(value: Any, config: ProxyConfig) -> Any:
 
 
 def _reason(output: str, code: int) -> str:
-    """Envoy's own words, without time, place and the name of the file that was made for it."""
-    told = re.findall(r"error initializing configuration '[^']*': (.+)", output)
-    return " ".join((told[-1] if told else output or f"envoy stopped with {code}").split())
+    told = re.findall(r"error initializing configuration '[^']*': (.+)", output, re.DOTALL)
+    return plain(told[-1] if told else output or f"envoy stopped with {code}")
+
+
+def plain(complaint: str) -> str:
+    """Envoy's own words in one line, without the configuration that it repeats before (as text) or after them (JSON).
+
+    Of a chain of causes only the last says what is wrong.
+    """
+    text = " ".join(complaint.split())
+    text = re.sub(r"^(?:.* : |: |goo\.gle/debug.*: )(?=Proto constraint validation failed)", "", text)
+    if parsing := re.match(r"Unable to parse JSON as proto \((.+?)\): \{", text):
+        text = parsing[1]
+    if constraint := re.match(r"Proto constraint validation failed \((?:.* caused by )?(.+)\)", text):
+        text = constraint[1].replace("ValidationError.", ".")
+    return text

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bookinfo_lab.model.base import PolicySelector, Seconds, Spec
+from bookinfo_lab.model.base import Base64, PolicySelector, Regex, Seconds, Spec
 
 
 class StringMatch(Spec):
@@ -17,7 +17,7 @@ class StringMatch(Spec):
 
     exact: str | None = None
     prefix: str | None = None
-    regex: str | None = None
+    regex: Regex | None = None
 
 
 class PortSelector(Spec):
@@ -108,7 +108,7 @@ class HTTPRedirect(Spec):
 
 class HTTPBody(Spec):
     string: str | None = None
-    bytes: str | None = None  # base64
+    bytes: Base64 | None = None
 
 
 class HTTPDirectResponse(Spec):
@@ -117,7 +117,7 @@ class HTTPDirectResponse(Spec):
 
 
 class RegexRewrite(Spec):
-    match: str
+    match: Regex
     rewrite: str
 
 

@@ -31,6 +31,12 @@ from bookinfo_lab.model.networking import (
     VirtualServiceSpec,
 )
 
+LARGEST_RING = 8 * 1024 * 1024
+"""Envoy's bound: RingHashLbConfig.minimum_ring_size in envoy/config/cluster/v3/cluster.proto."""
+
+LARGEST_TABLE = 5_000_011
+"""Envoy's bound: MaglevLbConfig.table_size, ibid."""
+
 REDIRECT_CODES = (301, 302, 303, 307, 308)
 RETRY_CONDITIONS = frozenset(
     (
@@ -271,6 +277,13 @@ def _load_balancer(balancer: LoadBalancer | None, path: Path) -> Iterator[Proble
 def _ring(hashed: ConsistentHash, path: Path) -> Iterator[Problem]:
     if hashed.ring_hash is not None and hashed.maglev is not None:
         yield Problem("ringHash and maglev exclude each other", path, "keep one")
+    if hashed.minimum_ring_size is not None:
+        yield from values.within(hashed.minimum_ring_size, 0, LARGEST_RING, (*path, "minimumRingSize"))
+    if hashed.ring_hash is not None:
+        size_path = (*path, "ringHash", "minimumRingSize")
+        yield from values.within(hashed.ring_hash.minimum_ring_size, 0, LARGEST_RING, size_path)
+    if hashed.maglev is not None and hashed.maglev.table_size is not None:
+        yield from values.within(hashed.maglev.table_size, 0, LARGEST_TABLE, (*path, "maglev", "tableSize"))
 
 
 def _connection_pool(pool: ConnectionPool | None, path: Path) -> Iterator[Problem]:
