@@ -80,6 +80,9 @@ class Seen:
             answer.value.close()
         return get(f"{self.bookinfo.url}/productpage", cookie).text
 
+    def status(self, path: str) -> int:
+        return get(f"{self.bookinfo.url}{path}").status
+
 
 class _Stay(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
@@ -90,6 +93,12 @@ ALL_V1 = [always(host, to(host, "v1")) for host in VERSIONS]
 PATHS = [{"exact": "/productpage"}, {"prefix": "/static"}, {"exact": "/login"}, {"exact": "/logout"}]
 GATEWAY = {"selector": {"istio": "ingressgateway"}}
 HTTP = {"name": "http", "protocol": "HTTP"}
+RESOLVER = {  # which cert-manager makes in a cluster
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "cert-manager-resolver", "namespace": "istio-system"},
+    "spec": {"selector": {"acme": "resolver"}, "ports": [{"name": "http", "port": 8089}]},
+}
 
 # Each is applied upon those before it.
 ORIGINALS: list[tuple[str, list[Json], Callable[[Seen], bool]]] = [
@@ -121,6 +130,7 @@ ORIGINALS: list[tuple[str, list[Json], Callable[[Seen], bool]]] = [
     (
         "certmanager-gateway",
         [
+            RESOLVER,
             item(
                 "Gateway",
                 "cert-manager-gateway",
@@ -143,7 +153,7 @@ ORIGINALS: list[tuple[str, list[Json], Callable[[Seen], bool]]] = [
                 "istio-system",
             ),
         ],
-        lambda seen: NO_DETAILS not in seen.page(),
+        lambda seen: NO_DETAILS not in seen.page() and seen.status("/.well-known/acme-challenge/x") == 503,
     ),
     (
         "destination-rule-all-mtls",

@@ -33,8 +33,9 @@ from bookinfo_lab.supervised import Supervised
 from bookinfo_lab.topology import TRUST_DOMAIN, Gateway, Service, Topology
 from bookinfo_lab.workloads import Deployment, Workloads
 
-GATEWAY_PORT = 8080
-"""The port that Gateway resources name; the host's port may be another one."""
+INGRESS_PORTS = (80, 8080)
+"""What Gateway resources may name: Istio's own Service of the ingress leads port 80 to 8080. The host's port may be
+another one."""
 
 READY_WITHIN = 30.0
 """Seconds that a new pod may take to become ready."""
@@ -112,7 +113,7 @@ class Lab:
                 labels={"app": "istio-ingressgateway", "istio": "ingressgateway"},
                 service_account="istio-ingressgateway-service-account",
                 address=machine.addresses.take(),
-                ports={GATEWAY_PORT: machine.gateway},
+                ports=dict.fromkeys(INGRESS_PORTS, machine.gateway),
             )
         )
 

@@ -42,14 +42,29 @@ def test_a_port_opens_when_a_gateway_asks_for_it(rendered: Rendered) -> None:
     assert [item["name"] for item in rendered(gateway(), "gateway").config.listeners] == ["gateway_8080"]
 
 
-def test_a_gateway_for_other_workloads_or_ports_opens_nothing(rendered: Rendered) -> None:
+def test_a_gateway_for_other_workloads_opens_nothing(rendered: Rendered) -> None:
     assert rendered(gateway(labels="istio: other"), "gateway").config.listeners == ()
-    assert rendered(gateway(number=80), "gateway").config.listeners == ()
+
+
+def test_a_port_that_its_gateway_has_not_is_refused(rendered: Rendered) -> None:
+    """Istio makes a listener that no Service leads to, and says nothing."""
+    told = r"spec.servers\[0\].port.number, line \d+: gateway cannot be reached at port 443; it can be at 8080"
+    with pytest.raises(ManifestError, match=told):
+        rendered(gateway(number=443))
+
+
+def test_a_port_that_one_of_its_gateways_has_is_served(topology: Topology) -> None:
+    other = replace(topology.gateways[0], name="other", ports={443: ("127.0.0.1", 8443)})
+    both = replace(topology, gateways=(*topology.gateways, other))
+
+    configs = render(both, Rules.parse(read_documents(gateway(number=443), "t")))
+
+    assert [len(configs[name].listeners) for name in ("gateway", "other")] == [0, 1]
 
 
 def test_a_rule_that_no_port_serves_may_name_what_is_not_there(rendered: Rendered) -> None:
-    """Bookinfo's own certmanager-gateway.yaml is of this shape."""
-    assert rendered(gateway(number=80) + rules("a", to("nowhere")), "gateway").config.listeners == ()
+    text = gateway(labels="istio: other") + rules("a", to("nowhere"))
+    assert rendered(text, "gateway").config.listeners == ()
 
 
 def test_rules_for_one_host_are_merged_with_catch_alls_last(rendered: Rendered) -> None:
@@ -97,8 +112,10 @@ def test_a_gateway_that_is_not_there_is_refused(rendered: Rendered) -> None:
 def test_two_ports_that_lead_to_one_address_share_a_listener(topology: Topology) -> None:
     address = ("127.0.0.1", 8080)
     edge = replace(topology.gateways[0], ports={80: address, 8080: address})
-    text = gateway(number=80) + gateway("second", number=8080) + rules("a", to("reviews"), gateways="[edge, second]")
+    text = gateway() + gateway("second", number=80) + rules("a", to("reviews"), gateways="[edge, second]")
 
     config = render(replace(topology, gateways=(edge,)), Rules.parse(read_documents(text, "t")))["gateway"]
 
     assert len(config.listeners) == 1
+    hosts = config.routes["http.8080"]["virtual_hosts"]
+    assert [host["name"] for host in hosts] == ["*:8080"], "the first Gateway's port, whichever comes beside it"

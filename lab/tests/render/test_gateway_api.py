@@ -93,7 +93,7 @@ def test_without_a_gateway_its_envoy_listens_nowhere(shop: Shop) -> None:
 
 def test_an_istio_gateway_does_not_reach_the_envoy_of_another_apis_gateway(shop: Shop) -> None:
     istio = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: all}\nspec: {servers: [{port: "
-    text = istio + "{number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}\n"
+    text = istio + "{number: 8080, name: http, protocol: HTTP}, hosts: ['*']}]}\n"
 
     assert shop.configs(text)["shop-istio"].listeners == ()
 

@@ -222,7 +222,7 @@ def _gateway_routes(mesh: Mesh, gateway: Gateway, entrance: virtual_services.Ent
 
     Istio: buildGatewayHTTPRouteConfig, pilot/pkg/networking/core/gateway.go; SortVHostRoutes.
     """
-    port = min(server.port.number for _, server in entrance.offered)
+    port = entrance.offered[0][1].port.number
     names = virtual_services.references(entrance.offered)
     caller = Caller(gateway, names, port)
     routes: dict[str, list[Json]] = {}

@@ -6,13 +6,13 @@ from bookinfo_lab.documents import Path
 from bookinfo_lab.model import Rules
 from bookinfo_lab.model.networking import DestinationRuleSpec, PortTrafficPolicy
 from bookinfo_lab.model.rules import Rule
-from bookinfo_lab.render.mesh import Mesh, Policy
+from bookinfo_lab.render.mesh import Mesh, Policy, selects
 from bookinfo_lab.render.names import MESH, full_host, gateway_reference
 from bookinfo_lab.render.virtual_services import VirtualService
 
 
 def refuse_unknown(mesh: Mesh) -> None:
-    """Raise ManifestError for a gateway or a port of a host that is not there."""
+    """Raise ManifestError for a gateway, a port of one or a port of a host that is not there."""
     gateways = {f"{rule.namespace}/{rule.name}" for rule in mesh.rules.gateways} | {MESH}
     for rule in mesh.rules.virtual_services:
         for path, name in _gateways(rule):
@@ -20,6 +20,7 @@ def refuse_unknown(mesh: Mesh) -> None:
                 raise rule.document.error(
                     f"there is no Gateway {name}", path, "apply it first or beside this, or correct the name"
                 )
+    _refuse_closed_ports(mesh)
     _refuse_unknown_targets(mesh.rules)
     for item in mesh.rules.destination_rules:
         host = mesh.hosts.get(full_host(item.spec.host, item.namespace))
@@ -28,6 +29,25 @@ def refuse_unknown(mesh: Mesh) -> None:
                 known = ", ".join(str(port.number) for port in host.ports)
                 raise item.document.error(
                     f"{host.name} has no port {settings.port.number}", (*path, "port", "number"), f"it has {known}"
+                )
+
+
+def _refuse_closed_ports(mesh: Mesh) -> None:
+    """A server at a port that none of the gateways that it selects has. Selecting none is for one that comes later."""
+    for rule in mesh.rules.gateways:
+        selected = [
+            gateway
+            for gateway in mesh.topology.gateways
+            if not gateway.resource and selects(rule.spec.selector, gateway)
+        ]
+        names = " and ".join(gateway.name for gateway in selected)
+        known = sorted({port for gateway in selected for port in gateway.ports})
+        for index, server in enumerate(rule.spec.servers):
+            if selected and server.port.number not in known:
+                raise rule.document.error(
+                    f"{names} cannot be reached at port {server.port.number}",
+                    ("spec", "servers", index, "port", "number"),
+                    f"it can be at {', '.join(map(str, known))}" if known else "give it a Service with that port",
                 )
 
 
