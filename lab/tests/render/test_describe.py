@@ -1,6 +1,7 @@
 """What holds for a workload, in words."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -63,9 +64,64 @@ def test_what_guards_a_workload_is_told(topology: Topology, rules: Rules) -> Non
     lines = describe(topology, rules, topology.workloads[1])
 
     assert "port 9080 takes mutual TLS only (STRICT)" in lines
-    assert "AuthorizationPolicy reviews-viewer allows 1 kind of request" in lines
+    assert "AuthorizationPolicy reviews-viewer allows everything to everybody" in lines
     assert "what no policy allows is refused with 403" in lines
     assert "DestinationRule reviews puts it into subset v1 of reviews.default.svc.cluster.local" in lines
+
+
+ADMISSION = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: readers}
+spec:
+  rules:
+    - from:
+        - source: {principals: [cluster.local/ns/default/sa/a, "*/sa/b"], notNamespaces: [other]}
+        - source: {ipBlocks: [10.0.0.0/8]}
+      to:
+        - operation: {methods: [GET, HEAD], paths: [/reviews/*]}
+        - operation: {methods: [POST], notPaths: [/admin]}
+      when: [{key: "request.headers[x]", values: [y], notValues: [z]}]
+    - to: [{operation: {ports: ["9080"]}}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: nobody}
+spec: {}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: no-hosts}
+spec: {action: DENY, rules: [{to: [{operation: {hosts: [a.example]}}]}]}
+"""
+
+
+def test_who_may_ask_for_what_is_told(topology: Topology) -> None:
+    lines = describe(topology, Rules.parse(read_documents(ADMISSION, "t")), topology.workloads[1])
+
+    assert (
+        "AuthorizationPolicy readers allows method GET or HEAD and path /reviews/*, or method POST and path not /admin "
+        "to principal cluster.local/ns/default/sa/a or */sa/b and namespace not other, or address 10.0.0.0/8 "
+        "when request.headers[x] is y and request.headers[x] is not z"
+    ) in lines
+    assert "AuthorizationPolicy readers allows port 9080 to everybody" in lines
+    assert "AuthorizationPolicy nobody allows nothing" in lines
+    assert "AuthorizationPolicy no-hosts denies host a.example to everybody" in lines
+
+
+def test_how_often_is_told(topology: Topology, repository: Path) -> None:
+    (file,) = repository.glob("istio/rate-limit/*.yaml")
+    text = file.read_text()
+
+    def lines(text: str, number: int = 0) -> list[str]:
+        found = describe(topology, Rules.parse(read_documents(text, "t")), topology.workloads[number])
+        return [line for line in found if line.startswith("EnvoyFilter")]
+
+    name = "EnvoyFilter productpage-rate-limit"
+    assert lines(text) == [f"{name} limits it to 4 requests every 60s, and 4 at once"]
+    assert lines(text, 1) == []
+    inert = text.replace("filter_enforced", "filter_enforced_no_more")
+    assert lines(inert)[0].startswith(f"{name} would limit it to 4 requests every 60s, and 4 at once, but ")
 
 
 def test_a_workload_without_a_sidecar_has_no_rules(topology: Topology, rules: Rules) -> None:

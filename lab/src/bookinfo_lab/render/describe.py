@@ -11,9 +11,8 @@ from bookinfo_lab.model.networking import (
     StringMatch,
     VirtualServiceSpec,
 )
-from bookinfo_lab.render import authorization, gateway_api_describe, virtual_services
+from bookinfo_lab.render import admission_describe, authorization, gateway_api_describe, rate_limit, virtual_services
 from bookinfo_lab.render.mesh import Host, Mesh, holds_for, selects
-from bookinfo_lab.render.names import ROOT_NAMESPACE
 from bookinfo_lab.render.peers import mutual_tls_mode
 from bookinfo_lab.render.policy import Policy, destination_rule, policy
 from bookinfo_lab.render.sidecar_scope import allows_unknown_hosts, visible_hosts
@@ -57,17 +56,13 @@ def _inbound(mesh: Mesh, workload: Workload) -> Iterator[str]:
 def _admission(rules: Rules, proxy: Proxy) -> Iterator[str]:
     held = authorization.policies_for(rules, proxy)
     for rule in held:
-        verb = {"ALLOW": "allows", "DENY": "denies"}[rule.spec.action]
-        yield f"{rule} {verb} {_count(len(rule.spec.rules or ()), 'kind')} of request"
+        yield from (f"{rule} {line}" for line in admission_describe.policy(rule.spec))
     if any(rule.spec.action == "ALLOW" for rule in held):
         yield "what no policy allows is refused with 403"
     for item in rules.request_authentications:
         if holds_for(item, proxy):
             yield f"{item} verifies tokens of {', '.join(jwt.issuer for jwt in item.spec.jwt_rules)}"
-    for limit in rules.envoy_filters:
-        labels = limit.spec.workload_selector.labels if limit.spec.workload_selector else {}
-        if limit.namespace in (proxy.namespace, ROOT_NAMESPACE) and selects(labels, proxy):
-            yield f"{limit} limits its rate"
+    yield from (f"{item} {admission_describe.limit(held)}" for item, held in rate_limit.limits(rules, proxy))
 
 
 def _outbound(mesh: Mesh, workload: Workload) -> Iterator[str]:

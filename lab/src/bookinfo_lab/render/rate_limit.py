@@ -45,6 +45,15 @@ def limited(rules: Rules, proxy: Proxy, configurations: Sequence[Json]) -> list[
     return patched
 
 
+def limits(rules: Rules, proxy: Proxy) -> Iterator[tuple[Rule[EnvoyFilterSpec], Json]]:
+    """Each LocalRateLimit that holds for `proxy`, with the rule that it is of."""
+    for rule in rules.envoy_filters:
+        for index, patch in enumerate(rule.spec.config_patches):
+            if _holds(rule, patch, proxy):
+                change = _Change(rule, patch, ("spec", "configPatches", index))
+                yield from ((rule, limit) for limit in change.limits if "token_bucket" in limit)
+
+
 def _holds(rule: Rule[EnvoyFilterSpec], patch: ConfigPatch, proxy: Proxy) -> bool:
     context = "GATEWAY" if isinstance(proxy, Gateway) else "SIDECAR_INBOUND"
     selector = rule.spec.workload_selector
@@ -90,6 +99,11 @@ class _Change:
             }
             for configuration in configurations
         ]
+
+    @property
+    def limits(self) -> list[Json]:
+        """Every LocalRateLimit that it brings."""
+        return [self._config] if self._patch.apply_to == "HTTP_FILTER" else list(self._merged[1].values())
 
     def _with_filter(self, configuration: Json) -> Json:
         # A bare filter waits for a route to configure it.
