@@ -1,6 +1,7 @@
 """The scenarios' pages."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,17 @@ def test_a_page_holds_every_claim_and_every_manifest(scenario: Scenario) -> None
         for observation in step.observations:
             for claim in (*observation.shows, *observation.keeps):
                 assert f"| {claim.expected} |" in page
+
+
+@pytest.mark.parametrize("text", [pages.index(), *map(pages.page, SCENARIOS)], ids=lambda text: text.splitlines()[1])
+def test_what_a_page_tells_to_type_first_makes_bookinfo_a_command(text: str) -> None:
+    before, found, _ = text.partition(pages.ON_PATH)
+    assert found
+    assert "\nbookinfo " not in before
+    assert "If the lab has another port than 8080" in text
+    typed = f"{pages.ON_PATH}; command -v bookinfo"
+    where = subprocess.run(["bash", "-c", typed], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert where.stdout.strip() == str(ROOT / ".venv/bin/bookinfo")
 
 
 def test_what_a_step_is_compared_with_is_told() -> None:

@@ -10,6 +10,13 @@ from bookinfo_lab.scenarios.model import Observation, Scenario, Step
 FOLDER = "docs/scenarios"
 MADE = "<!-- Made by `make docs` from lab/src/bookinfo_lab/scenarios/definitions: change that, not this. -->"
 
+ON_PATH = 'export PATH="$PWD/.venv/bin:$PATH"'
+"""Makes `bookinfo` a command of the checkout's terminal."""
+
+TYPE_ALONG = f"""\
+Type along in the checkout, with the lab up (`make run`), in a terminal that has been told where `bookinfo` is:
+`{ON_PATH}`. If the lab has another port than 8080 (`bookinfo status` tells), write that."""
+
 
 def page(scenario: Scenario) -> str:
     """A scenario for somebody who learns."""
@@ -33,10 +40,14 @@ Each is a lesson in steps: what to apply, what to send, and what must be seen th
 start it with `make run` in one terminal, and type along in another.
 
 ```
+{ON_PATH}   # once in a terminal: makes `bookinfo` a command
 bookinfo scenario run canary            # the whole lesson, proved, and everything as it was afterwards
 bookinfo scenario run canary --step 2   # go to step 2 and stay there
 bookinfo verify                         # all of them
 ```
+
+If the lab has another port than 8080 (`make run UP=--gateway-port=8090`; `bookinfo status` tells), write that in the
+commands.
 
 What must be seen of many requests the commands count: how often each status and each text came. A text that is not
 among them was on no page. Numbers of the proxies stand before and after the requests; what counts is the difference.
@@ -76,7 +87,7 @@ def _files() -> dict[str, str]:
 
 
 def _page(scenario: Scenario) -> Iterator[str]:
-    yield from (MADE, f"# {scenario.title}", "", scenario.teaches, "", scenario.text.strip(), "")
+    yield from (MADE, f"# {scenario.title}", "", scenario.teaches, "", TYPE_ALONG, "", scenario.text.strip(), "")
     start = [*commands.change("delete", scenario.without), *commands.change("apply", scenario.given)]
     if start:
         yield from ("## Before the first step", "", "```", *start, "```", "")
