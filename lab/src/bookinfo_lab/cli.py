@@ -9,6 +9,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -251,23 +252,27 @@ def get(
 @app.command()
 def load(
     rps: Annotated[float, typer.Option(min=0.1, max=1000, help="Requests a second.")] = 10,
-    duration: Annotated[float, typer.Option(help="Seconds; without it until Ctrl-C.")] = math.inf,
+    duration: Annotated[float, typer.Option(min=0.1, help="Seconds; without it until Ctrl-C.")] = math.inf,
     user: Annotated[list[str] | None, typer.Option(help="Sign in as this user; several take turns.")] = None,
     lab: LabOption = "default",
     url: Annotated[str, typer.Option(help="The page's URL in a cluster, instead of a lab's.")] = "",
 ) -> None:
-    """Send steady traffic to the product page, and show what comes back."""
+    """Send steady traffic to the product page, and show what comes back: of the last seconds, and in all."""
     from bookinfo_lab import load as traffic
 
-    page = url or _ask(lab, "/status")["url"]
+    page = traffic.page_url(url or _ask(lab, "/status")["url"])
+    tally = traffic.Tally()
 
     async def show() -> None:
         with _display() as display:
-            async for tally in traffic.run(page, rps, duration, user or []):
+            async for _ in traffic.run(tally, page, rps, duration, user or []):
                 display(tally)
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(show())
+    typer.echo(tally.summary())
+    if tally.total and not tally.answered:
+        raise LabError(f"{page} did not answer; see `bookinfo status`, or correct the URL")
 
 
 @app.command()
@@ -341,17 +346,21 @@ def _change(lab: str, path: str, filenames: list[str]) -> list[str]:
 def _display() -> Iterator[Callable[["Tally"], None]]:
     """Shows a tally: in place on a terminal, otherwise as one more line."""
     if not sys.stdout.isatty():
-        yield lambda tally: typer.echo(tally.line())
+        yield lambda tally: typer.echo(tally.line(time.monotonic()))
         return
     from rich.live import Live
     from rich.table import Table
 
+    from bookinfo_lab.load import WINDOW
+
+    window = f"last {WINDOW:g} s"
     with Live() as live:
 
         def draw(tally: "Tally") -> None:
-            table = Table("outcome", "page by", "count", "share", "p50", "p99", box=None, header_style="bold")
-            for outcome, by, count, share, median, slowest in tally.rows():
-                table.add_row(outcome, by, str(count), f"{share:.0f} %", f"{median:.0f} ms", f"{slowest:.0f} ms")
+            table = Table("outcome", "page by", window, "share", "p50", "p99", "in all", box=None, header_style="bold")
+            for row in tally.rows(time.monotonic()):
+                now = (str(row.recent), f"{row.share:.0f} %", f"{row.median:.0f} ms", f"{row.p99:.0f} ms")
+                table.add_row(row.outcome, row.version, *(now if row.recent else ("-",) * 4), str(row.total))
             live.update(table)
 
         yield draw
