@@ -6,7 +6,7 @@ import pytest
 
 from bookinfo_lab.documents import Document, read_documents
 from bookinfo_lab.errors import LabError
-from bookinfo_lab.objects import Objects
+from bookinfo_lab.objects import Objects, overridden
 
 
 def documents(*kinds_and_names: str, version: str = "networking.istio.io/v1", spec: str = "{}") -> list[Document]:
@@ -52,6 +52,17 @@ def test_an_object_that_is_given_twice_is_applied_twice_as_kubectl_does() -> Non
     objects, changes = Objects().apply(first + second)
     assert verbs(changes) == ["virtualservice/reviews created", "virtualservice/reviews configured"]
     assert objects.select("vs", "reviews")[0].body["spec"] == {"hosts": ["reviews"]}
+
+
+def test_an_object_that_two_places_have_otherwise_is_told_with_the_one_that_counts() -> None:
+    first = documents("VirtualService/details", "VirtualService/reviews")
+    (second,) = documents("VirtualService/reviews", spec="{hosts: [reviews]}")
+    other = replace(second, source="more.yaml")
+
+    assert overridden([*first, other]) == [
+        "virtualservice/reviews is in rules.yaml, document 2, and otherwise in more.yaml, document 1, which counts"
+    ]
+    assert overridden([*first, *first]) == []
 
 
 def test_a_kind_that_is_none_is_told_with_those_that_there_are() -> None:

@@ -239,6 +239,17 @@ def test_apply_reads_a_folder_in_the_order_of_names(bookinfo: Bookinfo, tmp_path
     assert details_status(bookinfo) == 555
 
 
+def test_what_two_files_of_a_folder_say_otherwise_is_told(bookinfo: Bookinfo, tmp_path: Path) -> None:
+    for name, number in (("1.yaml", 6), ("2.yaml", 7)):
+        spec = f"{{host: details, trafficPolicy: {{connectionPool: {{http: {{maxRetries: {number}}}}}}}}}"
+        (tmp_path / name).write_text(rule("DestinationRule", "details", spec))
+    last = bookinfo("apply", "-f", str(tmp_path)).splitlines()[-1]
+    assert last == (
+        f"destinationrule/details is in {tmp_path}/1.yaml, document 1, and otherwise in {tmp_path}/2.yaml, "
+        "document 1, which counts"
+    )
+
+
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"])
 def test_a_file_that_cannot_be_read_is_one_line(bookinfo: Bookinfo, tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "rules.yaml"
@@ -246,7 +257,8 @@ def test_a_file_that_cannot_be_read_is_one_line(bookinfo: Bookinfo, tmp_path: Pa
         file.write_bytes(content)
     said = bookinfo("apply", "-f", str(file), ok=False)
     assert len(said.splitlines()) == 1
-    assert str(file) in said
+    assert said.startswith(f"bookinfo: {file}: ")
+    assert "; " in said, "it says what to do"
 
 
 @pytest.mark.smoke

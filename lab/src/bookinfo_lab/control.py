@@ -17,7 +17,7 @@ from bookinfo_lab import bootstrap
 from bookinfo_lab.documents import Document, ManifestError, read_documents
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.lab import Lab
-from bookinfo_lab.objects import Change, Objects
+from bookinfo_lab.objects import Change, Objects, overridden
 from bookinfo_lab.observe.observations import ALL, Observations
 from bookinfo_lab.render import describe as rules_for
 
@@ -62,7 +62,8 @@ def application(lab: Lab, status: Status, observations: Observations) -> Starlet
 
     async def apply(request: Request) -> Response:
         documents = await _documents(request)
-        return await _change(lab, lambda applied: applied.apply(documents))
+        changes = await lab.change(lambda applied: applied.apply(documents))
+        return JSONResponse([*map(str, changes), *overridden(documents)])
 
     async def delete(request: Request) -> Response:
         documents = await _documents(request)

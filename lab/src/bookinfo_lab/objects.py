@@ -125,6 +125,21 @@ class Objects:
         return found
 
 
+def overridden(documents: Iterable[Document]) -> list[str]:
+    """A line for each object that is given more than once, and not always alike: the last one counts."""
+    seen: dict[Key, Document] = {}
+    lines = []
+    for document in documents:
+        older = seen.get(key(document))
+        if older is not None and older.body != document.body:
+            first, last = (f"{item.source}, document {item.index + 1}" for item in (older, document))
+            lines.append(
+                f"{document.kind.lower()}/{document.name} is in {first}, and otherwise in {last}, which counts"
+            )
+        seen[key(document)] = document
+    return lines
+
+
 def known_kinds() -> list[str]:
     """The kinds that can be applied to a lab, in small letters."""
     kubernetes = [kind for kinds in workloads.KINDS.values() for kind in kinds]

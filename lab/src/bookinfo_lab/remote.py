@@ -1,7 +1,9 @@
 """Asking a running lab, from the command's side."""
 
+import errno
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -64,16 +66,34 @@ def sources(name: str, standard_input: TextIO) -> Iterator[dict[str, str]]:
         LabError: it cannot be read, or is a folder without a manifest.
     """
     if name == "-":
-        yield {"source": "standard input", "text": standard_input.read()}
+        yield {"source": "standard input", "text": _read("standard input", standard_input.read)}
         return
-    path = Path(name)
-    files = sorted(file for file in path.iterdir() if file.suffix in _MANIFESTS) if path.is_dir() else [path]
+    for file in _files(Path(name)):
+        yield {"source": str(file), "text": _read(str(file), partial(file.read_text, encoding="utf-8"))}
+
+
+def _files(path: Path) -> list[Path]:
+    try:
+        files = sorted(file for file in path.iterdir() if file.suffix in _MANIFESTS) if path.is_dir() else [path]
+    except OSError as error:
+        raise _unreadable(str(path), error) from error
     if not files:
-        raise LabError(f"{name}: no {', '.join(_MANIFESTS)} file in it")
-    for file in files:
-        try:
-            yield {"source": str(file), "text": file.read_text()}
-        except OSError as error:
-            raise LabError(f"{file}: {error.strerror}") from error
-        except UnicodeDecodeError:
-            raise LabError(f"{file}: not UTF-8 text") from None
+        raise LabError(f"{path}: no {', '.join(_MANIFESTS)} file is in it; name a folder of manifests, or a file")
+    return files
+
+
+def _read(source: str, read: Callable[[], str]) -> str:
+    try:
+        return read()
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    except UnicodeDecodeError:
+        raise LabError(f"{source}: is not UTF-8 text; write the manifest anew as UTF-8") from None
+
+
+def _unreadable(source: str, error: OSError) -> LabError:
+    hint = {
+        errno.ENOENT: "correct the name, or the folder in which you are",
+        errno.EACCES: "make it readable for you",
+    }
+    return LabError(f"{source}: {error.strerror}; {hint.get(error.errno or 0, 'name a file, a folder, or -')}")
