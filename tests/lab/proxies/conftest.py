@@ -82,6 +82,7 @@ class App:
 
     name: str
     requests: list[str] = field(default_factory=list)
+    hosts: list[str] = field(default_factory=list)  # of the same requests
     always: int | None = None  # a status for every request
 
     def __post_init__(self) -> None:
@@ -94,6 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         self.app.requests.append(self.path)
+        self.app.hosts.append(self.headers["host"])
         path = self.path.partition("?")[0].split("/")
         if path[1] == "sleep":
             time.sleep(float(path[2]))
@@ -401,6 +403,7 @@ def mesh(_running_mesh: MeshOnTheWire) -> Iterator[MeshOnTheWire]:
     """The mesh, with no rules and nothing remembered."""
     for app in _running_mesh.apps.values():
         app.requests.clear()
+        app.hosts.clear()
     yield _running_mesh
     for app in _running_mesh.apps.values():
         app.always = None

@@ -322,6 +322,7 @@ def mirrored(mesh: Mesh, share: str, count: int) -> int:
     while not share and sum(len(app.requests) for app in apps) <= count and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.1 if share else 0)
+    assert {host for app in apps for host in app.hosts} <= set(mesh.apps["reviews-v1-1"].hosts), "it keeps its host"
     return sum(app.requests.count("/mirrored") for app in apps)
 
 

@@ -202,7 +202,8 @@ def test_a_mirror_without_a_percentage_gets_everything_and_its_answers_are_dropp
     mesh.apply(routed(f"[{{route: [{to('v1')}], mirror: {{host: reviews, subset: v2}}}}]"))
 
     assert set(mesh.calls(20, "reviews", "/status/200")) == {"reviews-v1-1"}
-    assert _within(lambda: len(mesh.apps["reviews-v2-1"].requests) == 20)
+    assert _within(lambda: len(mesh.apps["reviews-v2-1"].hosts) == 20)
+    assert set(mesh.apps["reviews-v2-1"].hosts) == set(mesh.apps["reviews-v1-1"].hosts), "no -shadow is put behind it"
 
 
 def test_a_mirror_of_0_percent_gets_nothing(mesh: Mesh) -> None:
