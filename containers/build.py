@@ -5,6 +5,7 @@ Needs only Python. REGISTRY (with its final slash), TAG and PYTHON_IMAGE in the 
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -92,8 +93,19 @@ def _git(*arguments: str) -> str:
 
 def _source() -> str:
     """Where the source can be had, if this checkout knows an address for browsers."""
-    url = _git("config", "--get", "remote.origin.url")
-    return url if url.startswith("https://") else ""
+    return browsable(_git("config", "--get", "remote.origin.url"))
+
+
+def browsable(remote: str) -> str:
+    """A git remote's address for browsers, without credentials; empty if it has none."""
+    for form in (
+        r"https://(?:[^/@]*@)?([^/@]+)/(.+)",
+        r"ssh://(?:[^/@]*@)?([^/@:]+)(?::\d+)?/(.+)",
+        r"[^/@]+@([^/:]+):/?(.+)",
+    ):
+        if found := re.fullmatch(form, remote):
+            return f"https://{found[1]}/{found[2].removesuffix('.git')}"
+    return ""
 
 
 def _succeeds(*command: str) -> bool:

@@ -1,5 +1,6 @@
 """What docker-compose.yaml promises, read from the file."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -76,11 +77,35 @@ def test_every_application_and_the_gateway_are_asked_whether_they_are_well() -> 
         assert SERVICES[name]["healthcheck"]["test"][:2] == ["CMD", "curl"]
 
 
-def test_the_gateway_waits_until_every_application_is_healthy() -> None:
-    depends = SERVICES["gateway"]["depends_on"]
-    assert {name: condition["condition"] for name, condition in depends.items()} == dict.fromkeys(
-        CONTRACT, "service_healthy"
-    )
+def test_what_takes_the_spans_stops_after_those_who_send_them() -> None:
+    # Compose stops in the reverse order of `depends_on`.
+    assert {name for name, service in APPLICATIONS.items() if "gateway" in service["depends_on"]} == CONTRACT
+    assert SERVICES["gateway"]["depends_on"] == {"jaeger": {"condition": "service_started", "required": False}}
+
+
+def test_the_load_begins_when_there_are_pages() -> None:
+    healthy = {"condition": "service_healthy"}
+    assert SERVICES["load"]["depends_on"] == {"gateway": healthy, "productpage": healthy}
+
+
+@every_service
+def test_a_container_waits_for_a_named_condition(name: str) -> None:
+    assert all(need["condition"] for need in dict(SERVICES[name].get("depends_on", {})).values())
+
+
+def test_an_image_is_built_by_one_service_and_the_others_never_look_for_it_elsewhere() -> None:
+    built = [service["image"] for service in SERVICES.values() if "build" in service]
+    assert len(built) == len(set(built))
+    others = [service for service in SERVICES.values() if "build" not in service and "REGISTRY" in service["image"]]
+    assert len(others) == 2
+    assert all(service["image"] in built and service["pull_policy"] == "never" for service in others)
+
+
+def test_an_image_that_compose_builds_has_the_arguments_of_the_list() -> None:
+    common = set(json.loads((ROOT / "docker-bake.json").read_text())["target"]["_common"]["args"])
+    for service in SERVICES.values():
+        if "build" in service:
+            assert {name for name, value in service["build"]["args"].items() if value is None} == common
 
 
 def test_the_gateway_is_called_reviews_too() -> None:

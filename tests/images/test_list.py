@@ -66,6 +66,24 @@ def test_a_registry_without_its_final_slash_is_refused(monkeypatch: pytest.Monke
         build.main([])
 
 
+@pytest.mark.parametrize(
+    "remote",
+    [
+        "https://code.example/team/bookinfo.git",
+        "https://me:secret@code.example/team/bookinfo",
+        "git@code.example:team/bookinfo.git",
+        "ssh://git@code.example:2222/team/bookinfo.git",
+    ],
+)
+def test_images_say_where_browsers_find_their_source_whichever_way_it_was_cloned(remote: str) -> None:
+    assert build.browsable(remote) == "https://code.example/team/bookinfo"
+
+
+@pytest.mark.parametrize("remote", ["", "/srv/git/bookinfo.git", "file:///srv/git/bookinfo.git", "../bookinfo"])
+def test_a_source_that_browsers_cannot_reach_is_not_named(remote: str) -> None:
+    assert build.browsable(remote) == ""
+
+
 def test_an_image_that_is_not_in_the_list_is_refused_with_those_that_are() -> None:
     with pytest.raises(SystemExit, match=r"no image 'nothing' .* bookinfo-details"):
         build.chosen(build.read(BAKE, {}), ["nothing"])
@@ -106,4 +124,4 @@ def test_every_image_from_elsewhere_is_an_exact_tag() -> None:
 
 
 def test_compose_takes_the_images_of_this_version() -> None:
-    assert settings()["TAG"] == VERSION
+    assert settings()["TAG"] == settings()["RELEASE"] == VERSION

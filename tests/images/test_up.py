@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -110,6 +110,21 @@ def statistic(compose: Compose, name: str, label: str) -> int:
 def instances(compose: Compose, service: str) -> int:
     """How many of a service the gateway holds to be well."""
     return statistic(compose, "envoy_cluster_membership_healthy", f"||{service}.default")
+
+
+def test_on_a_machine_without_the_images_compose_builds_each_once(
+    images: Images, compose_command: tuple[str, ...]
+) -> None:
+    fresh = Images(f"{images.tag}-fresh")
+    compose = Compose(compose_command, f"test-{uuid.uuid4().hex[:8]}", fresh.environ)
+    try:
+        compose("up", "--no-start", "reviews-v2", "reviews-v1", "reviews-v3")
+        assert len({inspect(compose.container(service))["Image"] for service in VERSIONS}) == 1
+        labels = inspect(fresh.reference("bookinfo-reviews"))["Config"]["Labels"]
+        assert labels["org.opencontainers.image.version"] == (ROOT / "VERSION").read_text().strip()
+    finally:
+        compose("down", "--timeout", "1", check=False)
+        run("docker", "rmi", *map(fresh.reference, ("bookinfo-reviews", "bookinfo-envoy")), check=False)
 
 
 def test_every_container_is_healthy_within_15_seconds_of_its_start(bookinfo: Compose) -> None:
@@ -348,7 +363,7 @@ def test_in_development_a_changed_file_is_served_without_a_build(
 
     model = tmp_path / "services/details/src/bookinfo_details/model.py"
     with compose.background("watch", "--no-up", "details"):
-        compose("up", "--detach", "--no-build", "details")
+        compose("up", "--detach", "--no-build", "--no-deps", "details")
         eventually(lambda: publisher() == "PublisherA")
         model.write_text(model.read_text().replace("PublisherA", "PublisherB"))
         eventually(lambda: publisher() == "PublisherB")
@@ -357,9 +372,12 @@ def test_in_development_a_changed_file_is_served_without_a_build(
 # --- the end ----------------------------------------------------------------------------------------------------------
 
 
-def test_stopping_takes_less_than_10_seconds(bookinfo: Compose) -> None:
+def test_stopping_takes_less_than_10_seconds_and_loses_no_span(bookinfo: Compose) -> None:
+    since = f"--since={datetime.now(UTC).isoformat()}"
+    assert get(f"{bookinfo.url}/productpage")[0] == 200  # whose spans wait to be sent
     began = time.monotonic()
     bookinfo("stop")
     assert time.monotonic() - began < 10
+    assert "exporting" not in bookinfo("logs", since, "--no-log-prefix", *APPLICATIONS)
     codes = {service: inspect(bookinfo.container(service))["State"]["ExitCode"] for service in APPLICATIONS}
     assert codes == dict.fromkeys(APPLICATIONS, 0)
