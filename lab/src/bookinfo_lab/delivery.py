@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bookinfo_lab import bootstrap, client, pods, processes, validate, xds
@@ -111,12 +111,7 @@ class Delivery:
             xds.prune(self._folder / name, self._configs[name], str(next(self._versions)))
 
     def _complaint(self, name: str) -> str:
-        lines = processes.last_lines(self._folder / name / pods.ENVOY_LOG, 20)
-        told = [index for index, line in enumerate(lines) if _REJECTED in line]
-        if not told:
-            return validate.plain("".join(lines[-1:])) or "see its log"
-        rest = itertools.takewhile(lambda line: not line.startswith("["), lines[told[-1] + 1 :])
-        return validate.plain("\n".join([lines[told[-1]].partition(_REJECTED)[2], *rest]))
+        return complaint(processes.last_lines(self._folder / name / pods.ENVOY_LOG, 20)) or "see its log"
 
     async def _stats(self, name: str) -> str:
         target = self._folder / name / bootstrap.ADMIN_SOCKET
@@ -125,6 +120,15 @@ class Delivery:
 
 _REJECTED = "update rejected: "
 """What stands before the reason in Envoy's log."""
+
+
+def complaint(log: Sequence[str]) -> str:
+    """The last refusal in the last lines of an Envoy's log; it may take several, and begin before them."""
+    told = [index for index, line in enumerate(log) if _REJECTED in line]
+    if not told:
+        return validate.plain("".join(log[-1:]))
+    rest = itertools.takewhile(lambda line: not line.startswith("["), log[told[-1] + 1 :])
+    return validate.plain("\n".join([log[told[-1]].partition(_REJECTED)[2], *rest]))
 
 
 def _proxies(topology: Topology) -> dict[str, Workload | Gateway]:
