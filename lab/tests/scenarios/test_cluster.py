@@ -2,7 +2,9 @@
 
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +256,33 @@ def test_a_pod_sends_from_within(cluster: Cluster, target: Callable[..., Cluster
     (result,) = target().send(Traffic(Pod("client"), "http://127.0.0.1:1/"))
     assert (result.status, bool(result.error)) == (0, True)
     assert cluster.state["calls"][-1][:5] == ["exec", "-i", "deployment/client", "-c", "client"]
+
+
+class _Echo(BaseHTTPRequestHandler):
+    """Answers with the name that it was called by."""
+
+    def do_GET(self) -> None:
+        name = self.headers["Host"].encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(name)))
+        self.end_headers()
+        self.wfile.write(name)
+
+    def log_message(self, *_arguments: Any) -> None:
+        """Nothing."""
+
+
+def test_a_host_that_only_the_mesh_knows_is_called_at_an_address_that_dns_knows(
+    cluster: Cluster, target: Callable[..., ClusterTarget]
+) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Echo) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        here = f"127.0.0.1:{server.server_address[1]}"
+        (result,) = target().send(Traffic(Pod("client"), "http://books.example/", known_as=here))
+        server.shutdown()
+        thread.join()
+    assert (result.status, result.body) == (200, "books.example"), result.error
 
 
 def test_numbers_of_all_pods_are_added_up(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:

@@ -39,6 +39,12 @@ def test_the_summary_counts_outcomes_and_adds_up_chances() -> None:
     assert "chance" not in report.summary([replace(PROVED, false_alarm=0.0)], 1)
 
 
+def test_the_summary_names_the_steps_that_are_not_proved() -> None:
+    unchecked = replace(PROVED, step=3, outcome="not checked", false_alarm=0.0)
+    assert "Not proved, for something was not checked: canary 3." in report.summary([PROVED, unchecked, unchecked], 1)
+    assert "Not proved" not in report.summary([PROVED], 1)
+
+
 def test_programs_get_json() -> None:
     found = json.loads(report.as_json([PROVED, FAILED], 12.3))
     assert (found["failed"], found["claims"][1]["outcome"]) == (1, "fails")

@@ -20,7 +20,7 @@ from bookinfo_lab.scenarios.detection import PROXY
 from bookinfo_lab.scenarios.journal import Journal, Touched
 from bookinfo_lab.scenarios.kubectl import Json, Kubectl, NoSuchKindError
 from bookinfo_lab.scenarios.model import Browser, Counter, Log, Mesh, Traffic
-from bookinfo_lab.scenarios.plans import browser_plan, pod_plan
+from bookinfo_lab.scenarios.plans import browser_plan, looked_up_plan
 from bookinfo_lab.scenarios.target import NotObservableError
 
 _SET_BY_THE_SERVER = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
@@ -109,7 +109,7 @@ class ClusterTarget:
         deployment = traffic.caller.deployment
         command = ("exec", "-i", f"deployment/{deployment}", "-c", deployment, "--")
         told = self._kubectl.run(
-            *command, "python", "-m", "bookinfo_client.send", stdin=json.dumps(asdict(pod_plan(traffic)))
+            *command, "python", "-m", "bookinfo_client.send", stdin=json.dumps(asdict(looked_up_plan(traffic)))
         )
         return decode(told)
 

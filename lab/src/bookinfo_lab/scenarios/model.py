@@ -51,6 +51,7 @@ class Traffic:
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
     token: str = ""  # a file with a bearer token, relative to the repository
+    known_as: str = ""  # a host that a cluster's DNS knows, where only the mesh knows that of `url`
     timeout: float = 20.0
 
     def __str__(self) -> str:

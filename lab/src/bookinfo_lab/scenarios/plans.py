@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from bookinfo_client.send import Plan, send
 from bookinfo_lab.errors import LabError
@@ -34,6 +35,20 @@ def pod_plan(traffic: Traffic) -> Plan:
         per_second=traffic.per_second,
         timeout=traffic.timeout,
     )
+
+
+def looked_up_plan(traffic: Traffic) -> Plan:
+    """The plan for a pod whose application looks names up before its sidecar sees a request.
+
+    What only the mesh knows goes to the address of `known_as`. The sidecar decides by the Host header, as it would
+    have done for the name itself.
+    """
+    plan = pod_plan(traffic)
+    if not traffic.known_as:
+        return plan
+    parts = urlsplit(traffic.url)
+    url = parts._replace(netloc=traffic.known_as).geturl()
+    return replace(plan, url=url, headers={**plan.headers, "Host": parts.netloc})
 
 
 def _sign_in(gateway: str, user: str, proxies: Mapping[str, str]) -> str:

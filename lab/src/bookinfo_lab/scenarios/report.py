@@ -33,10 +33,13 @@ def table(judged: Sequence[Judged], width: int = WIDTH) -> str:
 
 
 def summary(judged: Sequence[Judged], seconds: float) -> str:
-    """The whole run in two sentences."""
+    """The whole run in a few sentences: what came of the claims, and which steps are not wholly proved."""
     count = {outcome: sum(row.outcome == outcome for row in judged) for outcome in {row.outcome for row in judged}}
     parts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(count.items()))
     told = f"{len(judged)} claims in {seconds:.0f} s: {parts}."
+    unchecked = dict.fromkeys(f"{row.scenario} {row.step}" for row in judged if row.outcome == "not checked")
+    if unchecked:
+        told += f" Not proved, for something was not checked: {', '.join(unchecked)}."
     alarm = sum(row.false_alarm for row in judged)
     if alarm:
         told += f" By chance alone a claim about shares comes out wrong with a probability of {alarm:.0e}."

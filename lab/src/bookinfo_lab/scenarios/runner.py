@@ -1,7 +1,6 @@
 """Runs scenarios on a target and judges their claims, in both directions."""
 
 import itertools
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -19,8 +18,6 @@ PATIENCE = 12.0
 LOG_FLUSH = 2.0
 _POLL = 0.2
 
-_NO_SUCH_NAME = re.compile(r"\[Errno -\d+\]")
-"""Errors of name resolution are the only ones with negative numbers (getaddrinfo(3))."""
 _AGAIN = 2.0
 """Seconds between two looks at whether a change has taken effect."""
 
@@ -186,7 +183,7 @@ def _reusable(sample: Sample | None, observation: Observation) -> Sample | None:
 def _holds(observation: Observation, sample: Sample) -> bool:
     """Whether every claim that can be judged holds."""
     claims = (*observation.shows, *observation.keeps)
-    return not _unresolved(sample) and all(claim.judge(sample).holds for claim in claims if not _unseen(claim, sample))
+    return all(claim.judge(sample).holds for claim in claims if not _unseen(claim, sample))
 
 
 def _is_over(observation: Observation, sample: Sample) -> bool:
@@ -197,16 +194,6 @@ def _is_over(observation: Observation, sample: Sample) -> bool:
 def _unseen(claim: Claim, sample: Sample) -> str:
     """Why the claim cannot be judged by this sample; empty if it can."""
     return next((sample.unseen[read] for read in claim.reads if read in sample.unseen), "")
-
-
-def _unresolved(sample: Sample) -> str:
-    """Why no request of a sample can have come to a proxy; empty if one may have.
-
-    In a cluster the caller looks a name up before it calls; in a lab the proxy does. It is no answer of the mesh then.
-    """
-    if sample.results and all(_NO_SUCH_NAME.search(result.error) for result in sample.results):
-        return f"the caller's DNS does not know the name: {sample.results[0].error}"
-    return ""
 
 
 def _not_checked(scenario: Scenario, after: int, reason: str) -> list[Judged]:
@@ -228,7 +215,7 @@ def _judge(
         def judged(seen: str, without: str, outcome: Outcome) -> Judged:
             return _judged(scenario, number, observation, claim, seen, without, outcome, sample.tries)
 
-        if reason := _unresolved(sample) or _unseen(claim, sample):
+        if reason := _unseen(claim, sample):
             return judged(reason, "", "not checked")
         verdict = claim.judge(sample)
         seen = f"{verdict.seen} (try {sample.tries})" if sample.tries > 1 else verdict.seen

@@ -9,7 +9,7 @@ from bookinfo_lab.scenarios.model import Counter, Generated, Mesh, Observation, 
 BOOKS = "http://books.example/books/v1/volumes?q=isbn:0486424618"
 CERTIFICATE = Generated("bookinfo certificate books.example", lambda: secret_manifest("books.example"))
 OUTSIDE = Showing("Outside Press")
-BY_CLIENT = Traffic(CLIENT, BOOKS, count=10)
+BY_CLIENT = Traffic(CLIENT, BOOKS, count=10, known_as="external-books")
 PAGES = pages(20)
 AROUND = Traffic(CLIENT, "http://external-books/books/v1/volumes?q=isbn:0486424618", count=10)
 """The same service by the name of its Service: in a lab the world outside has one."""
@@ -46,8 +46,14 @@ that name: 503.""",
 With `REGISTRY_ONLY` a call to a host that the mesh does not know is answered 502 by the caller's own sidecar, which
 does not even look for it. The page has no details.
 
-In a cluster the application itself looks the name up first. Where DNS does not know it nothing comes as far as the
-sidecar, and `bookinfo verify` says "not checked".""",
+In a cluster the application itself looks the name up first, and where DNS does not know it nothing comes as far as the
+sidecar. There the client calls the address of a name that DNS does know, as `books.example`: the sidecar decides by the
+Host header. Without the rule the outside answers (200), with it the sidecar (502):
+
+```
+kubectl exec deployment/client -c client -- curl -s -o /dev/null -w '%{http_code}\\n' \\
+  -H 'Host: books.example' 'http://external-books/books/v1/volumes?q=isbn:0486424618'
+```""",
             apply=("istio/egress/registry-only.yaml",),
             observations=(
                 Observation(BY_CLIENT, shows=(Every(Answered(502)),)),
