@@ -44,6 +44,13 @@ def test_what_looks_like_a_date_stays_text() -> None:
     assert document.body["spec"]["released"] == "2024-01-02"
 
 
+def test_a_key_that_is_a_number_or_a_truth_value_is_text_as_for_kubectl() -> None:
+    (document,) = read_documents(ONE + "  9080: {a: b}\n  true: c\n  1.5: d\n", "a.yaml")
+
+    assert document.body["spec"] == {"ports": [{"port": 9080}], "9080": {"a": "b"}, "true": "c", "1.5": "d"}
+    assert document.line(("spec", "9080", "a")) == 9
+
+
 def test_an_error_names_file_document_path_line_and_what_to_do() -> None:
     (document,) = read_documents(ONE, "services.yaml")
 
@@ -75,7 +82,9 @@ def test_a_path_is_written_as_people_do() -> None:
         ("{apiVersion: v1, kind: Service, metadata: {}}", "has no metadata.name"),
         ("{apiVersion: v1, kind: Service, metadata: {name: 7}}", "has no metadata.name"),
         (ONE + "kind: Service\n", "the key 'kind' occurs twice at line 9"),
-        (ONE + "  8080: x\n", "the key 8080 is not text"),
+        (ONE + "  ? [a]\n  : x\n", "the key ['a'] is not text at line 9"),
+        (ONE + "  null: x\n", "the key None is not text at line 9"),
+        (ONE + "  8080: x\n  '8080': y\n", "the key '8080' occurs twice at line 10"),
         (ONE + "#" * MAX_BYTES, "is larger than 4 MB"),
         ("&a " + "[" * 5000, "is not YAML"),
     ],

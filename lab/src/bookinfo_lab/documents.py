@@ -126,7 +126,7 @@ def _load(text: str, source: str) -> list[tuple[yaml.Node, Any]]:
 
 @functools.cache
 def _loader_class() -> Any:
-    """YAML as Kubernetes reads it: keys are text and occur once, and what looks like a date is text."""
+    """YAML as Kubernetes reads it: keys become text and occur once, and what looks like a date is text."""
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
     class Loader(base):  # type: ignore[misc]  # the base is chosen above
@@ -136,20 +136,33 @@ def _loader_class() -> Any:
         }
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            seen = set()
+            keys: dict[str, yaml.ScalarNode] = {}
             for key_node, _ in node.value:
-                key = self.construct_object(key_node, deep=True)
-                if not isinstance(key, str):
-                    raise yaml.MarkedYAMLError(problem=f"the key {key!r} is not text", problem_mark=key_node.start_mark)
-                if key in seen:
+                key = _key(self.construct_object(key_node, deep=True), key_node)
+                if key in keys:
                     raise yaml.MarkedYAMLError(
                         problem=f"the key {key!r} occurs twice", problem_mark=key_node.start_mark
                     )
-                seen.add(key)
+                keys[key] = yaml.ScalarNode("tag:yaml.org,2002:str", key, key_node.start_mark, key_node.end_mark)
+            node.value = [(text, value) for text, (_, value) in zip(keys.values(), node.value, strict=True)]
             constructed: dict[Any, Any] = super().construct_mapping(node, deep=deep)
             return constructed
 
     return Loader
+
+
+def _key(value: object, node: yaml.Node) -> str:
+    """A key as text; kubectl makes text of numbers and truth values, too (sigs.k8s.io/yaml)."""
+    match value:
+        case str():
+            return value
+        case bool():
+            return str(value).lower()
+        case int():
+            return str(value)
+        case float():
+            return f"{value:g}"
+    raise yaml.MarkedYAMLError(problem=f"the key {value!r} is not text", problem_mark=node.start_mark)
 
 
 def _count(node: yaml.Node, limit: int) -> int:
