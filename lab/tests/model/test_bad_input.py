@@ -49,6 +49,9 @@ def said(text: str) -> str:
         (routing(f"match: [{{uri: {{exact: /a, prefix: /b}}}}], {TO}"), "uri", "exclude each other; keep one"),
         (destination("tls: {mode: STRICT}"), "spec.trafficPolicy.tls.mode", 'cannot be "STRICT"; it can be DISABLE'),
         (istio("PeerAuthentication", "mtls: {mode: STRCT}", "security"), "mtls.mode", "did you mean STRICT?"),
+        (istio("PeerAuthentication", ""), "kind", "in networking.istio.io; write apiVersion: security.istio.io/v1"),
+        (routing(TO).replace("name: mine", "name: mine, annotations: {a: 1}"), "metadata.annotations.a", "quote it"),
+        (routing(TO).replace("name: mine", "name: mine, labels: {a: true}"), "metadata.labels.a", "not text; quote"),
         # What Istio has and the lab does not
         (routing("delegate: {name: other}"), "spec.http[0].delegate", "the lab does not implement delegate"),
         (istio("WorkloadGroup", "template: {}"), "kind", "the lab does not implement WorkloadGroup"),

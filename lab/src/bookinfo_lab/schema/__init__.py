@@ -51,15 +51,14 @@ def check(document: Document) -> None:
     group, _, version = document.api_version.partition("/")
     entry = kinds().get(f"{group}/{document.kind}")
     if entry is None:
-        names = [kind.partition("/")[2] for kind in kinds()]
-        raise document.error(
-            f"there is no kind {document.kind} in {group}", ("kind",), _suggestion(document.kind, names)
-        )
+        raise document.error(f"there is no kind {document.kind} in {group}", ("kind",), _whereabouts(document))
     if version not in entry["versions"]:
         known = _listed(f"{group}/{version}" for version in entry["versions"])
         raise document.error(f"{document.kind} has no version {version}", ("apiVersion",), f"write {known}")
     _check_names(document, document.body, _TOP_LEVEL, ())
     _check_names(document, document.body["metadata"], _METADATA, ("metadata",))
+    for name in ("labels", "annotations"):
+        _check(document, document.body["metadata"].get(name) or {}, {"map": "string"}, ("metadata", name))
     _check(document, document.body.get("spec", {}), entry["spec"], ("spec",))
 
 
@@ -129,6 +128,15 @@ def _check_scalar(document: Document, value: Any, expected: tuple[str, ...], pat
         wanted = " or ".join({"string": "text", "number": "a number", "boolean": "true or false"}[n] for n in expected)
         hint = "quote it" if "string" in expected else "take the quotes off" if isinstance(value, str) else "correct it"
         raise document.error(f"{_label(path)} is {_kind_of(value)}, not {wanted}", path, hint)
+
+
+def _whereabouts(document: Document) -> str:
+    """Where a kind is that is not in the group of its document, or what is there."""
+    elsewhere = [name for name in newest() if name.endswith(f" {document.kind}")]
+    if elsewhere:
+        return f"write apiVersion: {elsewhere[0].partition(' ')[0]}"
+    own = [kind.partition("/")[2] for kind in kinds() if kind.startswith(f"{document.group}/")]
+    return _suggestion(document.kind, own or [kind.partition("/")[2] for kind in kinds()])
 
 
 def _label(path: Path) -> str:
