@@ -6,6 +6,8 @@ from bookinfo_lab.documents import ManifestError, read_documents
 from bookinfo_lab.model import Rules
 
 TO = "route: [{destination: {host: reviews}}]"
+HALF = "{destination: {host: reviews}, weight: 2147483648}"
+SELECT = "workloadSelector: {matchLabels: {app: a}"  # `destination` closes it
 
 
 def istio(kind: str, spec: str, group: str = "networking") -> str:
@@ -85,13 +87,34 @@ def said(text: str) -> str:
         (routing(TO, "[]"), "spec", "hosts is missing or empty"),
         (routing(TO, "['reviews:9080']"), "spec.hosts[0]", "'reviews:9080' is not a host"),
         (routing(TO, "['*']"), "spec.hosts[0]", "a rule for the mesh cannot have the host *"),
+        (routing("redirect: {uri: /a}, rewrite: {uri: /b}"), "http[0].rewrite", "redirect and rewrite exclude"),
+        (routing("redirect: {uri: /a}, fault: {abort: {httpStatus: 500}}"), "http[0].fault", "redirect and fault ex"),
+        (routing("directResponse: {status: 200}, rewrite: {uri: /b}"), "rewrite", "directResponse and rewrite excl"),
+        (routing("redirect: {redirectCode: 301}"), "http[0].redirect", "redirect says not where to; add uri"),
+        (routing("redirect: {scheme: ftp}"), "redirect.scheme", "cannot be ftp; it can be http, https"),
+        (routing("redirect: {port: 70000}"), "redirect.port", "not within 1 and 65535"),
+        (routing(f"mirror: {{host: a}}, mirrors: [{{destination: {{host: b}}}}], {TO}"), "http[0]", "mirror and mir"),
+        (routing(f"corsPolicy: {{allowMethods: [GET, get]}}, {TO}"), "allowMethods[1]", "'get' is not a method; it"),
+        (routing(f"headers: {{request: {{set: {{':path': /a}}}}}}, {TO}"), "request.set", ":path cannot be changed"),
+        (routing(f"headers: {{request: {{remove: [Host]}}}}, {TO}"), "request.remove", "Host cannot be changed as a"),
+        (routing(f"headers: {{response: {{add: {{':status': '1'}}}}}}, {TO}"), "response.add", ":status cannot be"),
+        (routing("route: [{destination: {host: a}, headers: {response: {set: {host: b}}}}]"), "response.set", "host "),
+        (routing(f"route: [{HALF}, {HALF}]"), "http[0].route", "weights add up to 4294967296, more than 4294967295"),
+        (routing(TO, "[reviews], exportTo: [nonsense!]"), "exportTo[0]", "'nonsense!' is not a namespace; write one"),
+        (istio("DestinationRule", "host: a, exportTo: ['']"), "exportTo[0]", "'' is not a namespace"),
+        (istio("DestinationRule", "host: a, workloadSelector: {matchLabels: {app: '*'}}"), "matchLabels.app", "wildc"),
+        (istio("Sidecar", "workloadSelector: {labels: {app: 'a*'}}"), "workloadSelector.labels.app", "has no wildcard"),
+        (authz("selector: {matchLabels: {app: '*'}}"), "selector.matchLabels.app", "wildcard, and this has app=*"),
         (istio("VirtualService", "hosts: [a]"), "spec", "http is missing or empty"),
         (istio("DestinationRule", "host: a, subsets: [{name: v1}, {name: v1}]"), "subsets[1].name", "two subsets are"),
+        (istio("DestinationRule", "host: a, subsets: [{name: 'V 1|x'}]"), "subsets[0].name", "'V 1|x' is not a name"),
+        (istio("DestinationRule", "host: a, subsets: [{name: ''}]"), "subsets[0].name", "'' is not a name; use up to"),
         (destination("outlierDetection: {maxEjectionPercent: 101}"), "maxEjectionPercent", "not within 0 and 100"),
         (destination("outlierDetection: {interval: 0s}"), "interval", "shorter than 1ms"),
         (destination("connectionPool: {tcp: {maxConnections: -1}}"), "maxConnections", "is negative"),
         (destination("loadBalancer: {consistentHash: {}}"), "consistentHash", "needs exactly one key"),
         (destination("tls: {mode: MUTUAL}"), "tls", "MUTUAL needs clientCertificate and privateKey"),
+        (destination(f"tls: {{mode: MUTUAL, credentialName: a, privateKey: /k}}}}, {SELECT}"), "tls", "exclude each o"),
         (destination("tls: {mode: SIMPLE, credentialName: ca}"), "trafficPolicy", "without a workloadSelector"),
         (istio("Gateway", "servers: [{port: {number: 1, name: a, protocol: TLS}, hosts: [a]}]"), "protocol", "TLS"),
         (istio("Gateway", "selector: {}"), "spec", "servers is missing"),

@@ -1,12 +1,16 @@
 """DestinationRule, PeerAuthentication, AuthorizationPolicy and the rest, as clusters and filters."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bookinfo_lab.documents import ManifestError
+from bookinfo_lab.documents import ManifestError, read_documents
+from bookinfo_lab.model import Rules
+from bookinfo_lab.render import render
 from bookinfo_lab.render.authorization import ALLOW_FILTER, DENY_FILTER
+from bookinfo_lab.topology import Secret, Topology
 
 Rendered = Callable[..., Any]
 HOST = "reviews.default.svc.cluster.local"
@@ -167,6 +171,21 @@ def test_istio_mutual_is_for_every_instance(rendered: Rendered) -> None:
 
     assert found["transport_socket"]["name"] == "envoy.transport_sockets.tls"
     assert "transport_socket_matches" not in found
+
+
+def test_mutual_takes_both_certificates_from_a_secret(topology: Topology) -> None:
+    tls = "tls: {mode: MUTUAL, credentialName: books}"
+    text = rule(f"host: reviews, workloadSelector: {{matchLabels: {{app: productpage}}}}, trafficPolicy: {{{tls}}}")
+    secret = Secret("books", "default", {"ca.crt": "CA", "tls.crt": "CERT", "tls.key": "KEY"})
+
+    rules = Rules.parse(read_documents(text, "test.yaml"))
+    config = render(replace(topology, secrets=(secret,)), rules)["productpage-v1"]
+
+    found = next(item for item in config.clusters if item["name"] == f"outbound|9080||{HOST}")
+    context = found["transport_socket"]["typed_config"]["common_tls_context"]
+    assert context["tls_certificates"] == [
+        {"certificate_chain": {"inline_string": "CERT"}, "private_key": {"inline_string": "KEY"}}
+    ]
 
 
 def test_every_upstream_connection_comes_from_the_callers_own_address(rendered: Rendered) -> None:

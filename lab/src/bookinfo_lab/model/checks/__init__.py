@@ -9,7 +9,7 @@ from typing import Any
 
 from bookinfo_lab.model import gateway_api as gateway_api_model
 from bookinfo_lab.model.base import Spec
-from bookinfo_lab.model.checks import gateway_api, networking, security
+from bookinfo_lab.model.checks import gateway_api, networking, security, shared
 from bookinfo_lab.model.checks.values import Problem
 from bookinfo_lab.model.networking import (
     DestinationRuleSpec,
@@ -42,6 +42,8 @@ _CHECKS: Mapping[type[Spec], Callable[[Any], Iterator[Problem]]] = {
 
 def problems(spec: Spec) -> Iterator[Problem]:
     """Everything that is wrong with `spec` by itself."""
+    yield from shared.selectors(spec)
+    yield from shared.exports(spec)
     check = _CHECKS.get(type(spec))
     if check is not None:
         yield from check(spec)

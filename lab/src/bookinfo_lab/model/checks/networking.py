@@ -37,6 +37,14 @@ LARGEST_RING = 8 * 1024 * 1024
 LARGEST_TABLE = 5_000_011
 """Envoy's bound: MaglevLbConfig.table_size, ibid."""
 
+LARGEST_TOTAL_WEIGHT = 2**32 - 1
+"""Envoy's bound: WeightedCluster in envoy/config/route/v3/route_components.proto."""
+
+AUTHORITY = ("host", ":authority")
+"""How a header is named that is a request's host."""
+
+_METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
+
 REDIRECT_CODES = (301, 302, 303, 307, 308)
 RETRY_CONDITIONS = frozenset(
     (
@@ -102,6 +110,7 @@ def _http_route(http: HTTPRoute, path: Path) -> Iterator[Problem]:
         yield Problem(
             f"a rule does one thing, and this has {found}", path, "keep one of route, redirect, directResponse"
         )
+    yield from _answered(http, path)
     yield from _header_changes(http.headers, (*path, "headers"))
     for index, match in enumerate(http.match):
         yield from _http_match(match, (*path, "match", index))
@@ -116,10 +125,20 @@ def _http_route(http: HTTPRoute, path: Path) -> Iterator[Problem]:
     yield from values.positive_duration(http.timeout, (*path, "timeout"))
     yield from _retries(http.retries, (*path, "retries"))
     yield from _fault(http.fault, (*path, "fault"))
+    if http.mirror is not None and http.mirrors:
+        yield Problem("mirror and mirrors exclude each other", path, "put all into mirrors")
     yield from values.percentage(http.mirror_percentage, (*path, "mirrorPercentage"))
     for index, mirror in enumerate(http.mirrors):
         yield from values.percentage(mirror.percentage, (*path, "mirrors", index, "percentage"))
     yield from _cors(http.cors_policy, (*path, "corsPolicy"))
+
+
+def _answered(http: HTTPRoute, path: Path) -> Iterator[Problem]:
+    """What cannot be beside an answer of the proxy's own."""
+    own = "redirect" if http.redirect is not None else "directResponse" if http.direct_response is not None else ""
+    for name, value in (("rewrite", http.rewrite), ("fault", http.fault)):
+        if own and value is not None:
+            yield Problem(f"{own} and {name} exclude each other", (*path, name), "keep one")
 
 
 def _http_match(match: HTTPMatch, path: Path) -> Iterator[Problem]:
@@ -137,18 +156,38 @@ def _header_changes(headers: Headers, path: Path) -> Iterator[Problem]:
         for field, names in (("set", operations.set), ("add", operations.add), ("remove", operations.remove)):
             for name in names:
                 yield from values.header_name(name, (*path, side, field))
+                host = name.lower() in AUTHORITY
+                if (host or name.startswith(":")) and not (host and side == "request" and field != "remove"):
+                    yield Problem(
+                        f"{name} cannot be changed as a header",
+                        (*path, side, field),
+                        "a request's host can be set; for its path there is rewrite",
+                    )
 
 
 def _weights(http: HTTPRoute, path: Path) -> Iterator[Problem]:
     for index, destination in enumerate(http.route):
         if destination.weight < 0:
             yield Problem("weight is negative", (*path, "route", index, "weight"), "write 0 or more")
+    total = sum(destination.weight for destination in http.route)
+    if total > LARGEST_TOTAL_WEIGHT:
+        yield Problem(
+            f"the weights add up to {total}, more than {LARGEST_TOTAL_WEIGHT}", (*path, "route"), "write smaller ones"
+        )
     if len(http.route) > 1 and not any(destination.weight for destination in http.route):
         yield Problem("every weight is 0, so no request has a destination", (*path, "route"), "give one a weight")
 
 
 def _redirect(redirect: HTTPRedirect | None, path: Path) -> Iterator[Problem]:
-    if redirect is not None and redirect.redirect_code not in REDIRECT_CODES:
+    if redirect is None:
+        return
+    if not (redirect.uri or redirect.authority or redirect.scheme or redirect.port or redirect.derive_port):
+        yield Problem("redirect says not where to", path, "add uri, authority, scheme or port")
+    if redirect.scheme not in (None, "", "http", "https"):
+        yield Problem(f"scheme cannot be {redirect.scheme}", (*path, "scheme"), "it can be http, https")
+    if redirect.port:
+        yield from values.port(redirect.port, (*path, "port"))
+    if redirect.redirect_code not in REDIRECT_CODES:
         codes = ", ".join(map(str, REDIRECT_CODES))
         yield Problem(f"redirectCode cannot be {redirect.redirect_code}", (*path, "redirectCode"), f"it can be {codes}")
 
@@ -206,6 +245,10 @@ def _delay(delay: Delay, path: Path) -> Iterator[Problem]:
 
 def _cors(cors: CorsPolicy | None, path: Path) -> Iterator[Problem]:
     if cors is not None:
+        for index, method in enumerate(cors.allow_methods):
+            if method not in (*_METHODS, "*"):
+                known = ", ".join(_METHODS)
+                yield Problem(f"{method!r} is not a method", (*path, "allowMethods", index), f"it can be {known} or *")
         for field, names in (("allowHeaders", cors.allow_headers), ("exposeHeaders", cors.expose_headers)):
             for index, name in enumerate(names):
                 yield from values.header_name(name, (*path, field, index))
@@ -226,8 +269,7 @@ def destination_rule(spec: DestinationRuleSpec) -> Iterator[Problem]:
     yield from _traffic_policy(spec.traffic_policy, ("trafficPolicy",))
     names = [subset.name for subset in spec.subsets]
     for index, subset in enumerate(spec.subsets):
-        if not subset.name:
-            yield Problem("a subset has no name", ("subsets", index, "name"), "name it")
+        yield from values.label(subset.name, ("subsets", index, "name"))
         if subset.name in names[:index]:
             yield Problem(f"two subsets are named {subset.name}", ("subsets", index, "name"), "rename one")
         yield from _traffic_policy(subset.traffic_policy, ("subsets", index, "trafficPolicy"))
@@ -328,9 +370,15 @@ def _outlier_detection(outlier: OutlierDetection | None, path: Path) -> Iterator
 def _client_tls(tls: ClientTLS | None, path: Path) -> Iterator[Problem]:
     if tls is None:
         return
-    if tls.mode == "MUTUAL" and not (tls.client_certificate and tls.private_key):
-        yield Problem("MUTUAL needs clientCertificate and privateKey", path, "add them, or use ISTIO_MUTUAL")
-    if tls.mode == "ISTIO_MUTUAL" and (tls.client_certificate or tls.private_key or tls.ca_certificates):
+    files = tls.client_certificate or tls.private_key or tls.ca_certificates
+    if tls.mode in ("SIMPLE", "MUTUAL") and tls.credential_name:
+        if files:
+            yield Problem("credentialName and files of certificates exclude each other", path, "keep one")
+    elif tls.mode == "MUTUAL" and not (tls.client_certificate and tls.private_key):
+        yield Problem(
+            "MUTUAL needs clientCertificate and privateKey, or credentialName", path, "add them, or use ISTIO_MUTUAL"
+        )
+    if tls.mode == "ISTIO_MUTUAL" and files:
         yield Problem("ISTIO_MUTUAL brings its own certificates", path, "take the files out")
 
 

@@ -11,6 +11,7 @@ from bookinfo_lab.model.networking import Percent, PortSelector
 _HOST = re.compile(
     r"(?:\*|(?:\*\.)?[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*)", re.IGNORECASE
 )
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _HEADER = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 _MILLISECOND = 0.001
 
@@ -34,6 +35,12 @@ def host(name: str, path: Path) -> Iterator[Problem]:
     """A DNS name, `*.suffix` or `*`."""
     if not _HOST.fullmatch(name):
         yield Problem(f"{name!r} is not a host", path, "write a name like reviews, *.example.com or *, without a port")
+
+
+def label(name: str, path: Path) -> Iterator[Problem]:
+    """A DNS label (RFC 1123)."""
+    if not _LABEL.fullmatch(name):
+        yield Problem(f"{name[:80]!r} is not a {path[-1]}", path, "use up to 63 of a-z, 0-9 and -, not - at the ends")
 
 
 def port(number: int, path: Path) -> Iterator[Problem]:
