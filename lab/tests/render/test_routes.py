@@ -311,8 +311,45 @@ def test_a_redirect_is_permanent_unless_it_says_otherwise(rendered: Rendered) ->
     }
 
 
+@pytest.mark.parametrize(
+    ("redirect", "port"),
+    [
+        ("authority: a, port: 8443", 8443),
+        ("authority: a, derivePort: FROM_REQUEST_PORT", 9080),
+        ("authority: a, derivePort: FROM_PROTOCOL_DEFAULT", None),
+        ("scheme: https, port: 443", None),
+        ("scheme: https, port: 80", 80),
+        ("authority: a, port: 80", None),
+    ],
+)
+def test_the_port_of_a_redirect_is_written_out_unless_it_is_the_schemes_own(
+    rendered: Rendered, redirect: str, port: int | None
+) -> None:
+    """ApplyRedirect, route.go."""
+    assert rendered(rules(f"{{redirect: {{{redirect}}}}}")).routes(REVIEWS)[0]["redirect"].get("port_redirect") == port
+
+
 def test_a_host_header_that_is_set_rewrites_the_host(rendered: Rendered) -> None:
     assert action(rendered, "headers: {request: {set: {Host: a.example}}}")["host_rewrite_literal"] == "a.example"
+
+
+def test_a_host_that_is_added_rewrites_it_too_unless_one_is_set(rendered: Rendered) -> None:
+    """TranslateHeadersOperations, route.go."""
+    assert action(rendered, "headers: {request: {add: {host: a.example}}}")["host_rewrite_literal"] == "a.example"
+    both = "headers: {request: {add: {host: a.example}, set: {':authority': b.example}}}"
+    assert action(rendered, both)["host_rewrite_literal"] == "b.example"
+
+
+def test_a_destination_can_set_the_host_for_itself(rendered: Rendered) -> None:
+    """processWeightedDestination, route.go."""
+    own = "headers: {request: {set: {Host: a.example, x: y}}}"
+    other = "{destination: {host: reviews, subset: v2}, weight: 1}"
+    route = f"{{route: [{{destination: {{host: reviews, subset: v1}}, weight: 1, {own}}}, {other}]}}"
+
+    shares = rendered(rules(route)).routes(REVIEWS)[0]["route"]["weighted_clusters"]["clusters"]
+
+    assert [share.get("host_rewrite_literal") for share in shares] == ["a.example", None]
+    assert [change["header"]["key"] for change in shares[0]["request_headers_to_add"]] == ["x"]
 
 
 def test_a_regex_rewrite_keeps_its_groups(rendered: Rendered) -> None:

@@ -39,3 +39,16 @@ def test_a_regex_that_only_re2_refuses_is_told(mesh: Mesh) -> None:
 @pytest.mark.parametrize("regex", [".*(?i)x", "(?U)a+", r"\(?=x.*", r"\{2000"])
 def test_a_regex_that_only_re2_takes_is_accepted(mesh: Mesh, regex: str) -> None:
     assert mesh.refusal(matching(regex), "productpage-v1-1") is None
+
+
+@pytest.mark.parametrize(
+    "http",
+    [
+        "redirect: {derivePort: FROM_REQUEST_PORT, scheme: https, authority: a.example}",
+        "route: [{destination: {host: reviews}, headers: {request: {set: {host: a, x: b}, add: {':authority': c}}}}]",
+        "route: [{destination: {host: reviews}, weight: 4294967294}, {destination: {host: ratings}, weight: 1}]",
+    ],
+)
+def test_what_the_checks_let_through_is_accepted(mesh: Mesh, http: str) -> None:
+    routing = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\n"
+    assert mesh.refusal(f"{routing}spec: {{hosts: [reviews], http: [{{{http}}}]}}", "productpage-v1-1") is None

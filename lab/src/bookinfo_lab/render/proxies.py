@@ -224,7 +224,7 @@ def _gateway_routes(mesh: Mesh, gateway: Gateway, entrance: virtual_services.Ent
     """
     port = entrance.offered[0][1].port.number
     names = virtual_services.references(entrance.offered)
-    caller = Caller(gateway, names, port)
+    caller = Caller(gateway, names, port, tls=bool(entrance.sni))
     routes: dict[str, list[Json]] = {}
     for rule in virtual_services.of_gateways(mesh.rules, names):
         for host in virtual_services.served_hosts(rule, entrance.offered):

@@ -9,7 +9,7 @@ from typing import Any
 
 from bookinfo_lab.documents import Path
 from bookinfo_lab.model.base import duration
-from bookinfo_lab.model.checks.networking import retry_conditions
+from bookinfo_lab.model.checks.networking import AUTHORITY, retry_conditions
 from bookinfo_lab.model.networking import (
     CorsPolicy,
     Destination,
@@ -60,6 +60,7 @@ class Caller:
     proxy: Proxy
     gateways: frozenset[str]  # "mesh" for a sidecar, else namespace/name of the Gateways that share the listener
     port: int
+    tls: bool = False  # whether requests come encrypted
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _route(context: _Context, http: HTTPRoute, match: HTTPMatch, path: Path) -> 
     if filters:
         rendered["typed_per_filter_config"] = filters
     if http.redirect is not None:
-        rendered["redirect"] = _redirect(http.redirect)
+        rendered["redirect"] = _redirect(http.redirect, context.caller)
     elif http.direct_response is not None:
         body = http.direct_response.body
         rendered["direct_response"] = {"status": http.direct_response.status}
@@ -199,7 +200,12 @@ def _destinations(targets: Sequence[tuple[HTTPDestination, str]]) -> Json:
     if len(targets) == 1 and targets[0][0].headers == Headers():
         return {"cluster": targets[0][1]}
     weighted = [
-        {"name": name, "weight": destination.weight or 1, **_header_changes(destination.headers)}
+        {
+            "name": name,
+            "weight": destination.weight or 1,
+            **_header_changes(destination.headers),
+            **_host(destination.headers),
+        }
         for destination, name in targets
     ]
     return {"weighted_clusters": {"clusters": weighted}}
@@ -290,10 +296,16 @@ def _rewrite(rewrite: HTTPRewrite | None) -> Json:
 
 def _host_rewrite(http: HTTPRoute) -> Json:
     authority = http.rewrite.authority if http.rewrite else None
-    for name, value in http.headers.request.set.items():
-        if name.lower() in ("host", ":authority"):
-            authority = value
-    return {"host_rewrite_literal": authority} if authority else {}
+    return {**({"host_rewrite_literal": authority} if authority else {}), **_host(http.headers)}
+
+
+def _host(headers: Headers) -> Json:
+    """The host that a request is given as if it were a header. Istio: TranslateHeadersOperations; `set` wins."""
+    for values in (headers.request.set, headers.request.add):
+        for name, value in values.items():
+            if name.lower() in AUTHORITY and value:
+                return {"host_rewrite_literal": value}
+    return {}
 
 
 def _mirrors(context: _Context, http: HTTPRoute, path: Path) -> Iterator[Json]:
@@ -357,16 +369,19 @@ def _cors(cors: CorsPolicy) -> Json:
     return rendered
 
 
-def _redirect(redirect: HTTPRedirect) -> Json:
-    """Istio: ApplyRedirect. The query is kept."""
+def _redirect(redirect: HTTPRedirect, caller: Caller) -> Json:
+    """Istio: ApplyRedirect. The query is kept; a scheme's own port is not written out."""
+    port = caller.port if redirect.derive_port == "FROM_REQUEST_PORT" else redirect.port
+    if (redirect.scheme or ("https" if caller.tls else "http"), port) in (("http", 80), ("https", 443)):
+        port = None
     rendered: Json = {"response_code": REDIRECTS[redirect.redirect_code]}
     for name, value in (
         ("path_redirect", redirect.uri),
         ("host_redirect", redirect.authority),
         ("scheme_redirect", redirect.scheme),
-        ("port_redirect", redirect.port),
+        ("port_redirect", port),
     ):
-        if value is not None:
+        if value:
             rendered[name] = value
     return rendered
 
@@ -384,11 +399,12 @@ def _header_changes(headers: Headers) -> Json:
 def added_headers(replaced: Mapping[str, str], appended: Mapping[str, str]) -> list[Json]:
     """Headers that are set and headers that are added, as a route has them."""
     # The host is not a header to Envoy but a part of the route's action.
-    overwrite = {name: value for name, value in replaced.items() if name.lower() not in ("host", ":authority")}
+    changes = ((replaced, "OVERWRITE_IF_EXISTS_OR_ADD"), (appended, "APPEND_IF_EXISTS_OR_ADD"))
     return [
         {"header": {"key": name, "value": value}, "append_action": action}
-        for values, action in ((overwrite, "OVERWRITE_IF_EXISTS_OR_ADD"), (appended, "APPEND_IF_EXISTS_OR_ADD"))
+        for values, action in changes
         for name, value in sorted(values.items())
+        if name.lower() not in AUTHORITY
     ]
 
 
