@@ -206,6 +206,35 @@ def chains(rendered: Rendered, text: str, proxy: str = "reviews-v1") -> list[str
     return [chain["name"] for chain in listener["filter_chains"]]
 
 
+def sidecar(name: str, spec: str) -> str:
+    return f"apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n---\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (peers("a", "") + peers("b", "selector: {}"), "PeerAuthentication a is for all of namespace default already"),
+        (
+            peers("a", "selector: {matchLabels: {app: reviews}}")
+            + peers("b", "selector: {matchLabels: {version: v2}}"),
+            "PeerAuthentication a is for workload reviews-v2 already",
+        ),
+        (sidecar("a", "") + sidecar("b", ""), "Sidecar a is for all of namespace default already"),
+        (
+            "".join(sidecar(name, "workloadSelector: {labels: {app: ratings}}") for name in "ab"),
+            "Sidecar a is for workload ratings-v1 already",
+        ),
+    ],
+)
+def test_of_two_that_are_for_the_same_neither_is_chosen(rendered: Rendered, text: str, said: str) -> None:
+    with pytest.raises(ManifestError, match=said):
+        rendered(text)
+
+
+def test_one_for_the_namespace_and_one_for_a_workload_can_both_be(rendered: Rendered) -> None:
+    rendered(sidecar("a", "") + sidecar("b", "workloadSelector: {labels: {app: ratings}}") + peers("a", ""))
+
+
 def test_the_most_specific_peer_authentication_holds(rendered: Rendered) -> None:
     mesh = peers("all", "mtls: {mode: STRICT}", "istio-system")
     namespace = peers("default", "mtls: {mode: DISABLE}")

@@ -374,6 +374,29 @@ def test_two_destination_rules_for_one_host_are_refused(rendered: Rendered) -> N
         rendered(f"{SUBSETS}\n{SUBSETS.replace('name: reviews', 'name: other')}")
 
 
+def entry(name: str, host: str, port: int = 80, namespace: str = "default") -> str:
+    return (
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n"
+        f"metadata: {{name: {name}, namespace: {namespace}}}\n"
+        f"spec: {{hosts: [{host}], ports: [{{number: {port}, name: http, protocol: HTTP}}], resolution: DNS}}\n---\n"
+    )
+
+
+@pytest.mark.parametrize("host", ["reviews", "reviews.default", "reviews.default.svc.cluster.local"])
+def test_an_entry_for_the_host_of_a_service_is_refused(rendered: Rendered, host: str) -> None:
+    with pytest.raises(ManifestError, match=rf"spec.hosts\[0\], line 4: Service reviews is for {host} already"):
+        rendered(entry("mine", host))
+
+
+def test_a_service_of_another_namespace_leaves_its_short_name_free(rendered: Rendered) -> None:
+    rendered(entry("mine", "reviews", namespace="other"))
+
+
+def test_two_entries_for_one_host_are_refused(rendered: Rendered) -> None:
+    with pytest.raises(ManifestError, match=r"ServiceEntry mine is for a\.example already; put all ports"):
+        rendered(entry("mine", "a.example") + entry("other", "a.example", 81))
+
+
 def test_an_exact_host_goes_before_a_wildcard(rendered: Rendered) -> None:
     wild = rules(f"{{{OTHER}}}", hosts="['*.default.svc.cluster.local']").removeprefix(SUBSETS)
     wild = wild.replace("name: mine", "name: wild")

@@ -4,12 +4,12 @@ Each rule of translation says where Istio decides it; paths are those of github.
 """
 
 from bookinfo_lab.model import Rules
+from bookinfo_lab.render.conflicts import refuse_conflicts
 from bookinfo_lab.render.describe import describe
 from bookinfo_lab.render.gateway_api import refuse_unattached
 from bookinfo_lab.render.mesh import Mesh
 from bookinfo_lab.render.proxies import gateway_config, sidecar_config
 from bookinfo_lab.render.references import refuse_unknown
-from bookinfo_lab.render.virtual_services import refuse_conflicts
 from bookinfo_lab.topology import Topology
 from bookinfo_lab.xds import ProxyConfig
 
@@ -21,8 +21,8 @@ def render(topology: Topology, rules: Rules) -> dict[str, ProxyConfig]:
 
     Raises ManifestError for a rule that names what is not there, and for rules that contradict each other.
     """
-    refuse_conflicts(rules)
     mesh = Mesh(topology, rules)
+    refuse_conflicts(mesh)
     refuse_unknown(mesh)
     refuse_unattached(mesh)
     sidecars = {workload.name: sidecar_config(mesh, workload) for workload in topology.workloads if workload.sidecar}

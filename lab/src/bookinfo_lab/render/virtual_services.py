@@ -114,30 +114,6 @@ def served_hosts(rule: VirtualService, offered: Sequence[tuple[Rule[GatewaySpec]
                 yield pattern
 
 
-def refuse_conflicts(rules: Rules) -> None:
-    """Raise ManifestError where Istio would silently choose: two mesh rules, or two destination rules, for one host."""
-    routed: dict[str, VirtualService] = {}
-    for rule in rules.virtual_services:
-        for index, host in enumerate(hosts(rule) if MESH in rule.spec.gateways else []):
-            first = routed.setdefault(host, rule)
-            if first is not rule:
-                raise rule.document.error(
-                    f"VirtualService {first.name} routes {host} already",
-                    ("spec", "hosts", index),
-                    "sidecars follow only one for a host: put both rules into one",
-                )
-    targeted: dict[tuple[str, str, str], str] = {}
-    for item in rules.destination_rules:
-        host = full_host(item.spec.host, item.namespace)
-        first_name = targeted.setdefault((item.namespace, host, repr(item.spec.workload_selector)), item.name)
-        if first_name != item.name:
-            raise item.document.error(
-                f"DestinationRule {first_name} is for {host} already",
-                ("spec", "host"),
-                "put both rules into one, or delete the other",
-            )
-
-
 def _binds(rule: VirtualService, gateway: Rule[GatewaySpec]) -> bool:
     reference = f"{gateway.namespace}/{gateway.name}"
     return reference in {gateway_reference(name, rule.namespace) for name in rule.spec.gateways}
