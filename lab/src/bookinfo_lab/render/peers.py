@@ -22,7 +22,7 @@ def mutual_tls_mode(rules: Rules, workload: Workload, port: int) -> MutualTLSMod
 
 
 def _from_most_specific(rules: Rules, workload: Workload) -> Iterator[PeerAuthenticationSpec]:
-    """Policies for the workload itself, then for its namespace, then for the mesh; of equals the first applied."""
+    """Policies for the workload itself, then for its namespace, then for the mesh. Two for one workload are refused."""
     own, namespace, mesh = [], [], []
     for rule in rules.peer_authentications:
         labels = rule.spec.selector.match_labels if rule.spec.selector else {}

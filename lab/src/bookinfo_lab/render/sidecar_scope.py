@@ -54,7 +54,7 @@ def _imports(patterns: Iterable[str], host: Host, namespace: str) -> bool:
 
 
 def _sidecar(rules: Rules, workload: Workload) -> SidecarSpec | None:
-    """The one that selects the workload, else its namespace's, else the mesh's; of equals the first applied."""
+    """The one that selects the workload, else its namespace's, else the mesh's. Two for one workload are refused."""
     own, namespace, mesh = [], [], []
     for rule in rules.sidecars:
         selector = rule.spec.workload_selector
