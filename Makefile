@@ -178,11 +178,11 @@ cluster-up:  ## make a cluster on this machine with kind, with the images and a 
 	@cluster/up
 
 .PHONY: mesh-up
-mesh-up:  ## install Istio into it (MESH=ambient: without sidecars)
+mesh-up:  ## install Istio into it (MESH=ambient: without sidecars; CONTEXT: kubectl's, kind-bookinfo if left out)
 	@cluster/mesh
 
 .PHONY: deploy
-deploy:  ## install Bookinfo into it, behind http://localhost:8080/productpage
+deploy:  ## install Bookinfo into it, behind http://localhost:8080/productpage (MESH and CONTEXT as above)
 	@cluster/deploy
 
 .PHONY: cluster-down

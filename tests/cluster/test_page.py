@@ -253,3 +253,151 @@ def test_the_page_of_the_old_courses_words_names_files_that_are_there() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
     for word in ("Pilot", "Mixer", "Citadel", "Service Graph", "Weave Scope"):
         assert f"| {word}" in page
+
+
+def sections() -> dict[str, list[list[str]]]:
+    """The commands of each section and of each lesson, by its number: "8" is the section, "L8" the lesson."""
+    found: dict[str, list[list[str]]] = {}
+    name = "0"
+    for part in re.split(r"(^## \d|^\*\*\d)", PAGE.read_text(), flags=re.MULTILINE):
+        if re.fullmatch(r"## \d|\*\*\d", part):
+            name = part[-1] if part[0] == "#" else f"L{part[-1]}"
+        else:
+            blocks = re.findall(r"^```\n(.*?)^```$", part, re.MULTILINE | re.DOTALL)
+            found.setdefault(name, []).extend(words for block in blocks for words in commands(block))
+    return found
+
+
+def files(words: list[str]) -> set[str]:
+    return {word.partition("=")[2] for word in words if word.startswith("--filename=") and not word.endswith("=-")}
+
+
+def applied(found: list[list[str]]) -> set[str]:
+    return {file for words in found if words[:2] == ["kubectl", "apply"] for file in files(words) if "://" not in file}
+
+
+@pytest.mark.parametrize(
+    ("lesson", "manifests"),
+    [
+        ("L2", "routing/all-v1 routing/reviews-jason-v2 egress/registry-only egress/books-service-entry"),
+        ("L3", "canary/reviews-90-10 canary/reviews-80-20 canary/reviews-100-v2"),
+        ("L4", "faults/ratings-delay-jason faults/ratings-abort-jason"),
+        ("L5", "timeouts/ratings-delay-2s timeouts/reviews-500ms"),
+        ("L6", "circuit-breaking/ratings-connection-pool"),
+        ("L7", "telemetry/tracing-and-access-log faults/ratings-delay-60 faults/ratings-abort-50"),
+        ("L9", "canary/reviews-v2-v3"),
+    ],
+)
+def test_a_lesson_applies_what_it_is_about(lesson: str, manifests: str) -> None:
+    assert applied(sections()[lesson]) >= {f"istio/{name}.yaml" for name in manifests.split()}
+
+
+def test_a_call_of_the_outside_is_of_a_name_that_dns_knows() -> None:
+    """Of one that it does not, curl would print 000 with the rule as without it."""
+    (call,) = re.findall(r"-H 'Host: books\.example' 'http://([\w-]+)/", PAGE.read_text())
+    services = yaml.safe_load_all((ROOT / "kubernetes/external-books.yaml").read_text())
+    assert call in {item["metadata"]["name"] for item in services if item["kind"] == "Service"}
+    assert not re.search(r"https?://books\.example", PAGE.read_text())
+
+
+def test_what_is_waited_for_and_scaled_is_in_the_chart(helm: str) -> None:
+    rendered = subprocess.run(
+        [helm, "template", "bookinfo", "charts/bookinfo", "--set", "autoscaling.enabled=true"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    items = [item for item in yaml.safe_load_all(rendered) if item]
+    scaled = {item["metadata"]["name"] for item in items if item["kind"] == "HorizontalPodAutoscaler"}
+    named = {word.partition("/")[2] for words in ALL for word in words if word.startswith("hpa/")}
+    assert named
+    assert named <= scaled
+    deployed = {item["metadata"]["name"] for item in items if item["kind"] == "Deployment"}
+    for words in ALL:
+        if words[:2] == ["kubectl", "scale"]:
+            assert words[2].partition("/")[2] in deployed, words
+
+
+def test_after_a_change_by_helm_nothing_is_taken_for_ready_that_was_so_before() -> None:
+    """`Available` is true of the old pods, too."""
+    changed = [words for words in ALL if words[:2] == ["helm", "upgrade"]]
+    other = {"istio-base", "ztunnel"}  # CRDs alone; a DaemonSet, whose rollout is waited for
+    assert [words for words in changed if "--wait" not in words and words[3] not in other] == []
+
+
+def test_the_last_section_takes_away_every_release() -> None:
+    installed = {words[words.index("--install") + 1] for words in ALL if words[0] == "helm" and "--install" in words}
+    gone = {word for words in sections()["8"] if words[:2] == ["helm", "uninstall"] for word in words[2:]}
+    assert len(installed) > 5
+    assert installed - gone == set()
+
+
+PAGES_BESIDE = ("istio/rate-limit", "istio/gateway-api", "istio/egress", "istio/ambient", "istio/security")
+
+
+def test_the_last_section_takes_away_every_manifest() -> None:
+    gone = {file for words in sections()["8"] if words[:2] == ["kubectl", "delete"] for file in files(words)}
+    beside = {
+        words.removesuffix("/")
+        for folder in PAGES_BESIDE
+        for words in re.findall(r"^kubectl apply -f (\S+)", (ROOT / folder / "README.md").read_text(), re.MULTILINE)
+        if words != "-"
+    }
+    left = {file for file in applied(ALL) | beside if not {file, str(Path(file).parent)} & gone}
+    assert left == set()
+
+
+def test_the_last_section_takes_away_what_was_made_by_name_or_label() -> None:
+    words_of_removal = {word for words in sections()["8"] for word in words}
+    made = [words for words in ALL if words[:2] == ["kubectl", "create"]]
+    for words in made:
+        kind, name = words[2], words[3]
+        if kind == "namespace":
+            assert name in words_of_removal, words
+        else:
+            assert {name, f"{kind}/{name}"} & words_of_removal, words
+    labels = {words[4].partition("=")[0] for words in ALL if words[:4] == ["kubectl", "label", "namespace", "default"]}
+    assert {f"{label}-" for label in labels if not label.endswith("-")} <= words_of_removal
+
+
+def test_every_port_forward_ends_with_the_page() -> None:
+    forwarding = [line for block in BLOCKS for line in lines(block) if " port-forward " in line]
+    assert len(forwarding) == 4
+    assert all(line.endswith('& forwards="${forwards-} $!"') for line in forwarding)
+    assert ["kill", "$forwards"] in sections()["8"] or "kill $forwards" in PAGE.read_text()
+
+
+def test_nothing_of_others_is_taken_away_without_a_look_at_it() -> None:
+    removal = PAGE.read_text().partition("## 8")[2]
+    assert "--all " not in removal.replace("--all-namespaces", "")
+    assert removal.index('kubectl get "${crd#*/}" --all-namespaces') < removal.index("kubectl delete $crds")
+    assert "kubectl delete $crds" in [block.strip() for block in BLOCKS]  # a block of its own
+
+
+def test_need_knows_every_tool_that_the_page_names(tmp_path: Path) -> None:
+    for tool in ("bash", "dirname"):
+        (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
+    for tool in ("docker", "kind", "k3d", "minikube", "kubectl", "helm", "istioctl", "something-else"):
+        told = subprocess.run(
+            [str(ROOT / "cluster/need"), tool], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+        )
+        assert (told.returncode, "unbound" in told.stderr) == (1, False)
+        assert told.stderr.startswith(f"cluster: {tool} is not on PATH; install ")
+
+
+def test_the_outside_has_its_certificate_before_it_starts() -> None:
+    """It reads the Secret once, when it starts."""
+    readme = (ROOT / "istio/egress/README.md").read_text()
+    for block in re.findall(r"^```\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL):
+        if "apply -f kubernetes/external-books.yaml" in block:
+            assert block.index("bookinfo certificate") < block.index("kubernetes/external-books.yaml")
+
+
+def test_the_egress_gateway_is_there_before_calls_are_sent_to_it() -> None:
+    readme = (ROOT / "istio/egress/README.md").read_text()
+    made = readme.index("kubectl apply -f kubernetes/external-books.yaml")
+    waited = re.search(r"kubectl wait .*--timeout=\d+s \\\n.*deployment/istio-egressgateway", readme)
+    assert waited
+    assert made < waited.start() < readme.index("kubectl apply -f istio/egress/egress-gateway.yaml")
+    assert "kubectl delete -f istio/egress/" in readme[waited.start() :]

@@ -20,7 +20,8 @@ def run(tmp_path: Path) -> Run:
     for tool in TOOLS:
         program = tmp_path / tool
         program.write_text(
-            f'#!/bin/sh\necho {tool} "$*" >> {log}\n[ "{tool} $*" = "kind get clusters --quiet" ] && echo "$CLUSTERS"\n'
+            f'#!/bin/sh\ncase "$1" in --context=* | --kube-context=*) echo "$1" >> {log}.contexts; shift ;; esac\n'
+            f'echo {tool} "$*" >> {log}\n[ "{tool} $*" = "kind get clusters --quiet" ] && echo "$CLUSTERS"\n'
             f'[ "{tool} $1" != "$FAILING" ]\n'
         )
         program.chmod(0o755)
@@ -64,7 +65,7 @@ def test_ambient_mode_comes_with_ztunnel_and_its_profile(run: Run) -> None:
     assert releases(calls) == ["istio-base", "istio-cni", "istiod", "ztunnel", "istio-ingressgateway"]
     for release in ("istio-cni", "istiod"):
         (call,) = [call for call in calls if call.startswith(f"helm upgrade --install {release} ")]
-        assert call.endswith("--set=profile=ambient --set=global.platform=k3d")
+        assert " --set=profile=ambient --set=global.platform=k3d " in call
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_bookinfo_comes_in_the_meshs_mode_into_a_restricted_namespace(
     calls = run("deploy", MESH=mesh)
     assert f"kubectl label namespace default {label} --overwrite" in calls
     assert any("pod-security.kubernetes.io/enforce=restricted" in call for call in calls)
-    assert any(call.endswith(f"--set mesh.mode={mode}") for call in calls)
+    assert any(f" --set mesh.mode={mode} " in call for call in calls)
 
 
 def test_a_failure_ends_the_script(run: Run) -> None:
@@ -87,3 +88,24 @@ def test_a_failure_ends_the_script(run: Run) -> None:
 
 def test_the_cluster_is_taken_away(run: Run) -> None:
     assert run("down") == ["kind delete cluster --name bookinfo"]
+
+
+@pytest.mark.parametrize(("given", "wanted"), [({}, "kind-bookinfo"), ({"CONTEXT": "k3d-bookinfo"}, "k3d-bookinfo")])
+@pytest.mark.parametrize("name", ["mesh", "deploy"])
+def test_only_the_cluster_of_that_context_is_touched(
+    run: Run, tmp_path: Path, name: str, given: dict[str, str], wanted: str
+) -> None:
+    calls = [call for call in run(name, **given) if not call.startswith("kubectl config get-contexts")]
+    contexts = (tmp_path / "calls.contexts").read_text().splitlines()
+    assert len(contexts) == len(calls)  # every call
+    assert {context.partition("=")[2] for context in contexts} == {wanted}
+
+
+@pytest.mark.parametrize("name", ["mesh", "deploy"])
+def test_without_that_context_nothing_is_touched(run: Run, name: str) -> None:
+    assert run(name, code=1, FAILING="kubectl config") == ["kubectl config get-contexts kind-bookinfo --output=name"]
+
+
+def test_bookinfo_does_not_come_in_an_unknown_mode(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "calls").touch()
+    assert run("deploy", code=1, MESH="sidecars") == []
