@@ -55,18 +55,16 @@ def is_served(url: str, namespace: str) -> bool:
     return (rest.partition(".")[0] or namespace, name, parts.port or 80) in services()
 
 
-def test_versions_are_those_of_compose() -> None:
-    text = (ROOT / ".env").read_text()
+def test_versions_are_those_of_compose_and_of_the_cluster() -> None:
+    text = (ROOT / ".env").read_text() + (ROOT / "cluster/versions.env").read_text()
     pinned = dict(re.findall(r"^(\w+)_IMAGE=(\S+?)(?:@sha256:\w+)?$", text, re.MULTILINE))
     images = {
         container["image"].removeprefix("docker.io/")
-        for item in ADDONS
+        for item in [*ADDONS, *manifests("istio/rate-limit")]
         if item.body["kind"] == "Deployment"
         for container in item.body["spec"]["template"]["spec"]["containers"]
     }
-    assert {pinned[name] for name in ("PROMETHEUS", "GRAFANA", "JAEGER")} == {
-        image for image in images if "kiali" not in image
-    }
+    assert images == {pinned[name] for name in ("PROMETHEUS", "GRAFANA", "JAEGER", "KIALI", "RATELIMIT", "REDIS")}
 
 
 def test_grafanas_data_sources_are_there() -> None:

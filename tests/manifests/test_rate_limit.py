@@ -1,6 +1,7 @@
 """istio/rate-limit/global: the gateway asks for what the service counts, in a configuration that Envoy takes."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import yaml
 
 from bookinfo_lab import envoy
 
-from .conftest import read
+from .conftest import ROOT, read
 
 FOLDER = "istio/rate-limit/global"
 (FILTER,) = read(f"{FOLDER}/gateway.yaml")
@@ -22,6 +23,51 @@ def limits() -> dict[str, Any]:
     (text,) = (item["data"]["config.yaml"] for item in SERVICE if item["kind"] == "ConfigMap")
     found: dict[str, Any] = yaml.safe_load(text)
     return found
+
+
+def expected(paths: list[str]) -> list[int]:
+    """What each call is answered within one minute, by the patches of the gateway and the service's configuration."""
+    asked = [limit["actions"][0]["header_value_match"] for limit in VIRTUAL_HOST["rate_limits"]]
+    allowed = {
+        (item["key"], item.get("value")): item["rate_limit"]["requests_per_unit"] for item in limits()["descriptors"]
+    }
+    counts: dict[str, int] = {}
+    answers = []
+    for path in paths:
+        named = [
+            item["descriptor_value"]
+            for item in asked
+            for header in item["headers"]
+            if any(is_met(kind, text, path) for kind, text in header["string_match"].items())
+        ]
+        status = 200
+        for value in named:
+            counts[value] = counts.get(value, 0) + 1
+            if counts[value] > allowed.get(("PATH", value), allowed["PATH", None]):
+                status = 429
+        answers.append(status)
+    return answers
+
+
+def is_met(kind: str, text: Any, path: str) -> bool:
+    if kind == "prefix":
+        return path.startswith(str(text))
+    if kind == "exact":
+        return path == text
+    assert kind == "safe_regex", kind
+    return re.fullmatch(text["regex"], path) is not None
+
+
+def test_the_page_says_what_the_configuration_answers() -> None:
+    page = (ROOT / "istio/rate-limit/README.md").read_text()
+    (paths,) = re.findall(r"for path in (.+); do", page)
+    (statuses,) = re.findall(r"# ((?:\d{3} ?)+)$", page, re.MULTILINE)
+    assert {200, 429} == set(map(int, statuses.split()))
+    assert expected([f"/{path}" for path in paths.split()]) == list(map(int, statuses.split()))
+    assert all(item["rate_limit"]["unit"] == "minute" for item in limits()["descriptors"])
+    words = {1: "One page", 2: "two\ncalls of the API", 100: "a hundred requests in all"}
+    for item in limits()["descriptors"]:
+        assert words[item["rate_limit"]["requests_per_unit"]] in page
 
 
 def test_the_gateway_asks_in_the_domain_of_the_limits() -> None:
