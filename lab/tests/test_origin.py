@@ -67,6 +67,14 @@ def test_the_place_is_that_of_the_text_which_envoy_quotes() -> None:
     assert "spec.b.regex" in told("regex '(x' has a program of 4004", B)
 
 
+def test_the_place_of_an_expression_is_told_by_the_line_that_cel_repeats() -> None:
+    text = "spec: {accessLogging: [{}, {filter: {expression: 'response.code >=> 400'}}]}\n"
+    (document,) = read_documents(f"apiVersion: a/v1\nkind: Telemetry\nmetadata: {{name: logs}}\n{text}", "logs.yaml")
+    reason = "<input>:1:17: extraneous input '>' expecting {'[', '{'} | response.code >=> 400 | ................^"
+
+    assert "spec.accessLogging[1].filter.expression, line 4: Envoy refuses this" in told(reason, document)
+
+
 def test_without_one_clear_place_it_is_the_whole_object_and_those_beside_it() -> None:
     line = told("no argument: x", A, B, C)
     assert "document 1 (VirtualService r0): spec.a, line 4" in line

@@ -47,7 +47,8 @@ def explained(culprits: Sequence[Document], reason: str, hint: str) -> ManifestE
 
 def _place(document: Document, reason: str) -> Path:
     """Where in the document the text stands that Envoy quotes; the whole document if that is nowhere or unclear."""
-    quoted = re.search(r"'(.+)'", reason)
+    # An expression of CEL stands in a line of its own, with a mark below.
+    quoted = re.search(r" \| (.+?) \| \.*\^", reason) or re.search(r"'(.+)'", reason)
     fragment = quoted[1] if quoted else reason.rpartition(": ")[2]
     found = [path for path, text in _texts(document.body.get("spec"), ("spec",)) if fragment in text]
     patterns = [path for path in found if path[-1] in ("regex", "match")]
