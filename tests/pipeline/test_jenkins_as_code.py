@@ -80,6 +80,8 @@ def test_the_chart_s_values_give_the_controller_every_variable_and_passwords_fro
 def test_compose_gives_the_controller_every_variable_and_starts_without_no_password() -> None:
     environment = document(JENKINS / "compose.yaml")["services"]["controller"]["environment"]
     assert asked_for("jenkins.yaml") <= set(environment)
+    (every_job,) = document(CASC / "jenkins.yaml")["jenkins"]["globalNodeProperties"]
+    assert {entry["key"] for entry in every_job["envVars"]["env"]} <= set(environment)
     for name in ("JENKINS_ADMIN_PASSWORD", "JENKINS_AGENT_PASSWORD"):
         assert f"${{{name}:?" in environment[name]
 
