@@ -1,6 +1,9 @@
 """The package: what stands elsewhere in the repository is in it, and an empty file never becomes an empty manifest."""
 
+import json
+import re
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -207,8 +210,56 @@ def test_monitors_ask_every_pod_once(overlay: Callable[[str], Objects]) -> None:
     with_version_services = overlay("gateway-routes")
     monitor = named(with_version_services, "PodMonitor", "bookinfo")["spec"]
     assert selected(monitor["selector"], "app", with_version_services) == services
-    assert monitor["podMetricsEndpoints"] == [{"portNumber": 15020, "path": "/stats/prometheus", "interval": "15s"}]
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    assert (endpoint["path"], endpoint["interval"]) == ("/stats/prometheus", "15s")
     assert ("ServiceMonitor", "bookinfo") not in identities(with_version_services)
+
+
+def discovered(address: str) -> Objects:
+    """Kubernetes' targets of one injected pod: one for each declared port, of native sidecars too."""
+    pod = {
+        "__meta_kubernetes_pod_ip": address,
+        "__meta_kubernetes_pod_annotation_prometheus_io_port": "15020",  # the injector's; the agent's own port
+    }
+    containers = [("reviews", "9080"), ("istio-proxy", "15090"), ("istio-init", "")]
+    host = f"[{address}]" if ":" in address else address
+    return [
+        {
+            "targets": [f"{host}:{port}" if port else host],
+            "labels": pod | {"__meta_kubernetes_pod_container_name": name}
+            | ({"__meta_kubernetes_pod_container_port_number": port} if port else {}),
+        }
+        for name, port in containers
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="install prometheus: promtool relabels the targets")
+def test_prometheus_asks_the_agent_of_every_sidecar_once(overlay: Callable[[str], Objects], tmp_path: Path) -> None:
+    (endpoint,) = named(overlay("sidecar"), "PodMonitor", "bookinfo")["spec"]["podMetricsEndpoints"]
+    # Prometheus spells it in snake case, and the operator keeps declared ports alone where one is asked for.
+    own = [
+        {re.sub("[A-Z]", r"_\g<0>", key).lower(): value for key, value in rule.items()}
+        for rule in endpoint.get("relabelings", [])
+    ]
+    for key, label in (("port", "name"), ("portNumber", "number")):
+        if key in endpoint:
+            source = f"__meta_kubernetes_pod_container_port_{label}"
+            own.insert(0, {"action": "keep", "source_labels": [source], "regex": str(endpoint[key])})
+    job = {
+        "job_name": "pods",
+        "metrics_path": endpoint["path"],
+        "relabel_configs": own,
+        "static_configs": discovered("10.1.2.3") + discovered("fd00::7"),
+    }
+    (tmp_path / "prometheus.yaml").write_text(json.dumps({"scrape_configs": [job]}))
+    command = ["promtool", "check", "service-discovery", "--timeout=1s", "prometheus.yaml", "pods"]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    asked = [target["labels"] for target in json.loads(answer.stdout) if target.get("labels")]
+    assert sorted(f"{labels['__address__']}{labels['__metrics_path__']}" for labels in asked) == [
+        "10.1.2.3:15020/stats/prometheus",
+        "[fd00::7]:15020/stats/prometheus",
+    ]
 
 
 @pytest.mark.parametrize(
