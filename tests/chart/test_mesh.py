@@ -153,6 +153,42 @@ def test_a_revision_is_named_on_every_pod(overlay: Overlay) -> None:
         assert deployment["spec"]["template"]["metadata"]["labels"]["istio.io/rev"] == "canary"
 
 
+def test_a_revision_cares_for_gateways_of_class_istio_and_for_the_waypoint(helm: Helm) -> None:
+    ambient = {"mesh": {"mode": "ambient", "revision": "canary"}, "waypoint": {"enabled": True}}
+    gateways = of_kind(helm.render({**ambient, "gatewayAPI": {"enabled": True}}), "Gateway")
+    assert [gateway["metadata"]["labels"]["istio.io/rev"] for gateway in gateways] == ["canary", "canary"]
+    other = {"enabled": True, "className": "other", "service": "edge"}
+    found = {
+        gateway["metadata"]["name"]: "istio.io/rev" in gateway["metadata"]["labels"]
+        for gateway in of_kind(helm.render({**ambient, "gatewayAPI": other}), "Gateway")
+    }
+    assert found == {"bookinfo-gateway": False, "bookinfo-waypoint": True}
+
+
+@pytest.mark.parametrize("hosts", [["*"], ["shop.example", "*"]])
+def test_an_asterisk_among_the_hosts_is_every_host(helm: Helm, hosts: list[str]) -> None:
+    given = {"enabled": True, "hosts": hosts}
+    route = named(helm.render({"gatewayAPI": given}), "HTTPRoute", "bookinfo")
+    assert "hostnames" not in route["spec"]
+    ingress = named(helm.render({"ingress": {**given, "tlsSecret": "shop"}}), "Ingress", "bookinfo")["spec"]
+    (rule,) = ingress["rules"]
+    assert "host" not in rule
+    assert ingress["tls"] == [{"secretName": "shop"}]
+
+
+@pytest.mark.parametrize(
+    ("given", "port"),
+    [({}, 8080), ({"tlsSecret": "shop"}, 8443), ({"port": 8080, "tlsSecret": "shop"}, 8080), ({"port": 80}, 80)],
+    ids=str,
+)
+def test_a_gateway_listens_where_istio_s_service_leads_unless_said_otherwise(
+    helm: Helm, given: dict[str, Any], port: int
+) -> None:
+    gateway = named(helm.render({"istioGateway": {"enabled": True, **given}}), "Gateway", "bookinfo-gateway")
+    (server,) = gateway["spec"]["servers"]
+    assert server["port"]["number"] == port
+
+
 def test_services_use_the_waypoint(overlay: Overlay) -> None:
     rendered = overlay("ambient")
     waypoint = named(rendered, "Gateway", "bookinfo-waypoint")
@@ -430,7 +466,7 @@ def test_members_expect_to_be_served_and_strangers_to_be_refused(overlay: Overla
     for mode in ("istio", "ambient"):
         found = by_name(overlay(mode))
         expected, urls, _ = asks(found["bookinfo-test-edges"])
-        assert (expected, origins(urls)) == ("served", everything)
+        assert (expected, origins(urls)) == ("served", [*everything, "http://reviews:9080/"])
         expected, urls, _ = asks(found["bookinfo-test-stranger"])
         assert (expected, origins(urls)) == ("refused", everything)
 

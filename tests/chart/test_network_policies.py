@@ -167,6 +167,21 @@ def test_a_flow_can_be_taken_away_and_another_added(helm: Helm) -> None:
     assert admits(rendered, "details", "Egress", Peer(address="203.0.113.7"), 443)
 
 
+@pytest.mark.parametrize(
+    ("flow", "address", "port", "open_to"),
+    [("nodeLocalDns", "169.254.20.10", 53, SERVICES), ("externalBooks", "203.0.113.7", 443, ("details",))],
+)
+def test_an_optional_flow_is_closed_until_it_is_given_the_mesh_mode(
+    helm: Helm, flow: str, address: str, port: int, open_to: tuple[str, ...]
+) -> None:
+    def reaching(flows: Object) -> list[str]:
+        rendered = helm.render({"networkPolicy": {"enabled": True, "flows": flows}})
+        return [name for name in SERVICES if admits(rendered, name, "Egress", Peer(address=address), port)]
+
+    assert reaching({}) == []
+    assert reaching({flow: {"modes": ["none"]}}) == list(open_to)
+
+
 def test_an_ingress_controller_and_named_peers_may_call_productpage(overlay: Overlay) -> None:
     rendered = released(overlay("ingress"))
     for peer in (Peer({"app": "controller"}, "ingress-nginx"), Peer(address="10.1.2.3")):

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.chart.rendering import CHART, Helm, named
@@ -80,6 +81,48 @@ def test_an_answered_request_is_served(listen: Callable[..., int]) -> None:
     url = f"http://127.0.0.1:{listen(replying(OK))}/productpage"
     done = probe(5, "served", url)
     assert (done.returncode, done.stdout) == (0, f"ok: {url}: 200\n")
+
+
+def test_an_answer_is_asked_for_again_until_it_holds_what_is_wanted(listen: Callable[..., int]) -> None:
+    url = f"http://127.0.0.1:{listen(replying(OK.replace(b'ok', b'no')), replying(OK))}/#ok"
+    assert probe(20, "served", url).returncode == 0
+
+
+def test_an_answer_without_what_is_wanted_is_a_failure(listen: Callable[..., int]) -> None:
+    url = f"http://127.0.0.1:{listen(replying(OK))}/reviews/0#stars"
+    done = probe(0, "served", url)
+    assert (done.returncode, done.stdout) == (1, f"FAILED: {url}: 200 without stars\n")
+
+
+STARS = "http://reviews:9080/reviews/0#stars"
+
+
+def reviews(**versions: Any) -> dict[str, Any]:
+    return {"services": {"reviews": {"versions": versions}}}
+
+
+MESH = {"mesh": {"mode": "sidecar"}, "destinationRules": {"enabled": True}, "virtualServices": {"enabled": True}}
+
+
+@pytest.mark.parametrize(
+    ("values", "asked"),
+    [
+        ({}, True),
+        (reviews(v2=None), True),
+        (reviews(v2=None, v3=None), False),
+        ({"services": {"ratings": None}}, False),
+        (reviews(v2={"env": {"ENABLE_RATINGS": "false"}}, v3=None), False),
+        (MESH | reviews(v1={"weight": 90}, v2={"weight": 10}), True),
+        (MESH | reviews(v1={"weight": 99}, v2={"weight": 1}), False),
+        (MESH | {"canary": {"managed": True}}, False),
+    ],
+    ids=str,
+)
+def test_reviews_must_show_stars_where_calls_come_to_a_version_that_asks_ratings(
+    helm: Helm, values: dict[str, Any], asked: bool
+) -> None:
+    (container,) = named(helm.render(values), "Pod", "bookinfo-test-edges")["spec"]["containers"]
+    assert (STARS in container["args"]) is asked
 
 
 def test_a_service_that_is_not_there_yet_is_asked_again(listen: Callable[..., int]) -> None:

@@ -1,9 +1,10 @@
 """What runs: the one list of workloads, from default values and from any others."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from tests.chart.rendering import (
     Loader,
     Object,
     Objects,
+    RefusedError,
     container,
     environment,
     identities,
@@ -176,6 +178,22 @@ def test_the_schema_s_limits_are_the_services_own() -> None:
         assert (ours["minimum"], ours["maximum"]) == (theirs["minimum"], theirs["maximum"])
 
 
+@pytest.mark.parametrize(
+    ("service", "settings"), [("details", DetailsSettings), ("reviews", ReviewsSettings), ("ratings", RatingsSettings)]
+)
+def test_the_versions_that_are_let_in_are_those_that_the_service_knows(
+    helm: Helm, service: str, settings: type[ServiceSettings]
+) -> None:
+    known = get_args(settings.model_fields["version"].annotation)
+    assert helm.render({"services": {service: {"versions": {version: {} for version in known}}}})
+    with pytest.raises(RefusedError, match=re.escape(f"only {', '.join(known)}:")):
+        helm.render({"services": {service: {"versions": {"v99": {}}}}})
+
+
+def test_resources_taken_away_are_none(helm: Helm) -> None:
+    assert container(helm.render({"services": {"details": {"resources": None}}}), "details-v1")["resources"] == {}
+
+
 def test_a_version_is_one_entry(overlay: Callable[[str], Objects]) -> None:
     objects = overlay("versions")
     assert {name for name, _ in pods(of_kind(objects, "Deployment"))} == {
@@ -272,6 +290,8 @@ def test_a_disruption_budget_covers_each_workload_and_lets_one_replica_be_draine
     ]
     assert len(budgets) == 6
     assert {budget["spec"]["maxUnavailable"] for budget in budgets} == {1}
+    # A pod that is not ready serves nobody: without this it would keep its node from being drained.
+    assert {budget["spec"]["unhealthyPodEvictionPolicy"] for budget in budgets} == {"AlwaysAllow"}
 
 
 def test_each_workload_is_spread_over_zones_and_nodes(overlay: Callable[[str], Objects]) -> None:
@@ -283,6 +303,7 @@ def test_each_workload_is_spread_over_zones_and_nodes(overlay: Callable[[str], O
             "kubernetes.io/hostname",
         ]
         assert {str(each["labelSelector"]) for each in constraints} == {str(deployment["spec"]["selector"])}
+        assert {tuple(each["matchLabelKeys"]) for each in constraints} == {("pod-template-hash",)}
 
 
 def test_a_version_service_leads_to_one_version(overlay: Callable[[str], Objects]) -> None:

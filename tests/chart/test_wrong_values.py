@@ -46,6 +46,9 @@ BY_SCHEMA: list[tuple[dict[str, Any], str]] = [
         "at '/versionDefaults/faults/seed': maximum: got 9.007199254740992",
     ),
     ({"mesh": {"mode": "istio"}}, "at '/mesh/mode': value must be one of 'none', 'sidecar', 'ambient'"),
+    ({"session": {"secret": 16 * " "}}, "at '/session/secret': '                ' does not match pattern"),
+    ({"services": None}, "at '': missing property 'services'"),
+    ({"mesh": None}, "at '': missing property 'mesh'"),
     ({"session": {"secret": "short"}}, "at '/session/secret': 'short' does not match pattern"),
     ({"autoscaling": {"cpuPercent": 0}}, "at '/autoscaling/cpuPercent': minimum: got 0, want 1"),
     ({"istioGateway": {"port": 70000}}, "at '/istioGateway/port': maximum: got 70,000, want 65,535"),
@@ -104,7 +107,59 @@ BY_EACH_OTHER: list[tuple[dict[str, Any], str]] = [
         for block in ("httpRoutes", "destinationRules", "telemetry")
     ),
     ({"waypoint": {"enabled": True}}, "waypoint.enabled needs mesh.mode ambient, which is none"),
-    ({"mesh": {"revision": "canary"}}, "mesh.revision needs mesh.mode sidecar, which is none"),
+    *(
+        (
+            {"mesh": {"revision": "canary", "mode": mode}},
+            f"there is neither a sidecar (mesh.mode is {mode}) nor a waypoint nor a gatewayAPI of class istio",
+        )
+        for mode in ("none", "ambient")
+    ),
+    *(
+        (values, f"{name} in env would move reviews-v1 away from port 9080, where its probes and its Service look")
+        for name, values in (
+            ("PORT", {"services": {"reviews": {"env": {"PORT": 8080}}}}),
+            ("port", {"services": {"reviews": {"versions": {"v1": {"env": {"port": 8080}}}}}}),
+            ("HOST", {"services": {"reviews": {"env": {"HOST": "127.0.0.1"}}}}),
+            ("UDS", {"services": {"reviews": {"env": {"UDS": "/tmp/own"}}}}),
+        )
+    ),
+    *(
+        ({scope: values}, "DRAIN_SECONDS in env is not held against the grace period: set shutdown.drainSeconds")
+        for scope, values in (
+            ("env", {"DRAIN_SECONDS": 60}),
+            ("versionDefaults", {"env": {"DRAIN_SECONDS": 60}}),
+            ("services", {"details": {"versions": {"v1": {"env": {"DRAIN_SECONDS": 60}}}}}),
+        )
+    ),
+    *(
+        ({scope: values}, "VERSION in the env of several versions would make them one")
+        for scope, values in (
+            ("env", {"VERSION": "v1"}),
+            ("versionDefaults", {"env": {"VERSION": "v1"}}),
+            ("services", {"reviews": {"env": {"VERSION": "v1"}}}),
+        )
+    ),
+    (
+        {"env": {"SERVICE_VERSION": "v1"}},
+        "SERVICE_VERSION in env has no effect, because the chart sets VERSION: set services.details.versions.v1.env",
+    ),
+    *(
+        ({"services": {service: {"versions": {name: own}}}}, f"services.{service}.versions.{name}: {service} does not")
+        for service, name, own in (
+            ("reviews", "v4", {}),
+            ("details", "v3", {}),
+            ("ratings", "v-odd", {}),
+            ("reviews", "v3", {"env": {"VERSION": "v4"}}),
+        )
+    ),
+    (
+        {"networkPolicy": {"enabled": True}, "otlp": {"endpoint": "http://collector.observability:14318"}},
+        "networkPolicy lets nobody out to port 14318: add it to networkPolicy.flows.otlp.ports",
+    ),
+    (
+        {"networkPolicy": {"enabled": True}, "otlp": {"endpoint": "https://collector.example/otlp"}},
+        "networkPolicy lets nobody out to port 443: add it to networkPolicy.flows.otlp.ports",
+    ),
     *(
         ({block: {"enabled": True}}, f"{block}.enabled needs a mesh: set mesh.mode to sidecar or ambient")
         for block in ("destinationRules", "httpRoutes", "peerAuthentication", "authorizationPolicies", "telemetry")
@@ -246,6 +301,13 @@ def test_values_that_do_not_fit_each_other_are_refused_with_a_reason(
         for registry in ("docker.io", "localhost:5000/", "[::1]:5000/books", "registry.example/a-team/book__info/x.y")
     ]
     + [{"image": {"tag": "sha-0a1B_2.3"}}, {"versionDefaults": {"image": {"repository": "localhost:5000/books/all"}}}]
+    + [
+        {"services": {"details": {"resources": None, "env": None}}},
+        {"services": {"reviews": {"versions": {"candidate": {"env": {"VERSION": "v2"}}}}}},
+        {"services": {"reviews": {"versions": {"v4": {"image": {"repository": "our-reviews"}}}}}},
+        {"services": {"productpage": {"versions": {"v7": {}}}}},
+        {"networkPolicy": {"enabled": True}, "otlp": {"endpoint": "http://collector.observability:4318/otlp"}},
+    ]
     # A limit is a request where there is no other.
     + [
         {

@@ -2,7 +2,7 @@
 
     probe.py SECONDS (served|refused) URL...
 
-`served` expects 200; `refused` expects the mesh to break the connection off or to answer 403. A name that does not
+`served` expects 200, with the text after the URL's `#` in the body; `refused` expects the mesh to break the connection off or to answer 403. A name that does not
 resolve, and silence, are neither. With CONNECT_TO=HOST:PORT every connection goes there, whatever the URL's host; its
 certificate is not checked, because a pod does not know the gateway's authority. Prints a line for each URL; exits 1 at
 the first that disappoints.
@@ -29,7 +29,9 @@ def outcome(url: str, connect_to: str) -> str:
             connection = http.client.HTTPConnection(target.netloc)
             connection.sock = encrypted(plain, target.hostname) if target.scheme == "https" else plain
             connection.request("GET", target.path)
-            return str(connection.getresponse().status)
+            answer = connection.getresponse()
+            missing = target.fragment.encode() not in answer.read()
+            return f"{answer.status} without {target.fragment}" if missing else str(answer.status)
     except (ConnectionResetError, BrokenPipeError):  # RemoteDisconnected is a ConnectionResetError
         return "broken off"
     except (OSError, http.client.HTTPException) as error:

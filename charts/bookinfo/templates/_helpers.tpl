@@ -46,7 +46,7 @@ anywhere but in JSON.
 {{- $names := dict "abortPercent" "FAULT_ABORT_PERCENT" "abortStatus" "FAULT_ABORT_STATUS" "delayPercent" "FAULT_DELAY_PERCENT" "delayMilliseconds" "FAULT_DELAY_MS" "seed" "FAULT_SEED" -}}
 {{- range $fault, $value := $settings.faults }}{{ $_ := set $env (index $names $fault) $value }}{{ end -}}
 {{- $texts := dict -}}
-{{- range $name, $value := mergeOverwrite $env $values.env (index $values.services .service).env $settings.env -}}
+{{- range $name, $value := mergeOverwrite $env $values.env ((index $values.services .service).env | default dict) ($settings.env | default dict) -}}
 {{- $_ := set $texts $name (include "bookinfo.text" $value) -}}
 {{- end -}}
 {{- toJson $texts -}}
@@ -56,9 +56,7 @@ anywhere but in JSON.
 {{- define "bookinfo.meshLabels" -}}
 {{- if eq .Values.mesh.mode "sidecar" -}}
 sidecar.istio.io/inject: "true"
-{{- with .Values.mesh.revision }}
-istio.io/rev: {{ . }}
-{{- end }}
+{{ include "bookinfo.revisionLabel" . }}
 {{- else if eq .Values.mesh.mode "ambient" -}}
 istio.io/dataplane-mode: ambient
 {{- end }}
@@ -108,6 +106,23 @@ capabilities:
 
 {{- define "bookinfo.sessionSecret" -}}
 {{ .Values.session.existingSecret | default "bookinfo-session" }}
+{{- end }}
+
+{{/* Host names as JSON {items: [...]}; none where all are served, for which neither API takes an asterisk. */}}
+{{- define "bookinfo.hosts" -}}
+{{- dict "items" (ternary list . (has "*" .)) | toJson -}}
+{{- end }}
+
+{{/* Who cares for a Gateway of Istio's, where that is a revision. */}}
+{{- define "bookinfo.revisionLabel" -}}
+{{- with .Values.mesh.revision -}}
+istio.io/rev: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* What each service takes for VERSION, as JSON; productpage takes any. */}}
+{{- define "bookinfo.knownVersions" -}}
+{{- dict "details" (list "v1" "v2") "reviews" (list "v1" "v2" "v3") "ratings" (list "v1" "v-faulty" "v-delayed" "v-unavailable" "v-unhealthy") | toJson -}}
 {{- end }}
 
 {{/* The Gateway API gateway's Service, as NAME or NAME.NAMESPACE. */}}
