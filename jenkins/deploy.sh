@@ -16,7 +16,7 @@ if ! read_release; then
 fi
 
 jenkins/rollback.sh all
-read_release
+read_release || die "$RELEASE is gone from $NAMESPACE since an interrupted install was undone: run jenkins/deploy.sh again"
 stable=$(release_py stable --service "$CANARY_SERVICE")
 canary=$stable-${COMMIT:0:12}
 values canary --digests "$out/digests.json" --registry "$REGISTRY" --service "$CANARY_SERVICE" --commit "$COMMIT"

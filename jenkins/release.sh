@@ -29,6 +29,34 @@ read_release() {
   return 1
 }
 
+# Undoes an upgrade that did not end: Helm refuses every other one while it is pending, for ever if it was killed. One
+# that was told to stop is failed for a moment and then goes back by itself, which it is given PENDING_SECONDS for.
+# Fails where there is nothing to undo.
+undo_pending() {
+  local status deployed until=$((SECONDS + ${PENDING_SECONDS:-300}))
+  status=$(release_status) || die "helm cannot tell how $RELEASE in $NAMESPACE is"
+  [[ $status != deployed ]] || return 1
+  say "$RELEASE in $NAMESPACE is $status: waiting for it, and then undoing it"
+  while [[ $status != deployed ]]; do
+    if ((SECONDS >= until)); then
+      deployed=$(helm history "$RELEASE" --namespace "$NAMESPACE" --output json | python3 -c \
+        'import json, sys; print(*[r["revision"] for r in json.load(sys.stdin) if r["status"] == "deployed"][-1:])') ||
+        die "helm cannot tell the history of $RELEASE in $NAMESPACE"
+      [[ -n $deployed ]] || die "the first install of $RELEASE was interrupted: helm uninstall $RELEASE --namespace $NAMESPACE, and again"
+      helm rollback "$RELEASE" "$deployed" --namespace "$NAMESPACE" --wait --timeout "$TIMEOUT" >"$out/helm.log" 2>&1 && return
+      cat "$out/helm.log" >&2
+      die "$RELEASE in $NAMESPACE is $status, and could not be taken back to its revision $deployed: see above"
+    fi
+    sleep 2
+    status=$(release_status) || die "helm cannot tell how $RELEASE in $NAMESPACE is"
+  done
+}
+
+release_status() {
+  helm status "$RELEASE" --namespace "$NAMESPACE" --output json |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["info"]["status"])'
+}
+
 # values ACTION...: what the pipeline owns, into $out/values.json.
 values() { release_py "$@" --release "$out/release.json" >"$out/values.json" || exit; }
 

@@ -1,12 +1,14 @@
 """The stage "Roll out" of the Jenkinsfile: a real Helm and the real controller, on a stand-in for the cluster."""
 
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from tests.images.conftest import eventually
 from tests.pipeline.conftest import Site, digest, with_pushed
 from tests.pipeline.jenkins import Build, git
 
@@ -166,6 +168,26 @@ def test_a_canary_that_a_killed_run_left_goes_before_the_next_one(
     assert len(set(site.images()) - WORKLOADS) == 1
     assert left.isdisjoint(site.images())
     script(site, following, "rollback.sh")
+
+
+def test_an_upgrade_that_a_killed_run_left_pending_is_undone_before_the_next_one(
+    site: Site, installed: str, pushed: Callable[[str], Path]
+) -> None:
+    before = site.images()
+    site.cluster.failing.add(f"registry.invalid/shop/bookinfo-reviews@{digest('bookinfo-reviews', 'stuck')}")
+    environ = {**os.environ, **site.jenkins.environ, "ROLLOUT_TIMEOUT": "2m"}
+    workspace = pushed("stuck")
+    with subprocess.Popen(["jenkins/deploy.sh"], cwd=workspace, env=environ, start_new_session=True) as deploy:
+        eventually(lambda: len(site.images()) > len(before), within=60)
+        os.killpg(deploy.pid, signal.SIGKILL)
+    following = pushed("unstuck")
+    said = script(site, following, "deploy.sh", PENDING_SECONDS="0")
+    assert "rollback: bookinfo in shop is pending-upgrade" in said
+    (added,) = site.images().keys() - before.keys()
+    assert site.images()[added].endswith(digest("bookinfo-reviews", "unstuck"))
+    assert {workload: site.images()[workload] for workload in before} == before
+    script(site, following, "rollback.sh")
+    assert site.images() == before
 
 
 def test_a_rollback_of_a_build_without_a_canary_leaves_that_of_another_alone(
