@@ -22,6 +22,13 @@ def test_a_deployments_name_finds_its_pods_and_no_others(proxies: Path) -> None:
     ]
 
 
+def test_the_log_of_a_gateway_is_its_envoys(proxies: Path) -> None:
+    (proxies / "istio-ingressgateway").mkdir()
+    (proxies / "istio-ingressgateway/envoy.log").write_text("GET /productpage 200\n")
+    (log,) = logs.find(proxies, "istio-ingressgateway", sidecar=False)
+    assert list(logs.read([log], follow=False)) == ["GET /productpage 200"]
+
+
 def test_one_log_is_told_as_it_is_and_several_with_their_names(proxies: Path) -> None:
     (one,) = logs.find(proxies, "details-v1", sidecar=False)
     assert list(logs.read([one], follow=False)) == ["details-v1 one", "details-v1 two"]

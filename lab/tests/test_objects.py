@@ -6,7 +6,7 @@ import pytest
 
 from bookinfo_lab.documents import Document, read_documents
 from bookinfo_lab.errors import LabError
-from bookinfo_lab.objects import Objects, overridden
+from bookinfo_lab.objects import Objects, overridden, shown_kinds
 
 
 def documents(*kinds_and_names: str, version: str = "networking.istio.io/v1", spec: str = "{}") -> list[Document]:
@@ -128,3 +128,16 @@ def test_an_objects_age_is_the_change_that_first_brought_it() -> None:
     objects, _ = objects.apply(documents("VirtualService/c"))
     objects, _ = objects.apply(documents("VirtualService/a", spec="{hosts: [a]}"))
     assert {document.name: document.created for document in objects.rules} == {"a": 1, "b": 1, "c": 2}
+
+
+def test_a_kind_that_two_groups_have_is_shown_with_its_group() -> None:
+    bodies = [
+        {"apiVersion": "networking.istio.io/v1", "kind": "Gateway"},
+        {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway"},
+        {"apiVersion": "v1", "kind": "Service"},
+    ]
+    assert shown_kinds(bodies) == [
+        "Gateway.networking.istio.io",
+        "Gateway.gateway.networking.k8s.io",
+        "Service",
+    ]

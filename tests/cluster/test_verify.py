@@ -1,6 +1,8 @@
 """What `bookinfo verify --context` finds out, and that it leaves a cluster as it was, however it ends."""
 
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -110,3 +112,10 @@ def test_without_a_mesh_its_scenarios_are_not_checked_and_nothing_is_touched(clu
     assert code == 1
     assert "here there is no mesh" in " ".join(told.split())
     assert cluster.state["changes"] == []
+
+
+def test_a_clusters_option_without_a_cluster_is_refused_rather_than_spent_on_a_lab() -> None:
+    command = [sys.executable, "-m", "bookinfo_lab", "verify", LESSON, "--gateway", "http://localhost:8080"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 1
+    assert "--gateway is for a cluster: name it by --context" in told.stderr

@@ -229,6 +229,8 @@ def get(
     """List the objects that are applied."""
     from urllib.parse import urlencode
 
+    from bookinfo_lab.objects import shown_kinds
+
     query = urlencode({key: value for key, value in (("kind", kind), ("name", name)) if value})
     found = _ask(lab, f"/objects?{query}")
     if output == "json":
@@ -241,8 +243,10 @@ def get(
         if not found:
             typer.echo(f"no {kind} is applied", err=True)
             return
+        names = shown_kinds(found)
         rows = [
-            [item["kind"], item["metadata"].get("namespace", "default"), item["metadata"]["name"]] for item in found
+            [shown, item["metadata"].get("namespace", "default"), item["metadata"]["name"]]
+            for shown, item in zip(names, found, strict=True)
         ]
         _table(("kind", "namespace", "name"), rows)
     else:

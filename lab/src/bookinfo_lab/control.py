@@ -20,6 +20,7 @@ from bookinfo_lab.lab import Lab
 from bookinfo_lab.objects import Change, Objects, overridden
 from bookinfo_lab.observe.observations import ALL, Observations
 from bookinfo_lab.render import describe as rules_for
+from bookinfo_lab.render import warnings
 
 Status = Callable[[], dict[str, Any]]
 
@@ -63,7 +64,10 @@ def application(lab: Lab, status: Status, observations: Observations) -> Starlet
     async def apply(request: Request) -> Response:
         documents = await _documents(request)
         changes = await lab.change(lambda applied: applied.apply(documents))
-        return JSONResponse([*map(str, changes), *overridden(documents)])
+        found = warnings(lab.topology(), lab.rules)
+        routes = (f"{item.namespace}/{item.name}" for item in documents if item.kind == "HTTPRoute")
+        told = [line for route in dict.fromkeys(routes) for line in found.get(route, [])]
+        return JSONResponse([*map(str, changes), *overridden(documents), *told])
 
     async def delete(request: Request) -> Response:
         documents = await _documents(request)

@@ -11,7 +11,7 @@ _POLL = 0.2
 
 
 def find(proxies: Path, workload: str | None, *, sidecar: bool) -> list[Path]:
-    """The logs of one workload (a pod's name, or what it begins with) or of all.
+    """The logs of one workload (a pod's name, or what it begins with) or of all; a gateway has but its Envoy's.
 
     Raises:
         LabError: there is none.
@@ -19,6 +19,8 @@ def find(proxies: Path, workload: str | None, *, sidecar: bool) -> list[Path]:
     name = ENVOY_LOG if sidecar else APP_LOG
     try:
         logs = sorted(proxies.glob(f"*/{name}"))
+        if workload is not None and not sidecar and not (proxies / workload / APP_LOG).exists():
+            logs += proxies.glob(f"{workload}/{ENVOY_LOG}")
     except PermissionError as error:
         raise LabError(f"{proxies} cannot be read ({error.strerror}): set XDG_STATE_HOME") from error
     if workload is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from bookinfo_lab import schema, workloads
 from bookinfo_lab.documents import Document
@@ -138,6 +138,20 @@ def overridden(documents: Iterable[Document]) -> list[str]:
             )
         seen[key(document)] = document
     return lines
+
+
+def shown_kinds(bodies: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The kind of each object, with its API's group where several groups have a kind of that name (Gateway)."""
+    groups: dict[str, set[str]] = {}
+    for known in KINDS:
+        group, _, kind = known.partition("/")
+        groups.setdefault(kind, set()).add(group)
+    return [
+        f"{body['kind']}.{body['apiVersion'].partition('/')[0]}"
+        if len(groups.get(body["kind"], ())) > 1
+        else body["kind"]
+        for body in bodies
+    ]
 
 
 def known_kinds() -> list[str]:

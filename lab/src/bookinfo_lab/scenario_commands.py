@@ -114,7 +114,12 @@ def verify(
     Each claim is judged twice: with its rule it must hold, and without it, on the same traffic, it must not. If no lab
     runs, one is started for the purpose. The exit code is 1 if any claim does not come out so.
     """
+    from bookinfo_lab.errors import LabError
     from bookinfo_lab.scenarios import report, verification
+
+    if not context and (gateway or take_over):
+        option = "--gateway" if gateway else "--take-over"
+        raise LabError(f"{option} is for a cluster: name it by --context, one of `kubectl config get-contexts`")
 
     def done(scenario: "Scenario", judged: "list[Judged]") -> None:
         if not as_json:

@@ -7,7 +7,7 @@ import pytest
 
 from bookinfo_lab.documents import ManifestError, read_documents
 from bookinfo_lab.model import Rules
-from bookinfo_lab.render import describe, render
+from bookinfo_lab.render import describe, render, warnings
 from bookinfo_lab.topology import Gateway, Topology
 
 LISTENER = "{name: http, port: 80, protocol: HTTP}"
@@ -354,4 +354,15 @@ def test_the_routes_of_a_call_are_told_in_words(shop: Shop) -> None:
             parent=REVIEWS,
         ),
         "productpage-v1",
+    )
+
+
+def test_a_route_that_leads_nowhere_is_warned_of(topology: Topology) -> None:
+    shop = Shop(topology)
+    text = gateway() + route("{backendRefs: [{name: nobody, port: 9080}]}") + route(name="good")
+    found = warnings(shop.topology, Rules.parse(read_documents(text, "test.yaml")))
+    assert found["default/good"] == []
+    (line,) = found["default/a"]
+    assert line.startswith(
+        "warning: httproute/a leads nowhere, so that it answers with 500: there is no Service nobody"
     )

@@ -496,3 +496,11 @@ def test_kubectls_complaint_is_passed_on(kubectl: Kubectl) -> None:
 def test_a_missing_kubectl_is_told() -> None:
     with pytest.raises(LabError, match="kubectl-of-nobody: not found"):
         Kubectl("test", "books", ("kubectl-of-nobody",)).run("get", "pods")
+
+
+def test_an_unknown_context_says_where_to_look_for_one(tmp_path: Path) -> None:
+    program = tmp_path / "kubectl"
+    program.write_text("#!/bin/sh\necho 'error: context \"there\" does not exist' >&2\nexit 1\n")
+    program.chmod(0o755)
+    with pytest.raises(LabError, match=r'context "there" does not exist; `kubectl config get-contexts` lists'):
+        Kubectl("there", "books", (str(program),)).read("get", "pods")

@@ -7,13 +7,14 @@ from bookinfo_lab.model import Rules
 from bookinfo_lab.render.conflicts import refuse_conflicts
 from bookinfo_lab.render.describe import describe
 from bookinfo_lab.render.gateway_api import refuse_unattached
+from bookinfo_lab.render.gateway_api_describe import leading_nowhere
 from bookinfo_lab.render.mesh import Mesh
 from bookinfo_lab.render.proxies import gateway_config, sidecar_config
 from bookinfo_lab.render.references import refuse_unknown
 from bookinfo_lab.topology import Topology
 from bookinfo_lab.xds import ProxyConfig
 
-__all__ = ["describe", "render"]
+__all__ = ["describe", "render", "warnings"]
 
 
 def render(topology: Topology, rules: Rules) -> dict[str, ProxyConfig]:
@@ -28,3 +29,9 @@ def render(topology: Topology, rules: Rules) -> dict[str, ProxyConfig]:
     sidecars = {workload.name: sidecar_config(mesh, workload) for workload in topology.workloads if workload.sidecar}
     gateways = {gateway.name: gateway_config(mesh, gateway) for gateway in topology.gateways}
     return sidecars | gateways
+
+
+def warnings(topology: Topology, rules: Rules) -> dict[str, list[str]]:
+    """What is valid and yet answers with errors, in lines, by `namespace/name` of its HTTPRoute."""
+    mesh = Mesh(topology, rules)
+    return {f"{route.namespace}/{route.name}": list(leading_nowhere(mesh, route)) for route in rules.http_routes}

@@ -42,6 +42,15 @@ def edge(mesh: Mesh, gateway: Gateway) -> Iterator[str]:
                 yield f"{where} that no rule matches are answered with 404"
 
 
+def leading_nowhere(mesh: Mesh, route: HTTPRoute) -> Iterator[str]:
+    """One line for each backend that `route` cannot have: no error, but 500 for its share of the requests."""
+    granted = any(parent.kind == "Gateway" for parent in route.spec.parent_refs)
+    backends = [item for rule in route.spec.rules for item in rule.backend_refs]
+    reasons = (backend(mesh, route, item, granted=granted).reason for item in backends)
+    for reason in dict.fromkeys(filter(None, reasons)):
+        yield f"warning: httproute/{route.name} leads nowhere, so that it answers with 500: {reason}"
+
+
 def _rules(mesh: Mesh, route: HTTPRoute, *, granted: bool) -> Iterator[str]:
     for rule in route.spec.rules:
         conditions = " or ".join(map(_match, rule.matches))

@@ -23,6 +23,7 @@ _LOST = re.compile(
 )
 
 
+_NO_CONTEXT = re.compile("context .* does not exist|context was not found")
 _NO_KIND = re.compile("no matches for kind|doesn't have a resource type")
 
 
@@ -70,6 +71,8 @@ class Kubectl:
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             text = f"kubectl {' '.join(arguments[:2])}: {last}"
+            if _NO_CONTEXT.search(done.stderr):
+                raise LabError(f"{text}; `kubectl config get-contexts` lists those that there are")
             if _NO_KIND.search(done.stderr):
                 raise NoSuchKindError(text)
             raise ConnectionLostError(text) if _LOST.search(last) else LabError(text)
