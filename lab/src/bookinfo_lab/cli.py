@@ -194,9 +194,16 @@ def apply(filename: FilesOption, lab: LabOption = "default") -> None:
 
 
 @app.command()
-def delete(filename: FilesOption, lab: LabOption = "default") -> None:
+def delete(
+    filename: FilesOption,
+    ignore_not_found: Annotated[
+        bool, typer.Option("--ignore-not-found", help="It is no failure if something is not there.")
+    ] = False,
+    lab: LabOption = "default",
+) -> None:
     """Delete what manifests name."""
-    if any(line.endswith("not found") for line in _change(lab, "/delete", filename)):
+    missing = any(line.endswith("not found") for line in _change(lab, "/delete", filename))
+    if missing and not ignore_not_found:
         raise typer.Exit(1)
 
 

@@ -62,3 +62,11 @@ def test_the_index_links_to_every_page() -> None:
     links = re.findall(r"\]\(([0-9]{2}-.*?\.md)\)", pages.index())
     assert len(links) == len(SCENARIOS)
     assert all((ROOT / pages.FOLDER / link).is_file() for link in links)
+
+
+def test_what_the_baseline_lacks_is_taken_away_without_failing_where_it_is_not() -> None:
+    for scenario in SCENARIOS:
+        if scenario.without:
+            before = pages.page(scenario).partition("## 1.")[0]
+            assert "bookinfo delete --ignore-not-found -f " in before
+            assert "bookinfo delete -f " not in before

@@ -88,7 +88,7 @@ def _files() -> dict[str, str]:
 
 def _page(scenario: Scenario) -> Iterator[str]:
     yield from (MADE, f"# {scenario.title}", "", scenario.teaches, "", TYPE_ALONG, "", scenario.text.strip(), "")
-    start = [*commands.change("delete", scenario.without), *commands.change("apply", scenario.given)]
+    start = [*commands.change("delete --ignore-not-found", scenario.without), *commands.change("apply", scenario.given)]
     if start:
         yield from ("## Before the first step", "", "```", *start, "```", "")
     for number, step in enumerate(scenario.steps, 1):
