@@ -203,6 +203,7 @@ def test_a_services_port_is_its_target_unless_another_is_named(parse) -> None:
         (*env("[{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]"), "there is no Secret s; apply it first"),
         ("name: reviews-v1", "name: ../reviews", "'../reviews' is not a name"),
         ("kind: Deployment", "kind: StatefulSet", "kind StatefulSet of apps/v1 is unknown to the lab"),
+        ("kind: Deployment", "kind: StatefulSet", "and Istio's kinds; any other takes a cluster"),
         ("apps/v1", "apps/v1beta1", "kind Deployment of apps/v1beta1 is unknown to the lab; did you mean apps/v1 Depl"),
         (
             "apps/v1\nkind: Deployment",

@@ -289,10 +289,11 @@ def _check_identity(document: Document) -> None:
     if document.kind not in KINDS.get(document.api_version, ()):
         known = [f"{version} {kind}" for version, kinds in KINDS.items() for kind in kinds]
         same = [name for name in (*known, *schema.newest()) if name.endswith(f" {document.kind}")]
+        all_known = f"it takes {', '.join(known)} and Istio's kinds; any other takes a cluster"
         raise document.error(
             f"kind {document.kind} of {document.api_version} is unknown to the lab",
             ("kind",),
-            f"did you mean {' or '.join(same)}?" if same else f"it takes {', '.join(known)} and Istio's kinds",
+            f"did you mean {' or '.join(same)}?" if same else all_known,
         )
     # Names become folder names and host names.
     for key, value in (("name", document.name), ("namespace", document.namespace)):

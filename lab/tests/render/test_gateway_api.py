@@ -259,7 +259,10 @@ REWRITE = "{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, repl
     ("text", "told"),
     [
         (gateway(more="addresses: [{value: 10.0.0.1}], "), "spec.addresses, line 4: the lab does not"),
-        (gateway().replace("istio", "nginx"), "there is no GatewayClass nginx; the lab's only one is istio"),
+        (
+            gateway().replace("istio", "nginx"),
+            "there is no GatewayClass nginx; the lab's only one is istio; any other takes a cluster",
+        ),
         (gateway(LISTENER.replace("HTTP", "TLS")), "the lab's gateways do not speak TLS; write HTTP or HTTPS"),
         (gateway(LISTENER.replace("HTTP", "HTTPS")), "HTTPS and tls go together"),
         (gateway(encrypted("[]")), "a listener needs one certificate; name one Secret"),
@@ -276,7 +279,7 @@ REWRITE = "{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, repl
             policy("{group: gateway.networking.k8s.io, kind: Gateway, name: shop}"),
             "there is no Gateway shop of the Gatew",
         ),
-        (policy('{group: "", kind: Service, name: reviews}'), "the lab attaches no policy to a Service"),
+        (policy('{group: "", kind: Service, name: reviews}'), "or select workloads: a waypoint takes a cluster"),
         (policy("{group: gateway.networking.k8s.io, kind: Gateway, name: a, namespace: b}"), "its own namespace"),
         (policy("{group: gateway.networking.k8s.io, kind: Gateway, name: a}", "selector: {}, "), "exclude each other"),
         (CLASS, "the lab does not implement GatewayClass; it implements Gateway, HTTPRoute, ReferenceGrant"),

@@ -44,7 +44,7 @@ def gateway(spec: GatewaySpec) -> Iterator[Problem]:
         yield Problem(
             f"there is no GatewayClass {spec.gateway_class_name}",
             ("gatewayClassName",),
-            f"the lab's only one is {CLASS}",
+            f"the lab's only one is {CLASS}; any other takes a cluster",
         )
     yield from values.not_empty(spec.listeners, ("listeners",))
     for index, listener in enumerate(spec.listeners):

@@ -63,7 +63,7 @@ def _targets(spec: AuthorizationPolicySpec | RequestAuthenticationSpec) -> Itera
             yield Problem(
                 f"the lab attaches no policy to a {target.kind}",
                 ("targetRefs", index),
-                f"name a Gateway of {gateway_api.GROUP}, or select workloads",
+                f"name a Gateway of {gateway_api.GROUP}, or select workloads: a waypoint takes a cluster",
             )
         if target.namespace:
             yield Problem(
