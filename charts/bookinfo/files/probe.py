@@ -2,10 +2,10 @@
 
     probe.py SECONDS (served|refused) URL...
 
-`served` expects 200, with the text after the URL's `#` in the body; `refused` expects the mesh to break the connection off or to answer 403. A name that does not
-resolve, and silence, are neither. With CONNECT_TO=HOST:PORT every connection goes there, whatever the URL's host; its
-certificate is not checked, because a pod does not know the gateway's authority. Prints a line for each URL; exits 1 at
-the first that disappoints.
+`served` expects 200, with the text after the URL's `#` in the body; `refused` expects the mesh to break the connection
+off or to answer 403. A name that does not resolve, and silence, are neither. With CONNECT_TO=HOST:PORT every connection
+goes there, whatever the URL's host; its certificate is not checked, because a pod does not know the gateway's
+authority. Prints a line for each URL; exits 1 at the first that disappoints.
 """
 
 import http.client
