@@ -7,8 +7,8 @@ read -r service stable canary < <(release_py leftover --release "$out/release.js
   say 'there is no canary: this build is all that is installed'
   exit
 }
-[[ -n ${PROMETHEUS_URL:-} ]] || die 'PROMETHEUS_URL is empty: the gate between the steps reads its metrics there'
+need_gate
 # A step lasts a window and up to CANARY_LIMIT, if the requests are few; CANARY_SETTLE is from a weight to the first count.
 controller run "$service" "$stable" --canary "$canary" --prometheus "$PROMETHEUS_URL" \
-  --steps "${CANARY_STEPS:-10,25,50,100}" --window "${CANARY_WINDOW:-60s}" --min-requests "${CANARY_MIN_REQUESTS:-100}" \
+  --steps "$CANARY_STEPS" --window "${CANARY_WINDOW:-60s}" --min-requests "${CANARY_MIN_REQUESTS:-100}" \
   ${CANARY_LIMIT:+--limit "$CANARY_LIMIT"} ${CANARY_SETTLE:+--settle "$CANARY_SETTLE"}

@@ -15,6 +15,7 @@ if ! read_release; then
   exit
 fi
 
+need_gate
 jenkins/rollback.sh all
 read_release || die "$RELEASE is gone from $NAMESPACE since an interrupted install was undone: run jenkins/deploy.sh again"
 stable=$(release_py stable --service "$CANARY_SERVICE")

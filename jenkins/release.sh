@@ -20,6 +20,13 @@ done
 
 release_py() { .venv/bin/python jenkins/release.py "$@" "${files[@]}"; }
 
+# What the gate between the steps goes by, looked at before anything is installed that would have to go again.
+need_gate() {
+  [[ -n ${PROMETHEUS_URL:-} ]] || die 'PROMETHEUS_URL is empty: the gate between the steps reads its metrics there'
+  CANARY_STEPS=${CANARY_STEPS:-10,25,50,100}
+  [[ $CANARY_STEPS =~ ^([1-9][0-9]?,)*100$ ]] || die "CANARY_STEPS is $CANARY_STEPS: write percentages that end with 100, such as 10,25,50,100"
+}
+
 # Whether the release is there; its values are then in $out/release.json.
 read_release() {
   local words

@@ -220,6 +220,16 @@ def test_another_registry_than_the_releases_is_refused(
     assert site.images() == before
 
 
+def test_steps_that_are_none_are_told_before_anything_is_installed(
+    site: Site, installed: str, roll_out: Callable[..., Build]
+) -> None:
+    before = site.images()
+    build = roll_out("unasked", {"CANARY_STEPS": "10,twenty"})
+    assert build.result == "FAILURE"
+    assert build.lines("deploy: CANARY_STEPS is 10,twenty: write percentages that end with 100, such as 10,25,50,100")
+    assert site.images() == before
+
+
 def test_helm_3_goes_back_by_the_name_that_it_has_for_it(
     site: Site, pushed: Callable[[str], Path], program: Callable[[Path, str, str], None], tmp_path: Path
 ) -> None:
