@@ -185,11 +185,23 @@ def test_b3_headers_pass_the_gateway_as_they_came_and_it_starts_a_trace_of_its_o
 def test_a_request_id_is_kept_or_made_at_the_edge(watched: Watched, applied: Callable[..., None], echo: Echo) -> None:
     applied(text=ECHO.format(port=echo.port))
     url = f"{watched.page.removesuffix('/productpage')}/echo"
-    assert get(url, {"x-request-id": "mine"}).status == 200
+    sent = ["mine", "7c9e6679-7425-40de-944b-e07fc1f90ae7"]
+    for request_id in sent:
+        assert get(url, {"x-request-id": request_id}).status == 200
     assert get(url).status == 200
-    kept, made = (headers["x-request-id"] for headers in echo.headers[-2:])
-    assert kept == "mine"
+    *kept, made = (headers["x-request-id"] for headers in echo.headers[-3:])
+    assert kept == sent
     assert len(made) == 36
+
+
+def test_a_request_with_an_id_of_any_form_is_traced(watched: Watched) -> None:
+    trace_id = secrets.token_hex(16)
+    came = {"x-request-id": "order-4711", "traceparent": f"00-{trace_id}-{'2' * 16}-01"}
+    assert get(watched.page, came).status == 200
+    deadline = time.monotonic() + 20
+    while trace_id not in watched.collector.store.traces():
+        assert time.monotonic() < deadline, "there is no such trace"
+        time.sleep(0.1)
 
 
 SAMPLING = """
