@@ -1,12 +1,13 @@
 """The graph and a waterfall in a terminal."""
 
+from dataclasses import replace
 from io import StringIO
 
 from rich.console import Console, RenderableType
 
 from bookinfo_lab.observe import terminal
 from bookinfo_lab.observe.graph import Edge, Graph, Node
-from bookinfo_lab.observe.spans import Kind, Span
+from bookinfo_lab.observe.spans import Event, Kind, Span
 from bookinfo_lab.observe.waterfall import waterfall
 
 SECOND = 1_000_000_000
@@ -104,3 +105,18 @@ def test_times_are_said_as_people_say_them() -> None:
         "1.00 s",
         "7.03 s",
     ]
+
+
+def test_a_part_that_is_missing_is_told_beside_the_span_that_went_without_it() -> None:
+    missing = Event("degraded", START, {"section": "reviews", "status": 503})
+    page = replace(span("productpage", "", 0, 1), events=(missing,))
+    assert "degraded: section reviews, status 503" in printed(terminal.waterfall(waterfall([page]), 120))
+
+
+def test_what_others_named_is_shown_as_it_is_and_steers_neither_table_nor_terminal() -> None:
+    hostile = replace(span("productpage", "", 0, 1), name="GET /static/[/x] a[red]b \x1b[31m\x1b]0;title\x07")
+    shown = waterfall([hostile])
+    for text in (printed(terminal.waterfall(shown, 120)), printed(terminal.traces([shown.summary()]))):
+        assert "GET /static/[/x] a[red]b" in " ".join(text.split())
+        assert "\x1b" not in text
+        assert "\x07" not in text

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,12 @@ def test_the_defaults() -> None:
         ("LOG_LEVEL", "loud", "input should be 'debug', 'info', 'warning' or 'error' (got 'loud')"),
         ("LOG_FORMAT", "xml", "input should be 'json', 'console' or 'auto' (got 'xml')"),
         ("ACCESS_LOG", "1.5", "input should be less than or equal to 1 (got '1.5')"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "jaeger:4318", "not a URL such as http://jaeger:4318 (got 'jaeger:4318')"),
+        ("OTEL_TRACES_SAMPLER", "some", "input should be 'always_on'"),
+        ("OTEL_TRACES_SAMPLER_ARG", "7", "input should be less than or equal to 1 (got '7')"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "-1", "input should be greater than or equal to 1 (got '-1')"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4096", "input should be less than or equal to 2048 (got '4096')"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "32", "input should be greater than or equal to 2048 (got '32')"),
         ("DRAIN_SECONDS", "-1", "input should be greater than or equal to 0 (got '-1')"),
         ("DRAIN_SECONDS", "nan", "input should be a finite number (got 'nan')"),
         ("UPSTREAM_IDLE_SECONDS", "soon", "input should be a valid number"),
@@ -74,6 +82,11 @@ def test_a_bad_value_is_refused_in_one_line_that_names_the_variable(
     line = refusal(monkeypatch, name, value)
     assert line.startswith(f"{name}: {reason}")
     assert "\n" not in line
+
+
+def test_propagators_that_are_not_installed_do_not_end_the_start() -> None:
+    environ = {"OTEL_PROPAGATORS": "tracecontext,baggage,b3"}
+    subprocess.run([sys.executable, "-c", "import bookinfo_chassis.app"], env=environ, check=True)
 
 
 def test_a_value_with_a_line_break_is_still_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,8 @@ def graph(shown: Graph) -> RenderableType:
     before = ""
     for edge in sorted(shown.edges, key=lambda edge: (order[edge.source], order[edge.destination])):
         table.add_row(
-            "" if edge.source == before else _name(nodes[edge.source]),
-            f"→ {_name(nodes[edge.destination])}",
+            Text("" if edge.source == before else _name(nodes[edge.source])),
+            Text(f"→ {_name(nodes[edge.destination])}"),
             f"{edge.rate:.1f}/s",
             percent(edge.share),
             Text(("█" * round(_SHARE_CELLS * edge.share)) or "▏", style=_style(edge)),
@@ -57,12 +57,15 @@ def waterfall(shown: Waterfall, width: int) -> RenderableType:
     for row in shown.rows:
         style = "bold red" if row is slowest else ""
         bar = Text(_bar(row, shown.duration, bars), style="red" if row is slowest else "cyan")
-        notes = " ".join(text for text in (row.status if row.error else "", row.flags) if text)
+        notes = _plain(" ".join(text for text in (row.status if row.error else "", row.flags) if text))
         took = duration(row.duration / _NANOSECONDS)
         table.add_row(Text(_label(row), style=style), bar, Text(took, style=style), Text(notes, style="yellow"))
     began = datetime.fromtimestamp(shown.start_ns / _NANOSECONDS).astimezone()
     return Group(
-        Text(sentence(shown), style="bold"), table, Text(f"trace {shown.trace_id}, {began:%H:%M:%S}", style="dim")
+        Text(sentence(shown), style="bold"),
+        table,
+        *(Text(_plain(f"{row.who}: {event}"), style="yellow") for row in shown.rows for event in row.events),
+        Text(f"trace {shown.trace_id}, {began:%H:%M:%S}", style="dim"),
     )
 
 
@@ -74,7 +77,7 @@ def sentence(shown: Waterfall) -> str:
     calling = ", calling" if slowest["kind"] == "client" else ""
     why = f" ({slowest['meaning']})" if slowest["meaning"] else ""
     took = duration(shown.duration / _NANOSECONDS)
-    return f"{told['name']} took {took}; {share} of it in {slowest['who']}{calling}: {slowest['name']}{why}"
+    return _plain(f"{told['name']} took {took}; {share} of it in {slowest['who']}{calling}: {slowest['name']}{why}")
 
 
 def traces(summaries: Sequence[dict[str, Any]]) -> RenderableType:
@@ -87,8 +90,8 @@ def traces(summaries: Sequence[dict[str, Any]]) -> RenderableType:
             f"{began:%H:%M:%S}",
             duration(told["duration"] / _NANOSECONDS),
             Text(told["status"], style="red" if told["error"] else ""),
-            told["name"],
-            f"{told['slowest']['who']}: {duration(told['slowest']['blamed'] / _NANOSECONDS)}",
+            Text(_plain(told["name"])),
+            Text(_plain(f"{told['slowest']['who']}: {duration(told['slowest']['blamed'] / _NANOSECONDS)}")),
         )
     return table
 
@@ -101,7 +104,7 @@ def duration(seconds: float) -> str:
 
 
 def _name(node: Node) -> str:
-    return f"{node.service} {node.version}".strip() + (" (nobody)" if node.kind == "nobody" else "")
+    return _plain(f"{node.service} {node.version}".strip()) + (" (nobody)" if node.kind == "nobody" else "")
 
 
 def _style(edge: Edge) -> str:
@@ -109,7 +112,12 @@ def _style(edge: Edge) -> str:
 
 
 def _label(row: Row) -> str:
-    return f"{''.join(_branches(row))}{row.who} {'→ ' if row.kind == 'client' else ''}{row.name}"
+    return _plain(f"{''.join(_branches(row))}{row.who} {'→ ' if row.kind == 'client' else ''}{row.name}")
+
+
+def _plain(text: str) -> str:
+    """Names come from whoever sends spans: none of them may steer the terminal."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
 def _branches(row: Row) -> Iterator[str]:

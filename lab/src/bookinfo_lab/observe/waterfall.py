@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from bookinfo_lab.observe import flags
-from bookinfo_lab.observe.spans import Kind, Span, Value
+from bookinfo_lab.observe.spans import Event, Kind, Span, Value
 
 Interval = tuple[int, int]
 """From and to, in nanoseconds."""
@@ -151,11 +151,17 @@ def waterfall(spans: Iterable[Span]) -> Waterfall:
             critical=tuple(sorted(critical[span.span_id])),
             last=last,
             attributes={name: _for_json(value) for name, value in span.attributes.items()},
-            events=tuple(event.name for event in span.events),
+            events=tuple(_told(event) for event in span.events),
         )
         for span, last in _walk(roots, children)
     ]
     return Waterfall(ordered[0].trace_id, start, max(end - start, 1), tuple(rows))
+
+
+def _told(event: Event) -> str:
+    """An event and what it says, but a stack trace: `degraded: section reviews, status 503`."""
+    told = [f"{name} {value}" for name, value in event.attributes.items() if name != "exception.stacktrace"]
+    return f"{event.name}: {', '.join(told)}" if told else event.name
 
 
 def _tree(ordered: Sequence[Span]) -> tuple[list[Span], _Children]:

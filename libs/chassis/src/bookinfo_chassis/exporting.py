@@ -18,11 +18,6 @@ from bookinfo_chassis.settings import ServiceSettings
 
 __all__ = ["RandomIdGenerator", "configured_sampler", "instrument", "provider"]
 
-EXPORT_BATCH = 64
-"""Spans encoded at a time. Encoding holds the interpreter: a batch of 512 (the default) adds 15 ms to some request."""
-
-EXPORT_DELAY_MS = 1000
-
 SWITCH_SECONDS = 0.0005
 """How long a request waits for the interpreter while the exporter holds it; Python's default is 5 ms."""
 
@@ -39,8 +34,9 @@ def provider(service: str, settings: ServiceSettings) -> TracerProvider:
     made.add_span_processor(
         BatchSpanProcessor(
             OTLPSpanExporter(),
-            max_export_batch_size=int(os.environ.get("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", EXPORT_BATCH)),
-            schedule_delay_millis=int(os.environ.get("OTEL_BSP_SCHEDULE_DELAY", EXPORT_DELAY_MS)),
+            max_queue_size=settings.otel_bsp_max_queue_size,
+            max_export_batch_size=settings.otel_bsp_max_export_batch_size,
+            schedule_delay_millis=settings.otel_bsp_schedule_delay,
         )
     )
     return made
