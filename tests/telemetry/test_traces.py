@@ -3,12 +3,17 @@
 import re
 import secrets
 import subprocess
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
-from tests.telemetry.conftest import Collector, Echo, Services, free_port, start
+from tests.telemetry.conftest import Collector, Echo, Services, free_port, start, until_ready
 
+from bookinfo_chassis.tracing import FLUSH_SECONDS
 from bookinfo_lab.observe.spans import Span
 
 EDGES = {
@@ -196,6 +201,50 @@ def test_asking_for_grpc_ends_the_start_with_one_line() -> None:
     assert process.returncode != 0
     assert len(said.splitlines()) == 1
     assert b"OTEL_EXPORTER_OTLP_PROTOCOL" in said
+
+
+@contextmanager
+def trouble(status: int | None) -> Iterator[int]:
+    """The port of a collector that answers with `status`, or takes what it is sent and never answers."""
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            if status is None:
+                over.wait()
+                return
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            over.set()
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("status", [503, 429, None])
+def test_a_collector_in_trouble_does_not_hold_up_the_end(status: int | None) -> None:
+    with trouble(status) as collector:
+        port = free_port()
+        process = start("details", port, {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector}"})
+        until_ready(f"http://127.0.0.1:{port}/readyz")
+        assert httpx.get(f"http://127.0.0.1:{port}/details/0").status_code == 200
+        began = time.monotonic()
+        process.terminate()
+        try:
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
+        assert FLUSH_SECONDS <= time.monotonic() - began < FLUSH_SECONDS + 2
 
 
 def test_a_collector_that_is_away_does_not_hold_up_the_end(alone: Callable[..., str]) -> None:

@@ -30,7 +30,7 @@ def provider(service: str, settings: ServiceSettings) -> TracerProvider:
         attributes["service.instance.id"] = settings.hostname
     # What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say wins.
     resource = Resource.create(attributes).merge(OTELResourceDetector().detect())
-    made = TracerProvider(resource=resource, sampler=ALWAYS_ON)
+    made = TracerProvider(resource=resource, sampler=ALWAYS_ON, shutdown_on_exit=False)  # the service does, in time
     made.add_span_processor(
         BatchSpanProcessor(
             OTLPSpanExporter(),

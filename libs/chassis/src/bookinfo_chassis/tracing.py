@@ -7,6 +7,7 @@ for sampled requests alone (docs/performance.md).
 
 import asyncio
 import logging
+import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import TracebackType
@@ -68,9 +69,11 @@ class Tracing:
 
     async def shutdown(self) -> None:
         """Send what is left, for as long as there is time."""
-        try:
-            await asyncio.wait_for(asyncio.to_thread(self._provider.shutdown), FLUSH_SECONDS)
-        except TimeoutError:
+        # An exporter that meets a collector in trouble tries again for longer than a pod may take to end.
+        flush = threading.Thread(target=self._provider.shutdown, daemon=True)
+        flush.start()
+        await asyncio.to_thread(flush.join, FLUSH_SECONDS)
+        if flush.is_alive():
             logger.warning("the last spans were not taken within %g s", FLUSH_SECONDS)
 
 
