@@ -157,7 +157,12 @@ def _operations() -> Json:
 
 
 def _otlp() -> Json:
-    route = {"match": {"prefix": "/v1/"}, "route": {"cluster": "collector", "timeout": "5s"}}
+    # The try after one that found nobody goes to `discard`: by then what did not answer is set aside.
+    retry = {"retry_on": "connect-failure", "num_retries": 2, "retry_back_off": {"base_interval": "0.2s"}}
+    route = {
+        "match": {"prefix": "/v1/"},
+        "route": {"cluster": "collector", "timeout": "5s", "retry_policy": retry},
+    }
     return _listener("otlp", "0.0.0.0", OTLP_PORT, [route])  # noqa: S104
 
 
@@ -172,7 +177,19 @@ def _admin() -> Json:
 
 
 def _collectors() -> list[Json]:
-    """Jaeger, or nobody."""
+    """Jaeger, or nobody.
+
+    A name whose container is gone goes on standing for its address where the engine's DNS cannot say that it is gone,
+    and a container that stops refuses before it goes: one connection that fails sets the address aside.
+    """
+    gone = {
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": 1,
+        "max_ejection_percent": 100,
+        "interval": "1s",
+        "base_ejection_time": "5s",
+        "max_ejection_time": "5s",
+    }
     jaeger = _cluster("jaeger", "STRICT_DNS", {"socket_address": {"address": "jaeger", "port_value": OTLP_PORT}})
     nobody = _cluster("discard", "STATIC", {"socket_address": {"address": "127.0.0.1", "port_value": _DISCARDED}})
     collector = {
@@ -189,7 +206,12 @@ def _collectors() -> list[Json]:
     }
     # Nobody waits for a name that may never be there.
     return [
-        {**_by_name(jaeger, "5s"), "wait_for_warm_on_init": False},
+        {
+            **_by_name(jaeger, "5s"),
+            "wait_for_warm_on_init": False,
+            "outlier_detection": gone,
+            "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        },
         nobody,
         collector,
     ]

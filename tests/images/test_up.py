@@ -256,9 +256,11 @@ def span_services(received: str) -> set[str]:
     return services
 
 
+EXPORT = ("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-d", "", "http://gateway:4318/v1/traces")
+
+
 def test_without_jaeger_an_exporter_is_answered_all_the_same(bookinfo: Compose) -> None:
-    command = ("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-d", "", "http://gateway:4318/v1/traces")
-    assert in_network(bookinfo, *command) == "200"
+    assert in_network(bookinfo, *EXPORT) == "200"
 
 
 def test_spans_arrive_where_jaeger_would_be(bookinfo: Compose, images: Images, start: Callable[..., str]) -> None:
@@ -275,6 +277,8 @@ def test_spans_arrive_where_jaeger_would_be(bookinfo: Compose, images: Images, s
         eventually(lambda: services() >= {"gateway", "productpage", "details", "reviews", "ratings"})
     finally:
         run("docker", "rm", "--force", receiver)
+    # What was there and is gone is like what was never there.
+    assert [in_network(bookinfo, *EXPORT) for _ in range(3)] == ["200"] * 3
 
 
 @pytest.fixture(scope="module")
