@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from tests.telemetry.conftest import Collector, Echo, Services, free_port, start, until_ready
 
 from bookinfo_chassis.tracing import FLUSH_SECONDS
@@ -106,6 +107,17 @@ def test_probes_and_scrapes_are_never_traced(services: Services, path: str) -> N
     headers = {"traceparent": f"00-{trace_id}-{'2' * 16}-01"}
     assert httpx.get(services.url("details", path), headers=headers).status_code == 200
     assert services.collector.wait_for(trace_id, 0) == []
+
+
+@pytest.mark.parametrize("family", ["http_request_duration_seconds", "http_client_request_duration_seconds"])
+def test_a_duration_leads_to_the_trace_that_it_was_part_of(services: Services, family: str) -> None:
+    trace_id = secrets.token_hex(16)
+    headers = {"traceparent": f"00-{trace_id}-{'2' * 16}-01"}
+    assert httpx.get(services.url("reviews-v3", "/reviews/0"), headers=headers).status_code == 200
+    told = httpx.get(services.url("reviews-v3", "/metrics"), headers={"accept": "application/openmetrics-text"}).text
+    families = {found.name: found for found in parse_openmetrics(told)}  # type: ignore[no-untyped-call]
+    exemplars = [sample.exemplar.labels for sample in families[family].samples if sample.exemplar]
+    assert {"trace_id": trace_id} in exemplars
 
 
 def test_spans_say_what_the_stable_conventions_say(services: Services) -> None:

@@ -137,6 +137,14 @@ def test_errors_are_answers_from_500_on_and_none_at_all() -> None:
     assert edge.trouble == "50 % failed"
 
 
+def test_what_no_route_fitted_was_meant_for_nobody_and_the_caller_stays_who_it_is() -> None:
+    found = built(request(NOBODY, NOBODY, code=404, flags="NR", service="unknown"))
+    (edge,) = found.edges
+    nodes = {node.id: node for node in found.nodes}
+    assert (nodes[edge.source].kind, nodes[edge.source].service) == ("external", "somebody")
+    assert (nodes[edge.destination].kind, nodes[edge.destination].service) == ("nobody", "no route")
+
+
 def test_an_injected_abort_is_seen_at_the_caller_and_asks_nobody() -> None:
     found = built(
         request(PRODUCTPAGE, NOBODY, code=500, flags="FI"),

@@ -17,7 +17,7 @@ PARENT = b"53995c3f42cd8ad8"
         ([], TraceContext()),
         ([(b"traceparent", b"00-%s-%s-01" % (TRACE, SPAN))], TraceContext(TRACE, SPAN, sampled=True)),
         ([(b"traceparent", b"00-%s-%s-00" % (TRACE, SPAN))], TraceContext(TRACE, SPAN, sampled=False)),
-        ([(b"traceparent", b"00-%s-%s-03" % (TRACE, SPAN))], TraceContext(TRACE, SPAN, sampled=True)),
+        ([(b"traceparent", b"00-%s-%s-03" % (TRACE, SPAN))], TraceContext(TRACE, SPAN, sampled=True, random=True)),
         ([(b"traceparent", b"cc-%s-%s-01-what-is-to-come" % (TRACE, SPAN))], TraceContext(TRACE, SPAN, sampled=True)),
         ([(b"b3", b"%s-%s-1" % (TRACE, SPAN))], TraceContext(TRACE, SPAN, sampled=True)),
         ([(b"b3", b"%s-%s-d" % (TRACE, SPAN))], TraceContext(TRACE, SPAN, sampled=True)),
@@ -96,6 +96,32 @@ def test_a_call_names_its_span_in_w3c_and_in_each_form_of_b3_in_which_the_caller
         b"x-b3-sampled": b"1",
         b"b3": b"%s-%s-1-%s" % (TRACE, OURS, PARENT),
     }
+
+
+def test_a_trace_id_that_is_vouched_for_as_random_stays_so() -> None:
+    came = read([(b"traceparent", b"00-%s-%s-03" % (TRACE, SPAN))])
+    assert came.traceparent == b"00-%s-%s-03" % (TRACE, SPAN)
+
+
+@pytest.mark.parametrize(
+    ("came", "named"),
+    [
+        ([(b"b3", b"%s-%s-d" % (TRACE, SPAN))], {b"b3": b"%s-%s-d-%s" % (TRACE, OURS, PARENT)}),
+        ([(b"b3", b"d")], {b"b3": b"%s-%s-d-%s" % (TRACE, OURS, PARENT)}),
+        (
+            [(b"x-b3-traceid", TRACE), (b"x-b3-flags", b"1")],
+            {
+                b"x-b3-traceid": TRACE,
+                b"x-b3-spanid": OURS,
+                b"x-b3-parentspanid": PARENT,
+                b"x-b3-flags": b"1",
+            },
+        ),
+    ],
+)
+def test_b3s_wish_to_debug_travels_on(came: list[tuple[bytes, bytes]], named: dict[bytes, bytes]) -> None:
+    called = dict(continued(came, TraceContext(TRACE, OURS, sampled=True), PARENT))
+    assert called == {b"traceparent": b"00-%s-%s-01" % (TRACE, OURS)} | named
 
 
 def test_a_caller_without_b3_gets_none() -> None:

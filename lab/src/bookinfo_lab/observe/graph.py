@@ -15,7 +15,7 @@ from bookinfo_lab.observe.requests import UNKNOWN, MeshRequest, Peer
 from bookinfo_lab.topology import Topology
 
 NodeKind = Literal["gateway", "service", "client", "nobody", "external"]
-"""`nobody`: a service of the lab, where the caller's own proxy answered, so that no workload of it was asked."""
+"""`nobody`: a service of the lab, or no route to one, where a proxy answered, so that no workload of it was asked."""
 
 Security = Literal["mutual_tls", "none", "mixed", "unknown"]
 
@@ -23,6 +23,9 @@ _SETTLED = 2.0
 """Seconds after which a caller's record that has not come does not come: proxies write theirs within one."""
 
 _NOBODY = frozenset({"", UNKNOWN})
+_NO_ROUTE = "no route"
+"""In place of a service, where no route fitted: the proxy answered, and nobody was meant."""
+
 _NO_WORKLOAD = "?"
 """Before a service's name: the id of a node that is no workload."""
 
@@ -165,7 +168,7 @@ def build(requests: Iterable[MeshRequest], standing: Sequence[Node], now: float,
     recent = [request for request in requests if now - 2 * window < request.ended <= now]
     counted = _counted(recent, {node.id for node in standing if node.sidecar}, now, now - window)
     nodes = {node.id: node for node in standing}
-    services = {node.service for node in standing}
+    services = {node.service for node in standing} | {_NO_ROUTE}
     edges = []
     to_service: Counter[tuple[str, str]] = Counter()
     for calls in counted.values():
@@ -271,7 +274,7 @@ def _service_of(request: MeshRequest) -> str:
     """The host that was called, as briefly as people write it."""
     host = request.destination_service
     if host in _NOBODY:
-        return "unknown"
+        return _NO_ROUTE
     return host.partition(".")[0] if host.endswith(".svc.cluster.local") else host
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
@@ -92,14 +93,29 @@ def receiver(store: SpanStore, onward: Callable[[bytes, Mapping[str, str]], None
             if len(body) > MAX_BODY:
                 return PlainTextResponse(f"more than {MAX_BODY} bytes", status_code=413)
         try:
-            store.add(decode(_plain(body, request.headers.get("content-encoding", ""))))
+            spans = decode(_plain(body, request.headers.get("content-encoding", "")))
         except (MalformedExportError, zlib.error) as error:
             return PlainTextResponse(str(error), status_code=400)
+        valid = [span for span in spans if _valid(span.trace_id, 32) and _valid(span.span_id, 16)]
+        store.add(valid)
         if onward:
             onward(body, {name: request.headers[name] for name in _KEPT if name in request.headers})
-        return Response(ExportTraceServiceResponse().SerializeToString(), media_type=_PROTOBUF)
+        return Response(_answer(len(spans) - len(valid)).SerializeToString(), media_type=_PROTOBUF)
 
     return Route(PATH, export, methods=["POST"])
+
+
+def _valid(identity: str, digits: int) -> bool:
+    """https://www.w3.org/TR/trace-context/#trace-id: so many, and not all zero."""
+    return len(identity) == digits and bool(identity.strip("0"))
+
+
+def _answer(rejected: int) -> ExportTraceServiceResponse:
+    """https://opentelemetry.io/docs/specs/otlp/#partial-success: an exporter logs what was not taken."""
+    if not rejected:
+        return ExportTraceServiceResponse()
+    told = ExportTracePartialSuccess(rejected_spans=rejected, error_message="without a valid trace id and span id")
+    return ExportTraceServiceResponse(partial_success=told)
 
 
 def _plain(body: bytes, encoding: str) -> bytes:

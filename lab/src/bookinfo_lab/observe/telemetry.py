@@ -2,14 +2,20 @@
 
 import asyncio
 import errno
+import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
+from bookinfo_lab.bootstrap import COLLECTOR_CLUSTER
 from bookinfo_lab.observe.istio_metrics import MeshMetrics
 from bookinfo_lab.observe.onward import Onward
 from bookinfo_lab.observe.requests import RequestLog
 from bookinfo_lab.observe.spans import SpanStore
 from bookinfo_lab.topology import Topology
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 OTLP_PORT = 4318
 """OpenTelemetry's own for HTTP. Where a collector on this machine has it at every address, any other is taken."""
@@ -62,7 +68,7 @@ class Telemetry:
 
         routes = [Route(METRICS_PATH, metrics), Route(prometheus.TARGETS_PATH, targets)]
         receiver = otlp.receiver(self.spans, self._onward.take if self._onward else None)
-        app = Starlette(routes=[receiver, *routes])
+        app = Guard(Starlette(routes=[receiver, *routes]))
         config = uvicorn.Config(
             app, log_config=None, lifespan="off", ws="none", timeout_keep_alive=_KEEP_ALIVE_SECONDS, access_log=False
         )
@@ -74,6 +80,35 @@ class Telemetry:
     def close(self) -> None:
         """Listen no more."""
         self._listener.close()
+
+
+class Guard:
+    """Lets programs and their user through to `app`, not the pages of other sites in the user's browser."""
+
+    def __init__(self, app: "ASGIApp") -> None:
+        self._app = app
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Answer one request."""
+        from starlette.responses import PlainTextResponse
+
+        app = self._app if _is_ours(dict(scope["headers"])) else PlainTextResponse("no other site may ask\n", 403)
+        await app(scope, receive, send)
+
+
+def _is_ours(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether no page sent this: see `bookinfo_lab.watch.guard`. None is served here that could have an origin."""
+    site = headers.get(b"sec-fetch-site", b"none")
+    return b"origin" not in headers and site in (b"none", b"same-origin") and _is_our_host(headers.get(b"host", b""))
+
+
+def _is_our_host(host: bytes) -> bool:
+    """By address, or by the name that the lab's Envoys say; any other may be a site's that points here."""
+    name = host.decode("latin-1").rpartition(":")[0] or host.decode("latin-1")
+    try:
+        return name == COLLECTOR_CLUSTER or bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
 
 
 def listen(address: str, onward: Onward | None = None) -> Telemetry:

@@ -130,7 +130,7 @@ def _record(reporter: Reporter) -> Json:
 def _tracing(share: float, proxy: Proxy) -> Json:
     service = {
         "http_uri": {
-            "uri": "http://collector/v1/traces",
+            "uri": f"http://{bootstrap.COLLECTOR_CLUSTER}/v1/traces",
             "cluster": bootstrap.COLLECTOR_CLUSTER,
             "timeout": _EXPORT_TIMEOUT,
         }

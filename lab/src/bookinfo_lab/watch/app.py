@@ -138,7 +138,7 @@ async def _body(request: Request, **fields: type | tuple[type, ...]) -> dict[str
     """
     try:
         body = json.loads(await request.body())
-    except ValueError:  # no JSON, or no UTF-8
+    except (ValueError, RecursionError):  # no JSON, no UTF-8, or too deep
         body = None
     if (
         not isinstance(body, dict)

@@ -15,6 +15,9 @@ from typing import Any
 from bookinfo_lab import processes
 from bookinfo_lab.errors import LabError
 
+LEAST = 0.1
+"""Of both, as `bookinfo load` takes them."""
+
 MOST_RPS = 50
 LONGEST_LOAD = 600
 """Seconds: who closes the page and forgets it does not find the machine busy the next day."""
@@ -178,8 +181,8 @@ class Load:
         Raises:
             LabError: that is too much.
         """
-        if not (0 < rps <= MOST_RPS and 0 < seconds <= LONGEST_LOAD):
-            raise LabError(f"load: at most {MOST_RPS} requests a second, for at most {LONGEST_LOAD} s")
+        if not (LEAST <= rps <= MOST_RPS and LEAST <= seconds <= LONGEST_LOAD):
+            raise LabError(f"load: {LEAST} to {MOST_RPS} requests a second, for {LEAST} to {LONGEST_LOAD} s")
         async with self._starting:
             await self.close()
             arguments = ["load", "--rps", f"{rps:g}", "--duration", f"{seconds:g}"]

@@ -13,7 +13,7 @@ import httpx
 
 from bookinfo_chassis.metrics import CallMetrics
 from bookinfo_chassis.propagation import RawHeaders, propagated_headers
-from bookinfo_chassis.tracing import Call
+from bookinfo_chassis.tracing import Call, sampled_trace_id
 
 NO_BODY = httpx.ByteStream(b"")
 
@@ -90,7 +90,7 @@ class Upstream:
         else:
             return reply
         finally:
-            self._metrics.observe(self._destination, status, perf_counter() - start)
+            self._metrics.observe(self._destination, status, perf_counter() - start, sampled_trace_id())
 
 
 @lru_cache(maxsize=256)

@@ -92,14 +92,15 @@ class CallMetrics:
         )
         self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
-    def observe(self, destination: str, status: str, seconds: float) -> None:
-        """Count one call that was answered or given up."""
+    def observe(self, destination: str, status: str, seconds: float, trace_id: str | None) -> None:
+        """Count one call that was answered or given up. `trace_id` as for requests."""
         children = self._children.get((destination, status))
         if children is None:
             children = (self.calls.labels(destination, status), self.duration.labels(destination))
             self._children[destination, status] = children
-        children[0].inc()
-        children[1].observe(seconds)
+        exemplar = {"trace_id": trace_id} if trace_id else None
+        children[0].inc(exemplar=exemplar)
+        children[1].observe(seconds, exemplar)
 
 
 class ObservationMiddleware:

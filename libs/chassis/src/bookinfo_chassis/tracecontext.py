@@ -35,11 +35,12 @@ class TraceContext:
     trace_id: bytes = b""  # empty: the caller has no trace
     span_id: bytes = b""
     sampled: bool | None = None  # None: nobody has decided yet
+    random: bool = False  # whether W3C's second flag vouches for a random trace id
 
     @property
     def traceparent(self) -> bytes:
         """The same in W3C's form, as a sampled one."""
-        return b"00-%s-%s-01" % (self.trace_id.rjust(32, b"0"), self.span_id)
+        return b"00-%s-%s-%s" % (self.trace_id.rjust(32, b"0"), self.span_id, b"03" if self.random else b"01")
 
 
 def read(headers: Iterable[tuple[bytes, bytes]]) -> TraceContext:
@@ -59,7 +60,8 @@ def _read_w3c(value: bytes) -> TraceContext | None:
         return None
     if not match[2].strip(b"0") or not match[3].strip(b"0"):
         return None
-    return TraceContext(match[2], match[3], bool(int(match[4], 16) & 1))
+    flags = int(match[4], 16)
+    return TraceContext(match[2], match[3], sampled=bool(flags & 1), random=bool(flags & 2))
 
 
 def _read_b3_single(value: bytes) -> TraceContext:
@@ -87,20 +89,21 @@ def _b3(trace_id: bytes, span_id: bytes, sampled: bool | None) -> TraceContext:
 def continued(headers: RawHeaders, span: TraceContext, parent_id: bytes) -> RawHeaders:
     """`headers` as they go on to a callee of a sampled request: they name `span`, whose parent is `parent_id`.
 
-    W3C always, and each of B3's forms in which the caller spoke.
+    W3C always, and each of B3's forms in which the caller spoke, to debug (which is more than to sample) where it did.
     """
-    names = {name for name, _ in headers}
+    came = dict(headers)
     named = [(name, value) for name, value in headers if name not in CONTEXT]
     named.append((TRACEPARENT, span.traceparent))
-    if names & B3_MULTI:
+    if came.keys() & B3_MULTI:
         named += [
             (B3_TRACE_ID, span.trace_id),
             (B3_SPAN_ID, span.span_id),
             (B3_PARENT_ID, parent_id),
-            (B3_SAMPLED, b"1"),
+            (B3_FLAGS, b"1") if came.get(B3_FLAGS) == b"1" else (B3_SAMPLED, b"1"),
         ]
-    if B3_SINGLE in names:
-        named.append((B3_SINGLE, b"%s-%s-1-%s" % (span.trace_id, span.span_id, parent_id)))
+    if B3_SINGLE in came:
+        decision = b"d" if b"d" in came[B3_SINGLE].lower().split(b"-")[::2] else b"1"
+        named.append((B3_SINGLE, b"%s-%s-%s-%s" % (span.trace_id, span.span_id, decision, parent_id)))
     return named
 
 

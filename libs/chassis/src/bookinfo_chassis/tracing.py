@@ -146,7 +146,12 @@ class Call:
         if self._span is None:
             return propagated
         context = self._span.get_span_context()
-        span = TraceContext(_trace_id(propagated, context.trace_id), b"%016x" % context.span_id, sampled=True)
+        span = TraceContext(
+            _trace_id(propagated, context.trace_id),
+            b"%016x" % context.span_id,
+            sampled=True,
+            random=tracecontext.read(propagated).random,
+        )
         return tracecontext.continued(propagated, span, b"%016x" % self._parent.span_id)
 
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
