@@ -72,14 +72,16 @@ types: $(VENV)/dev.stamp  ## check types
 
 # Coverage is measured over unit, contract and telemetry together, subprocesses included: `make coverage` judges all.
 PYTEST = $(BIN)/coverage run -m pytest -q
+# Where nothing is timed but what has time to spare. By file: what a file's tests share is made once.
+SIDE_BY_SIDE = -n auto --maxprocesses 8 --dist
 
 .PHONY: unit
 unit: $(VENV)/dev.stamp  ## run the unit tests of every package
-	@$(PYTEST) libs services lab canary benchmarks tests/repository
+	@$(PYTEST) $(SIDE_BY_SIDE) worksteal libs services lab canary benchmarks tests/repository
 
 .PHONY: contract
 contract: $(VENV)/dev.stamp  ## hold each client against its server, and each service against its API description
-	@$(PYTEST) tests/contract tests/api
+	@$(PYTEST) $(SIDE_BY_SIDE) loadfile tests/contract tests/api
 
 .PHONY: coverage
 coverage: $(VENV)/dev.stamp  ## report what `make unit contract telemetry` covered; fails below 95 %
@@ -92,7 +94,7 @@ lab: $(VENV)/dev.stamp  ## start the real lab on real Envoys and load it
 
 .PHONY: telemetry
 telemetry: $(VENV)/dev.stamp  ## follow requests as traces, from the services to a real OTLP receiver
-	@$(PYTEST) tests/telemetry
+	@$(PYTEST) $(SIDE_BY_SIDE) loadfile tests/telemetry
 
 .PHONY: e2e
 e2e: $(VENV)/dev.stamp  ## open the page in Chromium with the network cut
@@ -109,7 +111,7 @@ containers: $(VENV)/dev.stamp $(VENV)/containers.stamp  ## build the images, sta
 .PHONY: chart
 chart: $(VENV)/dev.stamp  ## lint, package (into dist/) and test the Helm chart with a real Helm
 	@$(BIN)/python charts/tools/build.py
-	@$(BIN)/python -m pytest -q tests/chart
+	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) loadfile tests/chart
 
 .PHONY: pipeline
 pipeline: $(VENV)/dev.stamp $(VENV)/containers.stamp $(VENV)/groovy.stamp  ## run the Jenkinsfile's steps for real (needs Docker and Java)
@@ -121,7 +123,7 @@ observability: $(VENV)/dev.stamp  ## run every query of the rules and dashboards
 
 .PHONY: manifests
 manifests: $(VENV)/dev.stamp  ## hold the manifests to their schemas, and the cluster's page and `bookinfo verify` to what they say
-	@$(BIN)/python -m pytest -q tests/manifests tests/cluster
+	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) loadfile tests/manifests tests/cluster
 
 PARTS := lint unit contract telemetry coverage interpreters lab e2e containers chart manifests observability pipeline
 

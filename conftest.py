@@ -1,10 +1,16 @@
 """Rules for every test of the repository."""
 
 import os
+import signal
 
 import pytest
 
 UNPROVEN = "unproven"
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what tests start: where a shell runs tests in the background, it is ignored, and inherited."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(hookwrapper=True)

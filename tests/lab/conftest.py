@@ -130,12 +130,6 @@ def processes_in(folder: Path) -> list[int]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _signals_reach_commands() -> None:
-    """Commands inherit that SIGINT is ignored, as it is where a shell runs the tests in the background."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.fixture(scope="session", autouse=True)
 def _needs_envoy() -> None:
     try:
         envoy.find(os.environ)
