@@ -123,11 +123,12 @@ class Jenkins:
         *,
         start_at: str | None = None,
         abort: Path | None = None,
+        limits: Mapping[str, int] | None = None,
         timeout: float = 300,
         **environ: str,
     ) -> Build:
         """Run the Jenkinsfile there, from a stage on if one is named; the environment is that of main unless it says
-        otherwise."""
+        otherwise. `limits` are in seconds, for stages that shall not have their own."""
         self.builds += 1
         record = self.folder / f"record-{self.builds}"
         record.mkdir(parents=True)
@@ -139,6 +140,7 @@ class Jenkins:
             "credentials": self.credentials,
             "startAt": start_at,
             "abort": str(abort) if abort else None,
+            "limits": dict(limits or {}),
         }
         (record / "run.json").write_text(json.dumps(given))
         return run(workspace / "Jenkinsfile", record, timeout)

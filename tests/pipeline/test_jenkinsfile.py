@@ -74,6 +74,54 @@ def test_the_matrix_has_a_cell_for_every_group_of_docker_bake_json() -> None:
     assert sorted(name for names in groups.values() for name in names) == sorted(bake["group"]["default"]["targets"])
 
 
+def blocks(text: str) -> dict[str, list[str]]:
+    """The lines of a Jenkinsfile by the blocks around them: `pipeline > stages > stage('Push') > steps`."""
+    found: dict[str, list[str]] = {}
+    around: list[str] = []
+    for line in (line.strip() for line in text.splitlines()):
+        if line == "}":
+            around.pop()
+        else:
+            found.setdefault(" > ".join(around), []).append(line)
+        if line.endswith("{"):
+            around.append(line.removesuffix("{").strip())
+    return found
+
+
+def limits(text: str) -> dict[str, int]:
+    """The time limits of a Jenkinsfile in minutes, by the block that each is for."""
+    found = {}
+    for block, lines in blocks(text).items():
+        for line in filter(lambda line: line.startswith("timeout("), lines):
+            limit = re.match(r"timeout\(time: (\d+), unit: '(MINUTES|HOURS)'\)", line)
+            assert limit, line
+            found[block.removesuffix(" > options")] = int(limit[1]) * {"MINUTES": 1, "HOURS": 60}[limit[2]]
+    return found
+
+
+def test_a_time_limit_that_is_over_leaves_the_rollback_its_time() -> None:
+    """What stands in a time limit, `post` too, has one minute more when it is over."""
+    limited = limits(TEXT)
+    (rollback,) = [block for block in limited if "post" in block]
+    stage, _, _ = rollback.partition(" > post")
+    inside = [limit for block, limit in limited.items() if block.startswith(stage)]
+    assert stage not in limited
+    assert len(inside) == len(["Deploy", "Smoke", "Canary", "Promote", "and the rollback"])
+    # Nor is it ever that of the whole build: it outlasts all others, and another rollout that is waited for.
+    whole = limited.pop("pipeline")
+    assert whole > sum(limited.values()) + sum(inside)
+
+
+def test_every_stage_with_work_has_a_time_limit() -> None:
+    unlimited = [
+        block
+        for block in blocks(TEXT)
+        if re.search(r"(steps|parallel|matrix)$", block)
+        and not any(block.startswith(f"{limited} > ") for limited in limits(TEXT) if limited != "pipeline")
+    ]
+    assert unlimited == []
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_a_script_is_strict(script: Path) -> None:
     text = script.read_text()
@@ -86,7 +134,9 @@ def test_a_script_is_strict(script: Path) -> None:
 
 def test_shellcheck_finds_nothing() -> None:
     try:
-        done = subprocess.run(["shellcheck", "-x", "-P", "SCRIPTDIR", *SCRIPTS], capture_output=True, text=True)
+        # From where a person calls it, without a word about where the scripts' sources are.
+        names = [script.relative_to(ROOT) for script in SCRIPTS]
+        done = subprocess.run(["shellcheck", "-x", *names], cwd=ROOT, capture_output=True, text=True)
     except FileNotFoundError:
         pytest.skip("there is no shellcheck on PATH: install Debian's package shellcheck")
     assert done.stdout == ""
@@ -287,3 +337,21 @@ def test_a_step_is_retried_timed_out_and_has_credentials_that_no_log_shows(groov
     assert "hidden" not in build.log
     assert (tmp_path / "workspace/aborted").exists()
     assert not (tmp_path / "workspace/success").exists()
+
+
+def limited(options: str, inner: str) -> str:
+    """A stage whose work takes a minute, and whose post two seconds."""
+    stages = f"stages {{ stage('B') {{ {inner}\n steps {{ sh 'sleep 60' }} }} }}"
+    return one_stage(f"{options}\n {stages}\n post {{ unsuccessful {{ sh 'sleep 2; touch cleaned' }} }}")
+
+
+LIMITED = "options { timeout(time: 1, unit: 'SECONDS') }"
+
+
+@pytest.mark.parametrize(("options", "inner", "cleaned"), [(LIMITED, "", False), ("", LIMITED, True)])
+def test_a_time_limit_around_a_stage_is_one_of_its_post_too(
+    groovy: None, tmp_path: Path, options: str, inner: str, cleaned: bool
+) -> None:
+    build = judged(tmp_path, limited(options, inner), grace=1)
+    assert build.result == "ABORTED", build.log
+    assert (tmp_path / "workspace/cleaned").exists() is cleaned

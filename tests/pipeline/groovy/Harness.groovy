@@ -7,7 +7,8 @@
  *
  * RUN.json: workspace, record (a folder for what Jenkins would keep), params, env, credentials ({id: {username,
  * password}}), startAt (a stage: those before it are left out, as by Jenkins' "Restart from Stage"), abort (a file:
- * when it appears, the build is aborted). In the record folder: events.jsonl, one JSON object a line, and published/.
+ * when it appears, the build is aborted), limits ({stage: seconds} instead of its own time limit), grace (seconds instead
+ * of a minute, see Options.GRACE). In the record folder: events.jsonl, one JSON object a line, and published/.
  * The exit code is 0 for SUCCESS, 1 for FAILURE and UNSTABLE, 3 for ABORTED, 2 if the Jenkinsfile cannot be run at all.
  */
 import groovy.json.JsonOutput
@@ -402,6 +403,9 @@ class When extends Names {
 
 /** The options of a pipeline or a stage. */
 class Options extends Names {
+    /** So many seconds has what is inside a time limit to end, once that is over: its `post` too. */
+    static final int GRACE = 60
+
     final Place place
     long until = Long.MAX_VALUE
     boolean failFast
@@ -417,7 +421,8 @@ class Options extends Names {
 
     void timeout(Map arguments) {
         names << 'timeout'
-        until = deadline(arguments)
+        Object limit = place.run.input.limits?.get(place.stage)
+        until = deadline(limit ? [time: limit, unit: 'SECONDS'] : arguments)
     }
 
     void lock(String resource) { names << "lock ${resource}".toString() }
@@ -486,17 +491,15 @@ class Post {
     static void run(Closure body, Place place, String result) {
         Post post = new Post()
         Body.call(body, post)
+        // As in Jenkins a time limit of the stage, or of one around it, is one of its `post` too.
+        long grace = TimeUnit.SECONDS.toNanos((place.run.input.grace ?: Options.GRACE) as long)
+        long until = System.nanoTime() > place.deadline ? place.deadline + grace : place.deadline
         Map<String, Boolean> holds = [always: true, cleanup: true, aborted: result == 'ABORTED', failure: result == 'FAILURE',
             success: result == 'SUCCESS', unstable: result == 'UNSTABLE', unsuccessful: result != 'SUCCESS']
         ORDER.findAll { post.bodies[it] && holds[it] }.each { String condition ->
             place.run.event(event: 'post', stage: place.stage, condition: condition)
-            Place here = new Place(place.run, "post of ${place.stage}", place.env, Long.MAX_VALUE, { false })
-            try {
-                Body.call(post.bodies[condition], new Steps(here))
-            } catch (StepFailed failure) {
-                place.run.say(here.stage, failure.message)
-                place.run.worsen('FAILURE')
-            }
+            Place here = new Place(place.run, "post of ${place.stage}", place.env, until, { false })
+            Stage.outcome(here) { -> Body.call(post.bodies[condition], new Steps(here)) }
         }
     }
 }
