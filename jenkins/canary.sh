@@ -3,6 +3,7 @@
 . "$(dirname "$0")/release.sh"
 
 read_release || die "nothing is installed as $RELEASE in $NAMESPACE: run jenkins/deploy.sh first"
+need_deployed
 read -r service stable canary < <(release_py leftover --release "$out/release.json") || {
   say 'there is no canary: this build is all that is installed'
   exit

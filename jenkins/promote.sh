@@ -5,6 +5,7 @@
 
 read_version
 read_release || die "nothing is installed as $RELEASE in $NAMESPACE: run jenkins/deploy.sh first"
+need_deployed
 read -r service stable _ < <(release_py leftover --release "$out/release.json") || {
   say 'there is no canary: nothing to promote'
   exit

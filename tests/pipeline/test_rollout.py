@@ -26,9 +26,18 @@ def pushed(site: Site) -> Callable[[str], Path]:
 def roll_out(site: Site, pushed: Callable[[str], Path]) -> Callable[..., Build]:
     """Rolls a build out by the Jenkinsfile."""
 
-    def build(name: str, params: Mapping[str, str] | None = None, abort: Path | None = None) -> Build:
+    def build(
+        name: str,
+        params: Mapping[str, str] | None = None,
+        abort: Path | None = None,
+        limits: Mapping[str, int] | None = None,
+        **environ: str,
+    ) -> Build:
         site.calls.unlink(missing_ok=True)
-        return site.jenkins.build(pushed(name), {"DEPLOY": True, **(params or {})}, start_at="Roll out", abort=abort)
+        given = {"DEPLOY": True, **(params or {})}
+        return site.jenkins.build(
+            pushed(name), given, start_at="Roll out", abort=abort, limits=limits, timeout=300, **environ
+        )
 
     return build
 
@@ -42,6 +51,22 @@ def installed(site: Site, roll_out: Callable[..., Build]) -> str:
         first = roll_out("one")
         assert first.result == "SUCCESS", first.log
     return next(build for build in ("one", "two") if everything_runs(site, build))
+
+
+@pytest.fixture
+def another(installed: str) -> str:
+    """The name of a build that may be the one of every workload next."""
+    return {"one": "two", "two": "one"}[installed]
+
+
+def when(happened: Callable[[], bool], act: Callable[[], object]) -> None:
+    """Do something as soon as something happened, beside the test."""
+
+    def wait() -> None:
+        eventually(happened, within=120)
+        act()
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def everything_runs(site: Site, build: str) -> bool:
@@ -149,12 +174,89 @@ def test_an_abort_in_the_canary_restores_the_route_and_takes_the_build_away(
     before = site.images()
     site.metrics.asked.clear()
     # Somebody stops the build while the canary has traffic.
-    threading.Thread(target=lambda: site.metrics.asked.wait(60) and (tmp_path / "abort").touch(), daemon=True).start()
+    when(site.metrics.asked.is_set, (tmp_path / "abort").touch)
     build = roll_out("aborted", {"CANARY_STEPS": "10,20,30,40,50,60,70,80,90,100"}, tmp_path / "abort")
     assert build.result == "ABORTED", build.log
     assert build.code == 3
     assert build.stages("ABORTED") == ["Canary", "Roll out"]
     assert site.images() == before
+    assert site.weights() == {"v3": 100}
+
+
+def test_a_step_whose_time_is_over_is_taken_back_as_well(
+    site: Site, installed: str, roll_out: Callable[..., Build]
+) -> None:
+    before = site.images()
+    build = roll_out("endless", {"CANARY_STEPS": "10,20,30,40,50,60,70,80,90,100"}, limits={"Canary": 4})
+    assert build.result == "ABORTED", build.log
+    assert build.stages("ABORTED") == ["Canary", "Roll out"]
+    assert site.images() == before
+    assert site.weights() == {"v3": 100}
+
+
+# Until the promotion's first upgrade is done the stable build serves again; from then on it is the promoted one.
+
+
+def test_an_abort_while_the_rest_is_upgraded_restores_the_stable_build(
+    site: Site, installed: str, roll_out: Callable[..., Build], tmp_path: Path
+) -> None:
+    before = site.images()
+    # Helm waits for productpage's pods in vain; the service of the canary has its new image already.
+    site.cluster.failing.add(image(site, "productpage", "halted"))
+    when(lambda: site.images()["reviews-v3"] == image(site, "reviews", "halted"), (tmp_path / "abort").touch)
+    build = roll_out("halted", {"CANARY_STEPS": "30,100"}, tmp_path / "abort", ROLLOUT_TIMEOUT="2m")
+    assert build.result == "ABORTED", build.log
+    assert build.stages("ABORTED") == ["Promote", "Roll out"]
+    assert site.images() == before
+    assert site.weights() == {"v3": 100}
+
+
+def test_an_abort_while_the_canary_is_removed_keeps_the_promoted_build_and_removes_it(
+    site: Site, installed: str, another: str, roll_out: Callable[..., Build], tmp_path: Path
+) -> None:
+    promoted = image(site, "reviews", another)
+
+    def never_ready() -> None:
+        # Nothing else holds Helm up once the canary is gone.
+        site.cluster.failing.add(image(site, "productpage", another))
+        when(lambda: set(site.images()) == WORKLOADS, abort)
+
+    def abort() -> None:
+        site.cluster.failing.clear()  # for whoever installs it from now on
+        (tmp_path / "abort").touch()
+
+    when(lambda: site.images()["reviews-v3"] == promoted and site.weights() == {"v3": 100}, never_ready)
+    build = roll_out(another, {"CANARY_STEPS": "30,100"}, tmp_path / "abort", ROLLOUT_TIMEOUT="2m")
+    assert build.result == "ABORTED", build.log
+    assert build.stages("ABORTED") == ["Promote", "Roll out"]
+    assert everything_runs(site, another)
+    assert site.weights() == {"v3": 100}
+
+
+def test_an_abort_that_helm_does_not_notice_is_undone_once_helm_is_done(
+    site: Site,
+    installed: str,
+    another: str,
+    roll_out: Callable[..., Build],
+    program: Callable[[Path, str, str], None],
+    tmp_path: Path,
+) -> None:
+    # The second upgrade, that of everything, is about to begin: nothing in the cluster tells of it yet.
+    text = f"""#!/bin/sh
+    [ "$1" != upgrade ] || echo upgrade >>{tmp_path}/upgrades
+    if [ "$1" = upgrade ] && [ "$(wc -l <{tmp_path}/upgrades)" -eq 2 ]; then
+      trap '' TERM
+      touch {tmp_path}/abort
+      sleep 4
+    fi
+    exec {site.programs}/helm "$@"
+    """
+    program(tmp_path, "helm", text)
+    path = f"{tmp_path}:{site.jenkins.environ['PATH']}"
+    build = roll_out(another, {"CANARY_STEPS": "30,100"}, tmp_path / "abort", PATH=path)
+    assert build.result == "ABORTED", build.log
+    assert build.stages("ABORTED") == ["Promote", "Roll out"]
+    assert everything_runs(site, another)
     assert site.weights() == {"v3": 100}
 
 
@@ -180,6 +282,13 @@ def test_an_upgrade_that_a_killed_run_left_pending_is_undone_before_the_next_one
     with subprocess.Popen(["jenkins/deploy.sh"], cwd=workspace, env=environ, start_new_session=True) as deploy:
         eventually(lambda: len(site.images()) > len(before), within=60)
         os.killpg(deploy.pid, signal.SIGKILL)
+    for name in ("canary.sh", "promote.sh"):
+        refused = run_script(site, workspace, name)
+        assert refused.returncode == 1
+        told = (
+            "bookinfo in shop is pending-upgrade: wait for whoever upgrades it, or undo it with jenkins/rollback.sh all"
+        )
+        assert refused.stderr == f"{name[:-3]}: {told}\n"
     following = pushed("unstuck")
     said = script(site, following, "deploy.sh", PENDING_SECONDS="0")
     assert "rollback: bookinfo in shop is pending-upgrade" in said
@@ -221,12 +330,14 @@ def test_another_registry_than_the_releases_is_refused(
 
 
 def test_steps_that_are_none_are_told_before_anything_is_installed(
-    site: Site, installed: str, roll_out: Callable[..., Build]
+    site: Site, installed: str, pushed: Callable[[str], Path]
 ) -> None:
-    before = site.images()
-    build = roll_out("unasked", {"CANARY_STEPS": "10,twenty"})
-    assert build.result == "FAILURE"
-    assert build.lines("deploy: CANARY_STEPS is 10,twenty: write percentages that end with 100, such as 10,25,50,100")
+    before, workspace = site.images(), pushed("unasked")
+    for steps in ("10,twenty", "100", "50,10,100"):
+        refused = run_script(site, workspace, "deploy.sh", CANARY_STEPS=steps)
+        assert refused.returncode == 1
+        told = f"CANARY_STEPS is {steps}: write percentages that rise to 100, such as 10,25,50,100"
+        assert refused.stderr == f"deploy: {told}\n"
     assert site.images() == before
 
 
@@ -237,7 +348,7 @@ def test_helm_3_goes_back_by_the_name_that_it_has_for_it(
     echo "$*" >>{tmp_path}/calls
     case "$1" in
       version) echo v3.19.0 ;;
-      get) echo 'Error: release: not found' >&2; exit 1 ;;
+      history) echo 'Error: release: not found' >&2; exit 1 ;;
     esac
     """
     program(tmp_path, "helm", text)
@@ -247,9 +358,14 @@ def test_helm_3_goes_back_by_the_name_that_it_has_for_it(
     assert "--rollback-on-failure" not in upgrade
 
 
-def script(site: Site, workspace: Path, name: str, **environ: str) -> str:
-    """What a script of the pipeline prints, run by hand."""
-    done = subprocess.run(
+def image(site: Site, service: str, build: str) -> str:
+    """The image of a service, as a build pushed it."""
+    return f"{site.registry}bookinfo-{service}@{digest(f'bookinfo-{service}', build)}"
+
+
+def run_script(site: Site, workspace: Path, name: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """A script of the pipeline, run by hand."""
+    return subprocess.run(
         [workspace / "jenkins" / name],
         cwd=workspace,
         env={**os.environ, **site.jenkins.environ, **environ},
@@ -257,5 +373,10 @@ def script(site: Site, workspace: Path, name: str, **environ: str) -> str:
         text=True,
         timeout=120,
     )
+
+
+def script(site: Site, workspace: Path, name: str, **environ: str) -> str:
+    """What a script of the pipeline prints that succeeds."""
+    done = run_script(site, workspace, name, **environ)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
