@@ -38,6 +38,7 @@ KINDS = {
         "AuthorizationPolicy": "authorizationpolicies",
     },
 }
+LOGS = re.compile(r"/api/v1/namespaces/[^/]+/pods/(?P<name>[^/]+)/log")
 PATH = re.compile(
     r"/(?:api|apis)/(?P<version>v1|[a-z0-9.]+/v1)/namespaces/(?P<namespace>[^/]+)/(?P<plural>\w+)(?:/(?P<name>[^/]+))?"
 )
@@ -198,6 +199,10 @@ class Handler(BaseHTTPRequestHandler):
         if urlsplit(self.path).path == "/openapi/v2":
             self._answer(200, None)  # an empty protobuf message: without schemas Helm validates nothing
             return
+        logs = LOGS.fullmatch(urlsplit(self.path).path)
+        if logs:
+            self._answer_logs(logs["name"])
+            return
         found = discovery(urlsplit(self.path).path)
         if found:
             self._answer(200, found)
@@ -281,6 +286,17 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(json.dumps(event).encode() + b"\n")
         except OSError:
             return  # the watcher has seen enough
+
+    def _answer_logs(self, name: str) -> None:
+        if ("v1", "pods", name) not in self._cluster.objects:
+            self._answer_object(None)
+            return
+        text = f"{name} ended\n".encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
 
     def _answer_object(self, item: Object | None) -> None:
         self._answer(200 if item else 404, item or status("NotFound", 404))

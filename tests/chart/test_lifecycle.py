@@ -121,6 +121,15 @@ def test_helm_test_makes_what_admits_its_pods_first_and_leaves_nothing(release: 
     assert set(stored.objects) == there
 
 
+def test_what_the_test_pods_said_can_be_read_though_they_are_cleaned_up(release: Release, stored: Cluster) -> None:
+    """By Helm 4, which asks before it deletes them; Helm 3 asks afterwards, and then fails."""
+    release("install", *ISTIO)
+    told = release("test", "--logs")
+    for pod in ("bookinfo-test-edges", "bookinfo-test-gateway", "bookinfo-test-stranger"):
+        assert f"{pod} ended" in told
+    assert stored.stored("Pod") == {}
+
+
 def test_a_failing_test_fails_helm_and_its_pod_stays_to_be_looked_at(release: Release, stored: Cluster) -> None:
     release("install", *ISTIO)
     stored.failing.add("bookinfo-test-stranger")
