@@ -67,6 +67,21 @@ def test_a_ports_settings_go_before_the_policys_own(rendered: Rendered) -> None:
     assert (connections(80), connections(81)) == (3, 2)
 
 
+@pytest.mark.parametrize("subset", ["", "v1"])
+def test_what_a_ports_settings_leave_out_is_the_default_and_not_what_stands_around_them(
+    rendered: Rendered, subset: str
+) -> None:
+    policy = f"trafficPolicy: {{{POOL % 2}, loadBalancer: {{simple: RANDOM}}, portLevelSettings: [%s]}}"
+    own = policy % "{port: {number: 9080}, tls: {mode: DISABLE}}"
+    subsets = f"subsets: [{{name: v1, labels: {{version: v1}}{', ' + own if subset else ''}}}]"
+    around = policy % "" if subset else own
+
+    found = cluster(rendered, f"{around}, {subsets}", subset)
+
+    assert limit(found) == (4294967295, 4294967295)
+    assert found["lb_policy"] == "LEAST_REQUEST"
+
+
 def test_settings_for_a_port_that_the_host_has_not_are_refused(rendered: Rendered) -> None:
     settings = f"portLevelSettings: [{{port: {{number: 1}}, {POOL % 4}}}]"
     place = r"subsets\[0\].trafficPolicy.portLevelSettings\[0\].port.number, line \d+"
@@ -108,7 +123,17 @@ def test_the_callers_namespace_goes_before_the_services_and_the_root(rendered: R
 
     assert limit(rendered(text).cluster(name))[0] == 2
     assert limit(rendered(text, "far-v1").cluster(name))[0] == 3
-    assert limit(rendered(text, "gateway").cluster(name))[0] == 1
+
+
+@pytest.mark.parametrize(("exported", "expected"), [("'*'", 2), ("'.'", 1)])
+def test_a_gateway_in_the_root_namespace_heeds_a_services_own_rule_before_the_meshs(
+    rendered: Rendered, exported: str, expected: int
+) -> None:
+    """A rule there for `*.local` is for everybody, and would leave the gateway without any subset."""
+    everybody = f"host: '*.local', exportTo: [{exported}], trafficPolicy: {{{POOL % 1}}}"
+    text = rule(everybody, namespace="istio-system") + rule(f"host: reviews, trafficPolicy: {{{POOL % 2}}}")
+
+    assert limit(rendered(text, "gateway").cluster(f"outbound|9080||{HOST}"))[0] == expected
 
 
 def test_a_rule_for_some_callers_goes_before_the_one_for_all(rendered: Rendered) -> None:

@@ -8,6 +8,7 @@ from bookinfo_lab.model.networking import (
     DestinationRuleSpec,
     LoadBalancer,
     OutlierDetection,
+    PortTrafficPolicy,
     TrafficPolicy,
 )
 from bookinfo_lab.model.rules import Rule
@@ -29,8 +30,9 @@ class Policy:
 def destination_rule(mesh: Mesh, proxy: Proxy, host: Host) -> Rule[DestinationRuleSpec] | None:
     """The rule that `proxy` follows when it calls `host`.
 
-    Istio: PushContext.destinationRule, pilot/pkg/model/push_context.go: the client's namespace first, then the
-    service's, then the root; in each an exact host before a wildcard, and a rule for some workloads before one for all.
+    Istio: PushContext.destinationRule, pilot/pkg/model/push_context.go: the client's namespace first (the root only if
+    the rule is not for others), then the service's, then the root; in each an exact host before a wildcard, and a rule
+    for some workloads before one for all.
     """
     candidates = [rule for rule in mesh.rules.destination_rules if _holds(rule, proxy, host)]
     return min(candidates, key=lambda rule: _precedence(rule, proxy, host), default=None)
@@ -39,14 +41,15 @@ def destination_rule(mesh: Mesh, proxy: Proxy, host: Host) -> Rule[DestinationRu
 def policy(rule: Rule[DestinationRuleSpec] | None, port: int, subset: str) -> Policy:
     """What `rule` says for `port` of `subset` ("" is the whole host).
 
-    Each block is taken whole from the nearest place that has it: the subset's port, the subset, the rule's port, the
-    rule. Istio: util.MergeSubsetTrafficPolicy, pilot/pkg/networking/util/util.go.
+    Each block of the subset's takes the place of the rule's, whole. A port's settings take the place of all that stands
+    around them: what they leave out is Istio's default. Istio: util.MergeSubsetTrafficPolicy,
+    pilot/pkg/networking/util/util.go.
     """
     if rule is None:
         return Policy()
-    base = _port_policy(rule.spec.traffic_policy, port)
+    base = _of_port(rule.spec.traffic_policy, port) or _blocks(rule.spec.traffic_policy)
     own = next((item.traffic_policy for item in rule.spec.subsets if item.name == subset), None)
-    return _overlaid(base, _port_policy(own, port))
+    return _of_port(own, port) or _overlaid(base, _blocks(own))
 
 
 def _holds(rule: Rule[DestinationRuleSpec], proxy: Proxy, host: Host) -> bool:
@@ -61,20 +64,24 @@ def _holds(rule: Rule[DestinationRuleSpec], proxy: Proxy, host: Host) -> bool:
 
 
 def _precedence(rule: Rule[DestinationRuleSpec], proxy: Proxy, host: Host) -> tuple[int, int, bool]:
-    namespaces = (proxy.namespace, host.namespace, ROOT_NAMESPACE)
+    namespaces: tuple[str, ...] = (proxy.namespace, host.namespace, ROOT_NAMESPACE)
+    if proxy.namespace == ROOT_NAMESPACE and not set(rule.spec.export_to) <= {".", ROOT_NAMESPACE}:
+        # What is for the whole mesh must not hide from the gateways there what a service's own namespace says.
+        namespaces = ("", host.namespace, ROOT_NAMESPACE)
     pattern = full_host(rule.spec.host, rule.namespace)
     specificity = 0 if pattern == host.name else -len(pattern) + len(host.name) + 2
     return namespaces.index(rule.namespace), specificity, rule.spec.workload_selector is None
 
 
-def _port_policy(policy: TrafficPolicy | None, port: int) -> Policy:
+def _of_port(policy: TrafficPolicy | None, port: int) -> Policy | None:
+    settings = policy.port_level_settings if policy else ()
+    return next((_blocks(item) for item in settings if item.port.number == port), None)
+
+
+def _blocks(policy: TrafficPolicy | PortTrafficPolicy | None) -> Policy:
     if policy is None:
         return Policy()
-    base = Policy(policy.load_balancer, policy.connection_pool, policy.outlier_detection, policy.tls)
-    for item in policy.port_level_settings:
-        if item.port.number == port:
-            return _overlaid(base, Policy(item.load_balancer, item.connection_pool, item.outlier_detection, item.tls))
-    return base
+    return Policy(policy.load_balancer, policy.connection_pool, policy.outlier_detection, policy.tls)
 
 
 def _overlaid(base: Policy, own: Policy) -> Policy:
