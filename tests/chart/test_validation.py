@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.chart.rendering import Helm, Objects, named
+from tests.chart.rendering import CHART, Helm, Objects, named
 from tests.chart.validation import KUBERNETES, mistakes
 
 
@@ -23,6 +23,44 @@ def test_what_the_chart_renders_does_not_depend_on_the_kubernetes_version(helm: 
 
     oldest, newest = (helm.render(kubernetes=f"{version}.0") for version in (KUBERNETES[0], KUBERNETES[-1]))
     assert without_key(oldest) == without_key(newest)
+
+
+EVERY_FILE: dict[str, Any] = {
+    "env": {"NO": 1},
+    "image": {"pullSecrets": ["1"]},
+    "pod": {"priorityClassName": "2"},
+    "services": {"productpage": {"versions": {"3": {}, "on": {}}}},
+}
+FIVE = {"services": {"reviews": {"versions": {"5": {"weight": 1, "env": {"VERSION": "v1"}}}}}}
+LIKE_NUMBERS: dict[str, Any] = {
+    "sidecar": {"mesh": {"revision": "4", "trustDomain": "*"}, **FIVE},
+    "ambient-routes": {"mesh": {"revision": "4", "trustDomain": "*"}, "waypoint": {"name": "6"}, **FIVE},
+    "gateway-routes": {
+        "gatewayAPI": {"tlsSecret": "7", "className": "8", "service": "9", "serviceAccount": "10"},
+        **FIVE,
+    },
+    "ingress": {
+        "ingress": {"className": "11", "tlsSecret": "12", "namespace": "13"},
+        "session": {"existingSecret": "14"},
+    },
+    "pods": {"topologySpread": {"topologyKeys": ["on"]}},
+}
+
+
+@pytest.mark.parametrize("file", LIKE_NUMBERS)
+def test_a_name_may_look_like_a_number_or_a_truth_value(helm: Helm, file: str) -> None:
+    """`--namespace 2026` and `--set-string mesh.revision=127` are names to Kubernetes, and numbers to YAML."""
+    services = EVERY_FILE["services"] | LIKE_NUMBERS[file].get("services", {})
+    values = {**EVERY_FILE, **LIKE_NUMBERS[file], "services": services}
+    if file == "gateway-routes":
+        values["networkPolicy"] = {"productpageFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}
+    objects = helm.render(values, CHART / f"ci/{file}-values.yaml", release="2026", namespace="on")
+    assert {item["metadata"]["namespace"] for item in objects} == {"on"}
+    assert {item["metadata"]["labels"]["app.kubernetes.io/instance"] for item in objects} == {"2026"}
+    found = {
+        f"{item['kind']} {item['metadata']['name']}": wrong for item in objects if (wrong := mistakes(item, "1.37"))
+    }
+    assert found == {}
 
 
 MISSPELT = [

@@ -13,7 +13,14 @@ from bookinfo_lab.schema import istio_schema
 
 KUBERNETES = ("1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
 SCHEMAS = Path(__file__).parent / "schemas"
-METADATA = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+TEXT = {"type": "string"}
+TEXTS = {"type": "object", "additionalProperties": TEXT}
+METADATA = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name"],
+    "properties": {"name": TEXT, "namespace": TEXT, "labels": TEXTS, "annotations": TEXTS},
+}
 
 Schema = dict[str, Any]
 

@@ -1,7 +1,7 @@
 {{/* Labels of every object. Not of pods: a new chart version alone must not restart them. */}}
 {{- define "bookinfo.labels" -}}
 app.kubernetes.io/part-of: bookinfo
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
@@ -76,7 +76,7 @@ proxy.istio.io/config: |
 {{/* The chart's own labels and annotations of a pod, under the user's. Each takes a dict of root, service and version. */}}
 {{- define "bookinfo.podLabels" -}}
 app: {{ .service }}
-version: {{ .version }}
+version: {{ .version | quote }}
 {{ include "bookinfo.meshLabels" .root }}
 {{- end }}
 
@@ -116,7 +116,7 @@ capabilities:
 {{/* Who cares for a Gateway of Istio's, where that is a revision. */}}
 {{- define "bookinfo.revisionLabel" -}}
 {{- with .Values.mesh.revision -}}
-istio.io/rev: {{ . }}
+istio.io/rev: {{ . | quote }}
 {{- end }}
 {{- end }}
 
