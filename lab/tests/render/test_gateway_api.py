@@ -119,6 +119,30 @@ def test_a_route_holds_for_the_hostnames_that_it_has_in_common_with_the_listener
     assert {domain: len(routes) for domain, routes in shop.hosts(text).items()} == domains
 
 
+ANY_OR_WIDE = f"{LISTENER}, {{name: wide, port: 80, protocol: HTTP, hostname: '*.example'}}"
+
+
+@pytest.mark.parametrize(
+    ("parent", "hostnames", "domains"),
+    [
+        ("sectionName: wide", "", {"*": 0, "*.example": 1}),
+        ("sectionName: wide", "[shop.example]", {"*": 0, "*.example": 0, "shop.example": 1}),
+        ("sectionName: http", "", {"*": 1, "*.example": 0}),
+        ("sectionName: http", "[shop.example, elsewhere.org]", {"*.example": 0, "shop.example": 0, "elsewhere.org": 1}),
+        ("", "", {"*": 1, "*.example": 1}),
+    ],
+)
+def test_a_listener_for_a_wildcard_goes_before_one_for_any_host(
+    shop: Shop, parent: str, hostnames: str, domains: dict[str, int]
+) -> None:
+    """GEP-1713: a request belongs to the listener with the most specific hostname; that of any host is the last."""
+    text = gateway(ANY_OR_WIDE) + route(
+        parent=f"{{name: shop, {parent}}}", more=f"hostnames: {hostnames}, " if hostnames else ""
+    )
+
+    assert {domain: len(routes) for domain, routes in shop.hosts(text).items()} == {"*": 0, **domains}
+
+
 def test_a_route_of_another_namespace_needs_a_listener_that_takes_it(shop: Shop) -> None:
     """Listener.allowedRoutes."""
     parent = "{name: shop, namespace: default}"

@@ -153,7 +153,8 @@ def _common(listener: Listener, route: HTTPRoute) -> list[str]:
 
 def _owner(listeners: Sequence[Listener], hostname: str) -> Listener:
     matching = [listener for listener in listeners if host_matches(listener.hostname or "*", hostname)]
-    return max(matching, key=lambda listener: (not listener.hostname.startswith("*"), len(listener.hostname)))
+    # One that names the host, then the longest wildcard, and last the one without a hostname, which takes any.
+    return max(matching, key=lambda listener: (listener.hostname == hostname, len(listener.hostname)))
 
 
 def _refuse_for_gateway(rules: Rules, route: HTTPRoute, parent: ParentReference, path: Path) -> None:
