@@ -71,6 +71,8 @@ def test_rules_for_one_host_are_merged_with_catch_alls_last(rendered: Rendered) 
     text = gateway() + rules("a", to("productpage")) + rules("b", to("reviews", "{uri: {exact: /r}}"))
 
     assert paths(rendered(text, "gateway").host("*:8080")) == ["/r", "/", "/"]
+    regex = text.replace("http: [{route", "http: [{match: [{uri: {regex: '.*'}}], route")
+    assert [route["match"].get("path") for route in rendered(regex, "gateway").routes("*:8080")] == ["/r", None, None]
 
 
 def test_what_no_rule_routes_is_404_and_subject_to_policies(rendered: Rendered) -> None:
@@ -95,9 +97,27 @@ def test_a_rule_names_a_gateway_of_its_own_namespace_or_by_both_names(rendered: 
     assert (
         len(rendered(gateway() + rules("a", to("reviews"), gateways="[default/edge]"), "gateway").routes("*:8080")) == 2
     )
+    assert len(rendered(gateway() + rules("a", to("reviews"), gateways="[./edge]"), "gateway").routes("*:8080")) == 2
     elsewhere = gateway().replace("name: edge", "name: edge, namespace: other")
     bound = rules("a", to("reviews"), gateways="[other/edge]")
     assert len(rendered(gateway() + elsewhere + bound, "gateway").routes("*:8080")) == 2
+
+
+@pytest.mark.parametrize(
+    ("hosts", "served"), [("['*/*']", True), ("['./*']", True), ("['default/*']", True), ("['other/*']", False)]
+)
+def test_a_server_may_be_for_the_rules_of_one_namespace(rendered: Rendered, hosts: str, served: bool) -> None:
+    text = gateway(hosts=hosts) + rules("a", to("reviews", "{uri: {exact: /r}}"))
+
+    assert ("/r" in paths(rendered(text, "gateway").host("*:8080"))) is served
+
+
+@pytest.mark.parametrize(("exported", "served"), [("'*'", True), ("istio-system", True), ("'.'", False)])
+def test_a_rule_has_to_be_exported_to_where_the_gateway_runs(rendered: Rendered, exported: str, served: bool) -> None:
+    """PushContext.VirtualServicesForGateway; the gateway's pod counts, not the Gateway that the rule names."""
+    rule = rules("a", to("reviews", "{uri: {exact: /r}}")).replace("{hosts", f"{{exportTo: [{exported}], hosts")
+
+    assert ("/r" in paths(rendered(gateway() + rule, "gateway").host("*:8080"))) is served
 
 
 def test_a_gateway_that_is_not_there_is_refused(rendered: Rendered) -> None:

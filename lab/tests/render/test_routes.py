@@ -70,6 +70,16 @@ def test_source_labels_are_decided_for_each_workload(rendered: Rendered) -> None
     assert target(rendered(text, "productpage-v1").routes(REVIEWS)[0]).split("|")[2] == "v2"
 
 
+def test_a_caller_for_whom_a_rule_has_nothing_keeps_what_it_had(rendered: Rendered) -> None:
+    """BuildSidecarVirtualHostWrapper: without a route of the rule's the service has its default one."""
+    text = rules(f"{{match: [{{sourceLabels: {{app: ratings}}}}], {TO}}}", hosts="[reviews, shop.example]")
+
+    assert [target(route).split("|")[2] for route in rendered(text, "ratings-v1").routes(REVIEWS)] == ["v1"]
+    assert [target(route).split("|")[2] for route in rendered(text, "productpage-v1").routes(REVIEWS)] == [""]
+    names = [host["name"] for host in rendered(text).config.routes["http_proxy"]["virtual_hosts"]]
+    assert "shop.example:80" not in names
+
+
 def test_gateways_of_a_match_take_the_place_of_source_labels(rendered: Rendered) -> None:
     match = "match: [{gateways: [mesh], sourceLabels: {app: nobody}}]"
 
@@ -412,6 +422,11 @@ def test_a_host_that_only_a_rule_names_is_served_on_https_own_port(rendered: Ren
         "shop.example",
         "shop.example:80",
     ]
+
+
+def test_so_is_a_wildcard_that_no_host_is(rendered: Rendered) -> None:
+    wild = "*.shop.example"
+    assert rendered(rules(f"{{{TO}}}", hosts=f"['{wild}']")).host(f"{wild}:80")["domains"] == [wild, f"{wild}:80"]
 
 
 def test_a_rule_that_is_not_exported_does_not_hold_elsewhere(rendered: Rendered) -> None:

@@ -107,7 +107,7 @@ def _edge(mesh: Mesh, gateway: Gateway) -> Iterator[str]:
     rules = mesh.rules
     for address in sorted(set(gateway.ports.values())):
         offered = virtual_services.servers(rules, gateway, address)
-        for rule in virtual_services.of_gateways(rules, virtual_services.references(offered)):
+        for rule in virtual_services.of_gateways(rules, virtual_services.references(offered), gateway.namespace):
             hosts = ", ".join(virtual_services.served_hosts(rule, offered))
             where = f"requests for {hosts} at {address[0]}:{address[1]}"
             yield from (f"{where}: {rule}: {line}" for line in _routes(rule.spec))

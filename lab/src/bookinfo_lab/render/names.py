@@ -41,5 +41,11 @@ def host_matches(pattern: str, host: str) -> bool:
 
 
 def gateway_reference(reference: str, namespace: str) -> str:
-    """A gateway as a rule in `namespace` names it, as `namespace/name`; `mesh` stays what it is."""
-    return reference if "/" in reference or reference == MESH else f"{namespace}/{reference}"
+    """A gateway as a rule in `namespace` names it, as `namespace/name`; `mesh` stays what it is.
+
+    Istio: resolveGatewayName, pilot/pkg/model/config.go; `.` is the rule's own namespace.
+    """
+    scope, separator, name = reference.rpartition("/")
+    if reference == MESH or (separator and scope != "."):
+        return reference
+    return f"{namespace}/{name}"

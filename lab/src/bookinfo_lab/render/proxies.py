@@ -14,7 +14,7 @@ from bookinfo_lab.render import (
     virtual_services,
 )
 from bookinfo_lab.render.mesh import Host, Mesh, Port
-from bookinfo_lab.render.names import MESH, cluster_name, inbound_cluster_name
+from bookinfo_lab.render.names import MESH, cluster_name, host_matches, inbound_cluster_name
 from bookinfo_lab.render.peers import mutual_tls_mode
 from bookinfo_lab.render.rate_limit import limited
 from bookinfo_lab.render.routes import (
@@ -171,18 +171,27 @@ def _outbound_routes(mesh: Mesh, workload: Workload, host: Host, port: Port) -> 
     if attached:
         return gateway_api_routes.routes(mesh, workload, attached, granted=False)
     rule = virtual_services.for_host(mesh.rules, workload.namespace, host.name)
-    if rule is None:
-        return [default_route(mesh, workload, host, port)]
-    return virtual_service_routes(mesh, rule, Caller(workload, frozenset({MESH}), port.number))
+    caller = Caller(workload, frozenset({MESH}), port.number)
+    # A rule that has nothing for this caller leaves it what it had. Istio: BuildSidecarVirtualHostWrapper.
+    routes = virtual_service_routes(mesh, rule, caller) if rule else []
+    return routes or [default_route(mesh, workload, host, port)]
 
 
 def _unregistered_hosts(mesh: Mesh, workload: Workload, known: set[str]) -> Iterator[Json]:
-    """Hosts that only a VirtualService names: Istio serves them on HTTP's port."""
+    """Hosts that only a VirtualService names: Istio serves them on HTTP's port.
+
+    A wildcard is one if no host is what it says. Istio: separateVSHostsAndServices, core/route/route.go.
+    """
+    caller = Caller(workload, frozenset({MESH}), _HTTP_PORT)
     for rule in virtual_services.of_mesh(mesh.rules, workload.namespace):
-        for host in virtual_services.hosts(rule):
-            if host not in known and not host.startswith("*") and host not in mesh.hosts:
-                routes = virtual_service_routes(mesh, rule, Caller(workload, frozenset({MESH}), _HTTP_PORT))
-                yield listeners.virtual_host(f"{host}:{_HTTP_PORT}", _authorities((host,), _HTTP_PORT), routes)
+        patterns = [
+            pattern
+            for pattern in virtual_services.hosts(rule)
+            if not any(host_matches(pattern, host) for host in (*known, *mesh.hosts))
+        ]
+        routes = virtual_service_routes(mesh, rule, caller) if patterns else []
+        for pattern in patterns if routes else ():
+            yield listeners.virtual_host(f"{pattern}:{_HTTP_PORT}", _authorities((pattern,), _HTTP_PORT), routes)
 
 
 def _authorities(names: tuple[str, ...], port: int) -> list[str]:
@@ -226,7 +235,7 @@ def _gateway_routes(mesh: Mesh, gateway: Gateway, entrance: virtual_services.Ent
     names = virtual_services.references(entrance.offered)
     caller = Caller(gateway, names, port, tls=bool(entrance.sni))
     routes: dict[str, list[Json]] = {}
-    for rule in virtual_services.of_gateways(mesh.rules, names):
+    for rule in virtual_services.of_gateways(mesh.rules, names, gateway.namespace):
         for host in virtual_services.served_hosts(rule, entrance.offered):
             routes.setdefault(host, []).extend(virtual_service_routes(mesh, rule, caller))
     routes.setdefault("*", [])
@@ -240,7 +249,8 @@ def _gateway_routes(mesh: Mesh, gateway: Gateway, entrance: virtual_services.Ent
 
 def _is_catch_all(route: Json) -> bool:
     match = route["match"]
-    return match.get("prefix") == "/" and "headers" not in match and "query_parameters" not in match
+    everything = match.get("prefix") == "/" or match.get("safe_regex") == {"regex": ".*"}
+    return everything and "headers" not in match and "query_parameters" not in match
 
 
 def _not_found() -> Json:

@@ -41,12 +41,16 @@ def of_mesh(rules: Rules, namespace: str) -> list[VirtualService]:
     ]
 
 
-def of_gateways(rules: Rules, gateways: frozenset[str]) -> list[VirtualService]:
-    """Every rule bound to one of `gateways` (namespace/name)."""
+def of_gateways(rules: Rules, gateways: frozenset[str], namespace: str) -> list[VirtualService]:
+    """Every rule bound to one of `gateways` (namespace/name) that a proxy in `namespace` may see.
+
+    Istio: PushContext.VirtualServicesForGateway, pilot/pkg/model/push_context.go.
+    """
     return [
         rule
         for rule in rules.virtual_services
         if gateways & {gateway_reference(name, rule.namespace) for name in rule.spec.gateways}
+        and visible(rule.spec.export_to, rule.namespace, namespace)
     ]
 
 
@@ -101,9 +105,16 @@ def references(offered: Sequence[tuple[Rule[GatewaySpec], Server]]) -> frozenset
 
 
 def served_hosts(rule: VirtualService, offered: Sequence[tuple[Rule[GatewaySpec], Server]]) -> Iterator[str]:
-    """The hosts of `rule` that the gateway's servers offer; of two that overlap, the narrower."""
+    """The hosts of `rule` that the gateway's servers offer to its namespace; of two that overlap, the narrower.
+
+    Istio: host.NamesForNamespace, pkg/config/host/names.go.
+    """
     patterns = [
-        host.rpartition("/")[2] for gateway, server in offered if _binds(rule, gateway) for host in server.hosts
+        name
+        for gateway, server in offered
+        if _binds(rule, gateway)
+        for scope, _, name in (host.rpartition("/") for host in server.hosts)
+        if not scope or visible((scope,), gateway.namespace, rule.namespace)
     ]
     for host in hosts(rule):
         for pattern in dict.fromkeys(patterns):
