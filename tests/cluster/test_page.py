@@ -8,6 +8,7 @@ import functools
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -401,3 +402,47 @@ def test_the_egress_gateway_is_there_before_calls_are_sent_to_it() -> None:
     assert waited
     assert made < waited.start() < readme.index("kubectl apply -f istio/egress/egress-gateway.yaml")
     assert "kubectl delete -f istio/egress/" in readme[waited.start() :]
+
+
+def test_a_gateway_that_is_waited_for_can_become_programmed() -> None:
+    """Istio: not before its load balancer has an address, which it never gets in kind; a waypoint has none."""
+    waypoint = yaml.safe_load((ROOT / "istio/ambient/waypoint.yaml").read_text())["metadata"]["name"]
+    waited = []
+    for page in (PAGE, *ROOT.glob("istio/*/README.md")):
+        text = page.read_text()
+        for found in re.finditer(r"kubectl wait --for=condition=Programmed (\S+)", text):
+            kind, _, name = found[1].partition("/")
+            assert kind == "gateway.gateway.networking.k8s.io", f"{page}: Istio has a Gateway of its own"
+            own = f"kubectl annotate {found[1]} networking.istio.io/service-type=ClusterIP"
+            assert name == waypoint or own in text[: found.start()], page
+            waited.append(name)
+    assert len(set(waited)) > 1
+
+
+def test_a_chart_of_istios_is_named_so_that_it_is_found() -> None:
+    """Nobody is told to add a repository, so `istio/istiod` would be none."""
+    for page in (PAGE, *ROOT.glob("istio/*/README.md")):
+        for words in commands("\n".join(re.findall(r"^```\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL))):
+            if words[:2] == ["helm", "upgrade"] and "charts/bookinfo" not in words:
+                assert {"--repo", "--version"} <= set(options(words)), page
+
+
+def test_a_cluster_of_ones_own_finds_every_image_of_the_lessons_in_its_registry(tmp_path: Path) -> None:
+    (block,) = [block for block in BLOCKS if "docker push" in block]
+    shutil.copytree(ROOT / "kubernetes", tmp_path / "kubernetes")
+    (changed,) = [line for line in lines(block) if line.startswith("sed ")]
+    (registry,) = re.findall(r"^export REGISTRY=(\S+)$", block, re.MULTILINE)
+    subprocess.run(["bash", "-ec", changed], cwd=tmp_path, env=os.environ | {"REGISTRY": registry}, check=True)
+    files = list((tmp_path / "kubernetes").iterdir())
+    images = {found for file in files for found in re.findall(r"^ +image: (\S+)$", file.read_text(), re.MULTILINE)}
+    (pushed,) = re.findall(r"^for image in (.+); do$", block, re.MULTILINE)
+    assert {path.suffix for path in files} == {".yaml"}
+    found_there = {f"{registry}bookinfo-{name}" for name in pushed.split()}
+    assert {image.partition(":")[0] for image in images - {"auto"}} == found_there
+
+
+def test_the_last_section_takes_away_what_istio_leaves_in_every_namespace() -> None:
+    """istiod writes its authority's certificate into each and nobody takes it out again."""
+    (block,) = [block for block in BLOCKS if "kubectl delete namespace istio-system" in block]
+    left = "kubectl delete configmap --all-namespaces --field-selector=metadata.name=istio-ca-root-cert"
+    assert block.index("kubectl delete namespace istio-system") < block.index(left)
