@@ -108,3 +108,24 @@ def test_the_schema_lists_exactly_the_keys_that_there_are() -> None:
 def test_a_version_has_the_keys_of_the_defaults_and_no_other() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     assert set(schema["$defs"]["version"]["properties"]) == set(DEFAULTS["versionDefaults"])
+
+
+def test_a_key_that_is_taken_away_is_missed_unless_it_was_empty() -> None:
+    """`mesh.trustDomain: null` must not become a part of an identity."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    for block, values in DEFAULTS.items():
+        required = {key for key, value in values.items() if value not in ("", None, [], {})}
+        if block not in ("services", "versionDefaults"):
+            assert set(schema["properties"][block].get("required", [])) == required, block
+    assert schema["$defs"]["service"]["required"] == ["image", "serviceType", "versions"]
+
+
+@pytest.mark.parametrize("file", ["ambient-routes", "gateway-routes", "ingress", "sidecar"])
+def test_what_is_empty_by_default_may_be_taken_away(helm: Helm, file: str) -> None:
+    values_file = CHART / f"ci/{file}-values.yaml"
+    given = yaml.safe_load(values_file.read_text())
+    nothing: dict[str, Any] = {}
+    for path, value in leaves(DEFAULTS):
+        if len(path) == 2 and value in ("", None, [], {}) and path[1] not in given.get(path[0], {}):
+            nothing.setdefault(path[0], {})[path[1]] = None
+    assert "<nil>" not in json.dumps(helm.render(nothing, values_file))

@@ -49,6 +49,7 @@ BY_SCHEMA: list[tuple[dict[str, Any], str]] = [
     ({"session": {"secret": 16 * " "}}, "at '/session/secret': '                ' does not match pattern"),
     ({"services": None}, "at '': missing property 'services'"),
     ({"mesh": None}, "at '': missing property 'mesh'"),
+    ({"mesh": {"trustDomain": None}}, "at '/mesh': missing property 'trustDomain'"),
     ({"session": {"secret": "short"}}, "at '/session/secret': 'short' does not match pattern"),
     ({"autoscaling": {"cpuPercent": 0}}, "at '/autoscaling/cpuPercent': minimum: got 0, want 1"),
     ({"istioGateway": {"port": 70000}}, "at '/istioGateway/port': maximum: got 70,000, want 65,535"),
@@ -137,6 +138,9 @@ BY_EACH_OTHER: list[tuple[dict[str, Any], str]] = [
             ("env", {"VERSION": "v1"}),
             ("versionDefaults", {"env": {"VERSION": "v1"}}),
             ("services", {"reviews": {"env": {"VERSION": "v1"}}}),
+            # Whatever stands beside it, and in whatever case.
+            ("services", {"reviews": {"env": {"version": "v1", "LOG_LEVEL": "a\nb"}}}),
+            ("versionDefaults", {"env": {"VERSION": "v1", "LOG_LEVEL": "a<b"}}),
         )
     ),
     (
@@ -186,6 +190,7 @@ BY_EACH_OTHER: list[tuple[dict[str, Any], str]] = [
             {"services": {"productpage": {"versions": {"v1": {"env": {"SESSION_SECRET": "sixteen-characters"}}}}}},
             {"versionDefaults": {"env": {"SESSION_SECRET": "sixteen-characters-or-more"}}},
             {"env": {"SESSION_SECRET": "sixteen-characters-or-more"}},
+            {"env": {"session_secret": "sixteen-characters&more"}},
         )
     ),
     (

@@ -9,7 +9,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* The same with the user's over them. Takes a dict of root and own. */}}
 {{- define "bookinfo.labelsWith" -}}
-{{- mergeOverwrite (include "bookinfo.labels" .root | fromYaml) .own | toYaml -}}
+{{- mergeOverwrite (include "bookinfo.labels" .root | fromYaml) (.own | default dict) | toYaml -}}
 {{- end }}
 
 {{/* A version's settings over the defaults, as JSON. Takes a dict of root, service and version. */}}
@@ -33,6 +33,11 @@ anywhere but in JSON.
 */}}
 {{- define "bookinfo.text" -}}
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
+{{- end }}
+
+{{/* Names of an environment in capitals, with spaces between: services read them whatever their case. */}}
+{{- define "bookinfo.names" -}}
+{{ keys (. | default dict) | join " " | upper }}
 {{- end }}
 
 {{/* Environment of a version as JSON, NAME to text: what the chart sets, then everybody's, the service's, the version's. */}}
