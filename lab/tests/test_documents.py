@@ -1,5 +1,7 @@
 """Reading manifests: what is taken, and how each mistake is told."""
 
+import json
+
 import pytest
 
 from bookinfo_lab.documents import MAX_BYTES, ManifestError, dotted, read_documents
@@ -13,6 +15,7 @@ spec:
   ports:
     - port: 9080
 """
+OBJECT = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n"
 
 
 def test_documents_are_read_in_order_and_empty_ones_left_out() -> None:
@@ -38,10 +41,36 @@ def test_a_list_is_flattened() -> None:
     assert [document.name for document in read_documents(text, "list.yaml")] == ["a", "b"]
 
 
+def test_json_objects_may_follow_each_other_and_escape_as_json_does() -> None:
+    bodies = [{"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "told": "😀"} for name in "ab"]
+
+    documents = read_documents("\n".join(map(json.dumps, bodies)), "a.json")
+
+    assert [document.body for document in documents] == bodies
+
+
 def test_what_looks_like_a_date_stays_text() -> None:
     (document,) = read_documents(ONE + "  released: 2024-01-02\n", "a.yaml")
 
     assert document.body["spec"]["released"] == "2024-01-02"
+
+
+@pytest.mark.parametrize("text", ["12:30", "=", "1:30.5"])
+def test_what_yaml_1_1_alone_takes_for_something_else_is_text_as_for_kubectl(text: str) -> None:
+    assert read_documents(f"{OBJECT}spec: {{a: {text}}}", "a.yaml")[0].body["spec"] == {"a": text}
+
+
+def test_a_merge_key_adds_what_an_object_does_not_say_itself() -> None:
+    text = (
+        f"{OBJECT}one: &one {{a: 1, b: 1}}\ntwo: &two {{<<: *one, b: 2, c: 2}}\n"
+        "spec: {c: 3, <<: *two}\nseveral: {<<: [*one, *two]}\nquoted: {'<<': 1}\n"
+    )
+
+    body = read_documents(text, "a.yaml")[0].body
+
+    assert body["spec"] == {"a": 1, "b": 2, "c": 3}
+    assert body["several"] == {"a": 1, "b": 1, "c": 2}
+    assert body["quoted"] == {"<<": 1}
 
 
 def test_a_key_that_is_a_number_or_a_truth_value_is_text_as_for_kubectl() -> None:
@@ -85,8 +114,11 @@ def test_a_path_is_written_as_people_do() -> None:
         (ONE + "  ? [a]\n  : x\n", "the key ['a'] is not text at line 9"),
         (ONE + "  null: x\n", "the key None is not text at line 9"),
         (ONE + "  8080: x\n  '8080': y\n", "the key '8080' occurs twice at line 10"),
+        (ONE + "  <<: x\n", "a merge key (<<) takes an object or a list of them at line 9"),
         (ONE + "#" * MAX_BYTES, "is larger than 4 MB"),
         ("&a " + "[" * 5000, "is not YAML"),
+        ('{"kind": "a"}\n{"kind": "a"', "is not YAML: did not find expected <document start> at line 2"),
+        ('{"kind": "a", "kind": "b"}', "the key 'kind' occurs twice at line 1"),
     ],
 )
 def test_what_is_no_manifest_is_refused_in_one_line(text: str, said: str) -> None:

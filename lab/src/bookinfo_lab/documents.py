@@ -1,7 +1,10 @@
 """Kubernetes-style YAML files as plain documents, and the one error that says what is wrong with one of them."""
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +19,9 @@ MAX_VALUES = 200_000
 """The most values in one document after its aliases are followed: a few lines of aliases can stand for billions."""
 
 DEFAULT_NAMESPACE = "default"
+
+_TAG = "tag:yaml.org,2002:"
+_REST = re.compile(r"\S")
 
 Path = tuple[str | int, ...]
 """Where a value stands in a document, e.g. ("spec", "http", 0, "route")."""
@@ -108,7 +114,31 @@ def _reason(error: Exception) -> str:
     return f"{error.problem} at line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
 
 
-def _load(text: str, source: str) -> list[tuple[yaml.Node, Any]]:
+def _load(text: str, source: str) -> Sequence[tuple[yaml.Node | None, Any]]:
+    try:
+        return _load_yaml(text, source)
+    except yaml.YAMLError:
+        # Not all JSON is YAML: objects that follow each other, and what is written as a pair of surrogates.
+        with contextlib.suppress(ValueError):
+            return [(None, body) for body in _load_json(text)]
+        raise
+
+
+def _load_json(text: str) -> Iterator[Any]:
+    decoder = json.JSONDecoder(object_pairs_hook=_object)
+    position = 0
+    while rest := _REST.search(text, position):
+        body, position = decoder.raw_decode(text, rest.start())
+        yield body
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return dict(pairs)
+
+
+def _load_yaml(text: str, source: str) -> list[tuple[yaml.Node, Any]]:
     loader = _loader_class()(text)
     loaded: list[tuple[yaml.Node, Any]] = []
     try:
@@ -126,27 +156,46 @@ def _load(text: str, source: str) -> list[tuple[yaml.Node, Any]]:
 
 @functools.cache
 def _loader_class() -> Any:
-    """YAML as Kubernetes reads it: keys become text and occur once, and what looks like a date is text."""
+    """YAML as Kubernetes reads it: keys become text and occur once, and what looks like a date or a time is text."""
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
     class Loader(base):  # type: ignore[misc]  # the base is chosen above
         yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's own class attribute
-            first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+            first: [(tag, regexp) for tag, regexp in resolvers if tag not in (f"{_TAG}timestamp", f"{_TAG}value")]
             for first, resolvers in base.yaml_implicit_resolvers.items()
         }
 
+        def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+            tag: str = super().resolve(kind, value, implicit)
+            sexagesimal = tag in (f"{_TAG}int", f"{_TAG}float") and ":" in value
+            return f"{_TAG}str" if sexagesimal else tag
+
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            keys: dict[str, yaml.ScalarNode] = {}
-            for key_node, _ in node.value:
+            node.value = list(self._entries(node).values())
+            constructed: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+            return constructed
+
+        def _entries(self, node: yaml.Node) -> dict[str, tuple[yaml.ScalarNode, yaml.Node]]:
+            """What a mapping holds, by key: its own, and what a merge key (`<<`) adds to it."""
+            if not isinstance(node, yaml.MappingNode):
+                raise yaml.MarkedYAMLError(
+                    problem="a merge key (<<) takes an object or a list of them", problem_mark=node.start_mark
+                )
+            entries: dict[str, tuple[yaml.ScalarNode, yaml.Node]] = {}
+            merged: list[yaml.Node] = []
+            for key_node, value in node.value:
+                if key_node.tag == f"{_TAG}merge":
+                    merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
+                    continue
                 key = _key(self.construct_object(key_node, deep=True), key_node)
-                if key in keys:
+                if key in entries:
                     raise yaml.MarkedYAMLError(
                         problem=f"the key {key!r} occurs twice", problem_mark=key_node.start_mark
                     )
-                keys[key] = yaml.ScalarNode("tag:yaml.org,2002:str", key, key_node.start_mark, key_node.end_mark)
-            node.value = [(text, value) for text, (_, value) in zip(keys.values(), node.value, strict=True)]
-            constructed: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-            return constructed
+                entries[key] = yaml.ScalarNode(f"{_TAG}str", key, key_node.start_mark, key_node.end_mark), value
+            for source in merged:
+                entries = {**self._entries(source), **entries}
+            return entries
 
     return Loader
 
