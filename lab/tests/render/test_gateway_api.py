@@ -8,7 +8,7 @@ import pytest
 from bookinfo_lab.documents import ManifestError, read_documents
 from bookinfo_lab.model import Rules
 from bookinfo_lab.render import describe, render, warnings
-from bookinfo_lab.topology import Gateway, Topology
+from bookinfo_lab.topology import Gateway, Secret, Topology
 
 LISTENER = "{name: http, port: 80, protocol: HTTP}"
 OPEN = "{name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}"
@@ -45,14 +45,16 @@ class Shop:
     """What the Gateway `shop` and the sidecars run."""
 
     def __init__(self, topology: Topology) -> None:
-        edge = Gateway("shop-istio", "default", {}, "shop-istio", "127.64.0.3", {80: ("127.0.0.1", 8081)}, "shop")
-        self.topology = replace(topology, gateways=(*topology.gateways, edge))
+        ports = {80: ("127.0.0.1", 8081), 443: ("127.0.0.1", 8443), 8080: ("127.0.0.1", 8080)}
+        edge = Gateway("shop-istio", "default", {}, "shop-istio", "127.64.0.3", ports, "shop")
+        certificate = Secret("a", "default", {"tls.crt": "", "tls.key": ""})
+        self.topology = replace(topology, gateways=(*topology.gateways, edge), secrets=(certificate,))
 
     def configs(self, text: str) -> Any:
         return render(self.topology, Rules.parse(read_documents(text, "test.yaml")))
 
     def hosts(self, text: str) -> dict[str, list[Any]]:
-        """The routes of the Gateway's port 80 by domain, without the last one, which says 404."""
+        """The routes of the Gateway's one port by domain, without the last one, which says 404."""
         (routes,) = self.configs(text)["shop-istio"].routes.values()
         return {host["domains"][0]: host["routes"][:-1] for host in routes["virtual_hosts"]}
 
@@ -150,6 +152,32 @@ def test_a_route_of_another_namespace_needs_a_listener_that_takes_it(shop: Shop)
 
     assert len(shop.hosts(gateway(OPEN) + guest)["*"]) == 1
     assert "takes no routes of namespace other" in shop.refusal(gateway() + guest)
+
+
+# Redirects
+
+
+@pytest.mark.parametrize(
+    ("listener", "redirect", "ports"),
+    [
+        ("port: 80, protocol: HTTP", "hostname: a.example", [None]),
+        ("port: 8080, protocol: HTTP", "hostname: a.example", [8080]),
+        ("port: 8080, protocol: HTTP", "hostname: a.example, scheme: https", [None]),
+        ("port: 8080, protocol: HTTP", "hostname: a.example, port: 80", [None]),
+        ("port: 8080, protocol: HTTP", "path: {type: ReplaceFullPath, replaceFullPath: /a}", [None]),
+        ("port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: a}]}", "hostname: a.example", [None]),
+        ("port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: a}]}", "hostname: a.example, port: 443", [None]),
+        ("port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: a}]}", "hostname: a.example, port: 80", [80]),
+    ],
+)
+def test_a_redirect_to_another_host_keeps_the_listeners_port_but_for_its_schemes_own(
+    shop: Shop, listener: str, redirect: str, ports: list[int | None]
+) -> None:
+    """HTTPRequestRedirectFilter.port."""
+    text = gateway(f"{{name: a, {listener}}}")
+    text += route(f"{{filters: [{{type: RequestRedirect, requestRedirect: {{{redirect}}}}}]}}")
+
+    assert [item["redirect"].get("port_redirect") for item in shop.hosts(text)["*"]] == ports
 
 
 # Backends of another namespace (ReferenceGrant)
@@ -292,7 +320,7 @@ REWRITE = "{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, repl
         (gateway(encrypted("[]")), "a listener needs one certificate; name one Secret"),
         (gateway(encrypted("[{name: a, kind: ConfigMap}]")), "a certificate is no ConfigMap"),
         (gateway(encrypted("[{name: a, namespace: other}]")), "certificates of the Gateway's own namespace"),
-        (gateway(encrypted("[{name: a}]")), "there is no Secret a in default; apply it first"),
+        (gateway(encrypted("[{name: b}]")), "there is no Secret b in default; apply it first"),
         (gateway(f"{LISTENER}, {encrypted('[{name: a}]')}"), "port 80 has another protocol already"),
         (gateway(f"{LISTENER}, {LISTENER}"), "two listeners are named http"),
         (gateway(f"{LISTENER}, {LISTENER.replace('name: http', 'name: b')}"), "has this port and hostname already"),
@@ -310,7 +338,9 @@ REWRITE = "{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, repl
         (gateway().replace("listeners", "listener"), "unknown field listener; did you mean listeners?"),
         (route(parent="{name: reviews, kind: Service}"), 'or a Service with group: ""'),
         (route(parent=REVIEWS.replace("}", ", sectionName: http}")), "a Service has no sections"),
-        (route(parent=f"{REVIEWS}, {REVIEWS}"), "this parent is there twice"),
+        (route(parent=f"{REVIEWS}, {REVIEWS}"), "this parent is there twice; keep one"),
+        (route(parent=f"{REVIEWS}, {REVIEWS.replace('}', ', port: 9080}')}"), "this parent is there twice; keep one"),
+        (gateway() + route(parent="{name: shop}, {name: shop, sectionName: http}"), "once without sectionName"),
         (route(parent=REVIEWS, more="hostnames: [a.example], "), "for a Service hostnames mean nothing"),
         (gateway() + route(f"{{retry: {{attempts: 2}}, {TO}}}"), "the lab does not implement retry"),
         (gateway() + route("{backendRefs: [{name: reviews}]}"), "a Service's port is missing"),

@@ -31,13 +31,13 @@ from bookinfo_lab.render.mesh import Host, Mesh
 from bookinfo_lab.render.names import INVALID_BACKEND, cluster_name, full_host
 from bookinfo_lab.render.routes import (
     REDIRECTS,
+    Caller,
     added_headers,
     hash_policies,
     operation_name,
     retry_policy,
     time_limit,
 )
-from bookinfo_lab.topology import Proxy
 
 Json = dict[str, Any]
 
@@ -94,8 +94,8 @@ class Backend:
     reason: str = ""
 
 
-def routes(mesh: Mesh, proxy: Proxy, attached: Sequence[HTTPRoute], *, granted: bool) -> list[Json]:
-    """The routes that `proxy` runs for `attached`, in the order in which they are tried.
+def routes(mesh: Mesh, caller: Caller, attached: Sequence[HTTPRoute], *, granted: bool) -> list[Json]:
+    """The routes that `caller` runs for `attached`, in the order in which they are tried.
 
     `granted`: a backend in another namespace needs a ReferenceGrant (at a Gateway; GEP-1426: not within the mesh).
     """
@@ -105,7 +105,7 @@ def routes(mesh: Mesh, proxy: Proxy, attached: Sequence[HTTPRoute], *, granted: 
         for index, rule in enumerate(route.spec.rules)
         for number in range(len(rule.tried))
     ]
-    return [_route(mesh, proxy, entry, granted=granted) for entry in sorted(entries)]
+    return [_route(mesh, caller, entry, granted=granted) for entry in sorted(entries)]
 
 
 def backend(mesh: Mesh, route: HTTPRoute, reference: BackendObject, *, granted: bool) -> Backend:
@@ -135,12 +135,12 @@ def _is_granted(mesh: Mesh, route: HTTPRoute, reference: BackendObject, namespac
     )
 
 
-def _route(mesh: Mesh, proxy: Proxy, entry: _Entry, *, granted: bool) -> Json:
+def _route(mesh: Mesh, caller: Caller, entry: _Entry, *, granted: bool) -> Json:
     filters = entry.rule.filters
     rendered: Json = {"name": entry.name, "match": _match(entry.match), **_header_changes(filters)}
     redirect = next((item.request_redirect for item in filters if item.request_redirect), None)
     if redirect is not None:
-        return {**rendered, "redirect": _redirect(redirect, entry.match.path)}
+        return {**rendered, "redirect": _redirect(redirect, entry.match.path, caller)}
     shares = [
         (reference, backend(mesh, entry.route, reference, granted=granted))
         for reference in entry.rule.backend_refs
@@ -150,7 +150,7 @@ def _route(mesh: Mesh, proxy: Proxy, entry: _Entry, *, granted: bool) -> Json:
     if not targets:  # none is named, or none has a weight, or none is valid
         return {**rendered, "direct_response": {"status": 500}}
     host, port, _ = targets[0]
-    hashed = hash_policies(mesh, proxy, targets)
+    hashed = hash_policies(mesh, caller.proxy, targets)
     action = {
         **_destinations(shares),
         **_limits(entry.rule.timeouts, hashed=bool(hashed)),
@@ -261,10 +261,13 @@ def _per_million(mirror: RequestMirror) -> int:
     return _MILLION if mirror.percent is None else mirror.percent * _MILLION // 100
 
 
-def _redirect(redirect: RequestRedirect, matched: PathMatch) -> Json:
-    """Without a port it is the request's own, or the new scheme's (Envoy's way, as in Istio)."""
-    port = redirect.port
-    if redirect.hostname and port == _WELL_KNOWN_PORTS[redirect.scheme or "http"]:
+def _redirect(redirect: RequestRedirect, matched: PathMatch, caller: Caller) -> Json:
+    """Without a port it is the new scheme's, or else the listener's (HTTPRequestRedirectFilter.port).
+
+    To the host that was asked it is the request's own: in a lab another port may lead to the listener.
+    """
+    port = redirect.port or (caller.port if redirect.hostname and not redirect.scheme else None)
+    if redirect.hostname and port == _WELL_KNOWN_PORTS[redirect.scheme or ("https" if caller.tls else "http")]:
         port = None  # it goes without saying
     optional = {"scheme_redirect": redirect.scheme, "host_redirect": redirect.hostname, "port_redirect": port}
     rendered: Json = {

@@ -122,11 +122,12 @@ def _api_gateway_config(mesh: Mesh, gateway: Gateway) -> ProxyConfig:
 
 
 def _api_gateway_routes(mesh: Mesh, gateway: Gateway, entrance: gateway_api.Entrance, port: int) -> Json:
+    caller = Caller(gateway, frozenset(), port, tls=entrance.door.transport is not None)
     virtual_hosts = [
         listeners.virtual_host(
             f"{hostname}:{port}",
             [hostname],
-            [*gateway_api_routes.routes(mesh, gateway, attached, granted=True), _not_found()],
+            [*gateway_api_routes.routes(mesh, caller, attached, granted=True), _not_found()],
         )
         for hostname, attached in entrance.hosts.items()
     ]
@@ -167,11 +168,11 @@ def _outbound_hosts(mesh: Mesh, workload: Workload, hosts: list[Host]) -> Iterat
 def _outbound_routes(mesh: Mesh, workload: Workload, host: Host, port: Port) -> list[Json]:
     if port.tunnelled:
         return [tunnel_route(cluster_name(port.number, "", host.name), f"{host.name}:{port.number}/*")]
+    caller = Caller(workload, frozenset({MESH}), port.number)
     attached = gateway_api.for_service(mesh.rules, workload.namespace, host, port.number)
     if attached:
-        return gateway_api_routes.routes(mesh, workload, attached, granted=False)
+        return gateway_api_routes.routes(mesh, caller, attached, granted=False)
     rule = virtual_services.for_host(mesh.rules, workload.namespace, host.name)
-    caller = Caller(workload, frozenset({MESH}), port.number)
     # A rule that has nothing for this caller leaves it what it had. Istio: BuildSidecarVirtualHostWrapper.
     routes = virtual_service_routes(mesh, rule, caller) if rule else []
     return routes or [default_route(mesh, workload, host, port)]

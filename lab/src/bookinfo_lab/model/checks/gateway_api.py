@@ -120,8 +120,18 @@ def _parent(parent: ParentReference, before: Iterable[ParentReference], path: Pa
         yield Problem("a Service has no sections", (*path, "sectionName"), "write its port")
     if parent.port is not None:
         yield from values.port(parent.port, (*path, "port"))
-    if parent in before:
-        yield Problem("this parent is there twice", path, "keep one, or tell them apart by sectionName or port")
+    same = [other for other in before if _name(other) == _name(parent)]
+    if parent.section_name in [other.section_name for other in same]:
+        yield Problem("this parent is there twice", path, "keep one, or tell them apart by sectionName")
+    elif any(not other.section_name for other in (*same, parent) if same):
+        yield Problem(
+            "this parent is there twice, once without sectionName", path, "write a sectionName for each, or keep one"
+        )
+
+
+def _name(parent: ParentReference) -> tuple[str, ...]:
+    """Which object it is; in the standard channel the port tells no two apart (HTTPRouteSpec.parentRefs)."""
+    return parent.group, parent.kind, parent.namespace, parent.name
 
 
 def _rule(rule: RouteRule, path: Path) -> Iterator[Problem]:
