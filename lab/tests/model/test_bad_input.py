@@ -7,6 +7,7 @@ from bookinfo_lab.model import Rules
 
 TO = "route: [{destination: {host: reviews}}]"
 HALF = "{destination: {host: reviews}, weight: 2147483648}"
+PORT = "port: {number: 80, name: a, protocol: HTTP}"
 SELECT = "workloadSelector: {matchLabels: {app: a}"  # `destination` closes it
 
 
@@ -122,6 +123,9 @@ def said(text: str) -> str:
         (entry("hosts: [a.example], resolution: STATIC, ports: [{number: 80, name: a}]"), "spec", "endpoints is"),
         (entry("hosts: [a.example], ports: [{number: 80, name: a, protocol: SMTP}]"), "protocol", "not speak SMTP"),
         (istio("Sidecar", "egress: [{hosts: [reviews]}]"), "egress[0].hosts[0]", "names no namespace"),
+        (istio("Sidecar", "egress: [{hosts: [./reviews]}]"), "egress[0].hosts[0]", "reviews is a short name, and st"),
+        (istio("Sidecar", "egress: [{hosts: ['a b/*']}]"), "egress[0].hosts[0]", "'a b' is not a namespace; write"),
+        (istio("Gateway", f"servers: [{{{PORT}, hosts: ['*/shop']}}]"), "hosts[0]", "write shop.default.svc.cluster"),
         (istio("PeerAuthentication", "portLevelMtls: {'1': {mode: STRICT}}", "security"), "portLevelMtls", "selector"),
         (istio("RequestAuthentication", "jwtRules: [{issuer: a}]", "security"), "jwtRules[0]", "has no keys"),
         (istio("RequestAuthentication", "jwtRules: [{issuer: a, jwks: '{}'}]", "security"), "jwks", "not a JSON Web"),

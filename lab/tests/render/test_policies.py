@@ -177,6 +177,18 @@ def test_only_the_counts_that_are_written_are_set(rendered: Rendered) -> None:
     assert found["common_lb_config"] == {"healthy_panic_threshold": {"value": 20}}
 
 
+@pytest.mark.parametrize(("count", "expected"), [(0, {}), (3, {"consecutive_local_origin_failure": 3})])
+def test_errors_of_ones_own_count_by_themselves_if_asked_for_and_never_by_their_rate(
+    rendered: Rendered, count: int, expected: Any
+) -> None:
+    errors = f"splitExternalLocalOriginErrors: true, consecutiveLocalOriginFailures: {count}"
+
+    found = cluster(rendered, f"trafficPolicy: {{outlierDetection: {{{errors}}}}}")["outlier_detection"]
+
+    assert {name: value for name, value in found.items() if name.startswith("consecutive")} == expected
+    assert found["enforcing_local_origin_success_rate"] == 0
+
+
 # 15. Mutual TLS
 
 

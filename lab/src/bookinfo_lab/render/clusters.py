@@ -234,10 +234,11 @@ def _outlier_detection(outlier: OutlierDetection | None) -> Json:
         # With no instance healthy a request fails; Envoy would pick any of them (its own default is 50 %).
         return {"common_lb_config": {"healthy_panic_threshold": {}}}
     detection: Json = {"enforcing_success_rate": 0}
+    local = outlier.consecutive_local_origin_failures or None  # with these 0 is the same as absent
     for name, count in (
         ("consecutive_5xx", outlier.consecutive5xx_errors),
         ("consecutive_gateway_failure", outlier.consecutive_gateway_errors),
-        ("consecutive_local_origin_failure", outlier.consecutive_local_origin_failures),
+        ("consecutive_local_origin_failure", local),
     ):
         if count is not None:
             detection[name] = count
@@ -249,6 +250,7 @@ def _outlier_detection(outlier: OutlierDetection | None) -> Json:
         detection["max_ejection_percent"] = outlier.max_ejection_percent
     if outlier.split_external_local_origin_errors:
         detection["split_external_local_origin_errors"] = True
+        detection["enforcing_local_origin_success_rate"] = 0
     panic = {"value": outlier.min_health_percent} if outlier.min_health_percent else {}
     return {"outlier_detection": detection, "common_lb_config": {"healthy_panic_threshold": panic}}
 

@@ -77,7 +77,20 @@ def gateway(spec: GatewaySpec) -> Iterator[Problem]:
             yield Problem("HTTPS and tls go together", (*path, "tls"), "write both, or neither")
         yield from values.not_empty(server.hosts, (*path, "hosts"))
         for number, host in enumerate(server.hosts):
-            yield from values.host(host.rpartition("/")[2], (*path, "hosts", number))
+            yield from _scoped_host(host, (*path, "hosts", number))
+
+
+def _scoped_host(text: str, path: Path) -> Iterator[Problem]:
+    """`host` or `namespace/host`. Istio: ValidateNamespaceSlashWildcardHostname, which takes no short names."""
+    scope, separator, host = text.rpartition("/")
+    yield from values.host(host, path)
+    if host != "*" and "." not in host:
+        yield Problem(
+            f"{host} is a short name, and stands for no Service here", path, f"write {host}.default.svc.cluster.local"
+        )
+    if separator and scope not in ("*", ".", "~"):
+        for problem in values.label(scope, path):
+            yield Problem(f"{scope[:80]!r} is not a namespace", problem.path, "write one, or * or .")
 
 
 # VirtualService
@@ -416,7 +429,7 @@ def sidecar(spec: SidecarSpec) -> Iterator[Problem]:
     """A Sidecar."""
     for index, listener in enumerate(spec.egress):
         for number, host in enumerate(listener.hosts):
+            path: Path = ("egress", index, "hosts", number)
             if "/" not in host:
-                yield Problem(
-                    f"{host!r} names no namespace", ("egress", index, "hosts", number), "write it like ./* or */reviews"
-                )
+                yield Problem(f"{host!r} names no namespace", path, "write it like ./* or */*.example.com")
+            yield from _scoped_host(host, path)
