@@ -130,6 +130,8 @@ def test_spans_say_what_the_stable_conventions_say(services: Services) -> None:
     assert server.attributes["http.request.method"] == "GET"
     assert server.attributes["http.route"] == "/reviews/{product_id}"
     assert server.attributes["http.response.status_code"] == 200
+    assert server.attributes["server.address"] == "127.0.0.1"
+    assert server.attributes["server.port"] == services.ports["reviews-v2"]
     assert server.resource["service.version"] == "v2"
     assert server.resource["service.instance.id"] == "reviews-v2-pod"
     assert client.attributes["http.request.method"] == "GET"
@@ -137,6 +139,36 @@ def test_spans_say_what_the_stable_conventions_say(services: Services) -> None:
     assert client.attributes["server.address"] == "127.0.0.1"
     assert client.attributes["peer.version"] == "v1"
     assert not [name for span in spans for name in span.attributes if name in ("http.method", "http.status_code")]
+
+
+def test_a_span_tells_no_credential_that_stands_in_the_query(services: Services) -> None:
+    trace_id = secrets.token_hex(16)
+    headers = {"traceparent": f"00-{trace_id}-{'2' * 16}-01"}
+    url = services.url("productpage", "/login?username=joe&passwd=s3cret&u=1")
+    assert httpx.post(url, headers=headers).status_code == 302
+    (span,) = services.collector.wait_for(trace_id, 1)
+    assert span.attributes["url.query"] == "username=joe&passwd=REDACTED&u=1"
+    assert "s3cret" not in str(span)
+
+
+@pytest.mark.parametrize("name", ["host", "user-agent", "tracestate"])
+def test_a_header_that_opentelemetry_cannot_decode_costs_the_span_and_not_the_answer(
+    services: Services, name: str
+) -> None:
+    traceparent = f"00-{secrets.token_hex(16)}-{'2' * 16}-01"
+    headers = {"traceparent": traceparent.encode(), name: b"\xff\\x"}
+    assert httpx.get(services.url("details", "/details/0"), headers=headers).status_code == 200
+
+
+def test_the_stable_conventions_hold_whatever_else_is_opted_into(
+    collector: Collector, alone: Callable[..., str]
+) -> None:
+    trace_id = secrets.token_hex(16)
+    headers = {"traceparent": f"00-{trace_id}-{'2' * 16}-01"}
+    httpx.get(f"{alone('ratings', OTEL_SEMCONV_STABILITY_OPT_IN='database')}/ratings/0", headers=headers)
+    (span,) = collector.wait_for(trace_id, 1)
+    assert "http.request.method" in span.attributes
+    assert "http.method" not in span.attributes
 
 
 def test_a_missing_section_of_the_page_is_seen_in_its_trace(collector: Collector, alone: Callable[..., str]) -> None:
@@ -207,12 +239,16 @@ def test_without_otel_variables_every_trace_header_passes_byte_for_byte(alone: C
 
 
 @pytest.mark.smoke
-def test_asking_for_grpc_ends_the_start_with_one_line() -> None:
-    process = start("details", free_port(), {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, stderr=subprocess.PIPE)
+@pytest.mark.parametrize(
+    ("variable", "value"), [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many")]
+)
+def test_what_cannot_be_done_ends_the_start_with_one_line(variable: str, value: str) -> None:
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", variable: value}
+    process = start("details", free_port(), variables, stderr=subprocess.PIPE)
     _, said = process.communicate(timeout=30)
     assert process.returncode != 0
     assert len(said.splitlines()) == 1
-    assert b"OTEL_EXPORTER_OTLP_PROTOCOL" in said
+    assert variable.encode() in said
 
 
 @contextmanager

@@ -59,6 +59,14 @@ def test_the_defaults() -> None:
         ("LOG_FORMAT", "xml", "input should be 'json', 'console' or 'auto' (got 'xml')"),
         ("ACCESS_LOG", "1.5", "input should be less than or equal to 1 (got '1.5')"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "jaeger:4318", "not a URL such as http://jaeger:4318 (got 'jaeger:4318')"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://jaeger:http", "not a URL such as http://jaeger:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://jaeger:99999", "not a URL such as http://jaeger:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1", "not a URL such as http://jaeger:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://my jaeger", "not a URL such as http://jaeger:4318"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "input should be a valid number"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "input should be 'none', 'gzip' or 'deflate' (got 'zstd')"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such/file", "not a file that can be read (got '/no/such/file')"),
+        ("OTEL_BSP_EXPORT_TIMEOUT", "soon", "input should be a valid integer"),
         ("OTEL_TRACES_SAMPLER", "some", "input should be 'always_on'"),
         ("OTEL_TRACES_SAMPLER_ARG", "7", "input should be less than or equal to 1 (got '7')"),
         ("OTEL_BSP_SCHEDULE_DELAY", "-1", "input should be greater than or equal to 1 (got '-1')"),
@@ -82,6 +90,20 @@ def test_a_bad_value_is_refused_in_one_line_that_names_the_variable(
     line = refusal(monkeypatch, name, value)
     assert line.startswith(f"{name}: {reason}")
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("headers", ["authorization: Bearer s3cret", "a=1,s3cret", 'a="s3cret"', "s3cret /=1"])
+def test_exporter_headers_that_are_none_are_refused_and_not_told(monkeypatch: pytest.MonkeyPatch, headers: str) -> None:
+    line = refusal(monkeypatch, "OTEL_EXPORTER_OTLP_HEADERS", headers)
+    assert line == "OTEL_EXPORTER_OTLP_HEADERS: not a list such as name=value,name=value"
+
+
+@pytest.mark.parametrize("headers", ["authorization=Bearer s3cret", "a=Basic%20czNjcmV0==, b = 2,", ""])
+def test_exporter_headers_are_taken_in_every_form_that_opentelemetry_takes(
+    monkeypatch: pytest.MonkeyPatch, headers: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", headers)
+    Settings.load()
 
 
 def test_propagators_that_are_not_installed_do_not_end_the_start() -> None:

@@ -1,6 +1,7 @@
 """What of tracing needs OpenTelemetry's SDK, whose import takes a quarter of a second: only where traces are wanted."""
 
 import os
+import re
 import sys
 
 from fastapi import FastAPI
@@ -12,7 +13,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
+from opentelemetry.trace import Span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from starlette.types import Scope
 
 from bookinfo_chassis.settings import ServiceSettings
 
@@ -20,6 +23,10 @@ __all__ = ["RandomIdGenerator", "configured_sampler", "instrument", "provider"]
 
 SWITCH_SECONDS = 0.0005
 """How long a request waits for the interpreter while the exporter holds it; Python's default is 5 ms."""
+
+_CONVENTIONS = "OTEL_SEMCONV_STABILITY_OPT_IN"
+_HOST = re.compile(r"\[?([0-9a-f:.]+(?=\])|[^][:]+)\]?(?::(\d{1,5}))?", re.IGNORECASE)
+_CREDENTIAL = re.compile(r"([^&=]*(?:passw|secret|token|jwt|signature)[^&=]*=)[^&]*", re.IGNORECASE)
 
 
 def provider(service: str, settings: ServiceSettings) -> TracerProvider:
@@ -37,6 +44,7 @@ def provider(service: str, settings: ServiceSettings) -> TracerProvider:
             max_queue_size=settings.otel_bsp_max_queue_size,
             max_export_batch_size=settings.otel_bsp_max_export_batch_size,
             schedule_delay_millis=settings.otel_bsp_schedule_delay,
+            export_timeout_millis=settings.otel_bsp_export_timeout,
         )
     )
     return made
@@ -49,6 +57,23 @@ def configured_sampler() -> Sampler:
 
 def instrument(app: FastAPI, made: TracerProvider) -> None:
     """Have each request of `app` make a server span of `made`, which names the caller's in W3C's headers."""
-    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")  # contrib writes the old names otherwise
+    opted = [name.strip() for name in os.environ.get(_CONVENTIONS, "").split(",") if name.strip()]
+    if not {"http", "http/dup"} & set(opted):
+        os.environ[_CONVENTIONS] = ",".join(["http", *opted])  # contrib writes the old names otherwise
     set_global_textmap(TraceContextTextMapPropagator())  # the gate has said all else in these terms
-    FastAPIInstrumentor.instrument_app(app, tracer_provider=made, exclude_spans=["receive", "send"], excluded_urls="")
+    FastAPIInstrumentor.instrument_app(
+        app, tracer_provider=made, exclude_spans=["receive", "send"], excluded_urls="", server_request_hook=_correct
+    )
+
+
+def _correct(span: Span, scope: Scope) -> None:
+    """Say whom the caller asked for, where contrib tells of the socket, and no credential that stands in the query.
+
+    https://opentelemetry.io/docs/specs/semconv/http/http-spans/#setting-serveraddress-and-serverport-attributes
+    """
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+    if found := _HOST.fullmatch(host):
+        span.set_attribute("server.address", found[1])
+        span.set_attribute("server.port", int(found[2] or 80))
+    if scope["query_string"]:
+        span.set_attribute("url.query", _CREDENTIAL.sub(r"\1REDACTED", scope["query_string"].decode("latin-1")))

@@ -87,7 +87,10 @@ def run(service: str, settings_class: type[Settings], create_app: Callable[[Sett
     if settings.uds and _answers(settings.uds):
         sys.exit(_refuse(service, f"UDS: somebody listens on {settings.uds} already"))
     configure_logging(service, settings)
-    app = create_app(settings)
+    try:
+        app = create_app(settings)
+    except InvalidSettingsError as error:
+        sys.exit(_refuse(service, str(error)))
     config = uvicorn.Config(
         app,
         uds=settings.uds,

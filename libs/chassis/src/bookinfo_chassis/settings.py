@@ -29,17 +29,34 @@ def _lower(value: object) -> object:
 
 
 def _endpoint(text: str) -> str:
-    url = urlsplit(text)
-    if url.scheme not in ("http", "https") or not url.hostname:
+    try:
+        url = urlsplit(text)
+        usable = url.scheme in ("http", "https") and bool(_hostname(url.hostname or "")) and url.port != 0
+    except ValueError:  # a port that is none, too
+        usable = False
+    if not usable:
         raise ValueError("not a URL such as http://jaeger:4318")
     return text
 
 
+def _readable_file(path: str) -> str:
+    if not os.access(path, os.R_OK) or not Path(path).is_file():
+        raise ValueError("not a file that can be read")
+    return path
+
+
 Hostname = Annotated[str, AfterValidator(_hostname)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
+ReadableFile = Annotated[str, AfterValidator(_readable_file)]
+Compression = Literal["none", "gzip", "deflate"]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
+
+ExportSeconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+
+_HEADER = re.compile(r"\s*[!#-'*+.\-0-9A-Z^-z|~]+\s*=[\t !#-+\--:<-\[\]-~]*")
+"""Of the list in OTEL_EXPORTER_OTLP_HEADERS: https://opentelemetry.io/docs/specs/otel/protocol/exporter/."""
 
 _PROXY = re.compile(r"(http://)?([^/@]*@)?(\[[0-9a-f:.]+\]|[^][/:@\s]+)(:\d{1,5})?(/.*)?", re.IGNORECASE)
 
@@ -118,6 +135,15 @@ class ServiceSettings(BaseSettings):
     otel_traces_sampler_arg: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = Field(
         default=None, description="The share of a ratio sampler"
     )
+    # OpenTelemetry would only log that it cannot use one of these, and the headers in full.
+    otel_exporter_otlp_headers: SecretStr | None = Field(default=None, description="Sent along, as name=value,…")
+    otel_exporter_otlp_traces_headers: SecretStr | None = Field(default=None, description="Same")
+    otel_exporter_otlp_timeout: ExportSeconds | None = Field(default=None, description="Seconds for an export")
+    otel_exporter_otlp_traces_timeout: ExportSeconds | None = Field(default=None, description="Same")
+    otel_exporter_otlp_compression: Compression | None = Field(default=None, description="Of what is exported")
+    otel_exporter_otlp_traces_compression: Compression | None = Field(default=None, description="Same")
+    otel_exporter_otlp_certificate: ReadableFile | None = Field(default=None, description="Whom to trust, by TLS")
+    otel_exporter_otlp_traces_certificate: ReadableFile | None = Field(default=None, description="Same")
     # Encoding holds the interpreter: a batch of 512 (OpenTelemetry's default) adds 15 ms to some request.
     otel_bsp_max_export_batch_size: Annotated[int, Field(ge=1, le=2048)] = Field(
         default=64, description="Spans sent at a time"
@@ -127,6 +153,9 @@ class ServiceSettings(BaseSettings):
     )
     otel_bsp_schedule_delay: Annotated[int, Field(ge=1)] = Field(
         default=1000, description="Milliseconds between two exports"
+    )
+    otel_bsp_export_timeout: Annotated[int, Field(ge=1)] = Field(
+        default=30_000, description="Milliseconds for the last exports"
     )
 
     @field_validator("uds")
@@ -140,6 +169,14 @@ class ServiceSettings(BaseSettings):
             if Path(path).exists() and not Path(path).is_socket():
                 raise ValueError("there is something else than a socket at this path")
         return path
+
+    @field_validator("otel_exporter_otlp_headers", "otel_exporter_otlp_traces_headers")
+    @classmethod
+    def _header_list(cls, headers: SecretStr | None) -> SecretStr | None:
+        given = headers.get_secret_value().split(",") if headers else []
+        if not all(_HEADER.fullmatch(header) for header in given if header.strip()):
+            raise ValueError("not a list such as name=value,name=value")
+        return headers
 
     @property
     def exports_traces(self) -> bool:

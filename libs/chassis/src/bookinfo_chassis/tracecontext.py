@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from bookinfo_chassis.propagation import RawHeaders
 
 TRACEPARENT = b"traceparent"
+TRACESTATE = b"tracestate"
 B3_SINGLE = b"b3"
 B3_TRACE_ID = b"x-b3-traceid"
 B3_SPAN_ID = b"x-b3-spanid"

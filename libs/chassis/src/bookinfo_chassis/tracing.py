@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bookinfo_chassis import tracecontext
 from bookinfo_chassis.instance import Instance
 from bookinfo_chassis.propagation import RawHeaders
-from bookinfo_chassis.settings import ServiceSettings
+from bookinfo_chassis.settings import InvalidSettingsError, ServiceSettings
 from bookinfo_chassis.tracecontext import TraceContext
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 UNTRACED = frozenset({"/livez", "/readyz", "/health", "/metrics"})
+TOLD = frozenset({b"host", b"user-agent", tracecontext.TRACESTATE})
+"""Headers that OpenTelemetry decodes for a span."""
+
 FLUSH_SECONDS = 3.0
 """How long a stopping service waits for its last spans to be taken."""
 
@@ -50,13 +53,21 @@ class Tracing:
 
     @classmethod
     def from_settings(cls, service: str, settings: ServiceSettings) -> "Tracing | None":
-        """What `OTEL_*` asks for; None when it asks for nothing."""
+        """What `OTEL_*` asks for; None when it asks for nothing.
+
+        Raises:
+            InvalidSettingsError: OpenTelemetry cannot use a value that only it reads, a limit of spans, say.
+        """
         if not settings.exports_traces:
             return None
-        from bookinfo_chassis import exporting
+        try:
+            from bookinfo_chassis import exporting  # which reads some of them as it is imported
 
-        provider = exporting.provider(service, settings)
-        return cls(provider, exporting.configured_sampler(), exporting.RandomIdGenerator())
+            provider = exporting.provider(service, settings)
+            sampler = exporting.configured_sampler()
+        except ValueError as error:
+            raise InvalidSettingsError(str(error)) from error
+        return cls(provider, sampler, exporting.RandomIdGenerator())
 
     def install(self, app: FastAPI) -> None:
         """Make `app` trace what its gate lets through."""
@@ -95,7 +106,7 @@ class SamplingGate:
             return
         headers: RawHeaders = scope["headers"]
         context = tracecontext.read(headers)
-        if self._samples(context):
+        if self._samples(context) and _readable(headers):
             others = [header for header in headers if header[0] != tracecontext.TRACEPARENT]
             named = [(tracecontext.TRACEPARENT, context.traceparent)] if context.trace_id else []
             token = _tracer.set(self._tracer)
@@ -179,6 +190,20 @@ class Call:
             self._span.set_attribute("error.type", kind.__qualname__)
             self._span.set_status(StatusCode.ERROR, str(error))
         self._span.end()
+
+
+def _readable(headers: RawHeaders) -> bool:
+    """Whether OpenTelemetry can decode what it tells of them.
+
+    It takes what is not UTF-8 for Python's escapes, and the request would fail over a backslash that begins none.
+    """
+    for name, value in headers:
+        if name in TOLD and b"\\" in value:
+            try:
+                value.decode()
+            except UnicodeDecodeError:
+                return False
+    return True
 
 
 def sampled_trace_id() -> str | None:
