@@ -136,6 +136,15 @@ def said(text: str) -> str:
         (authz("rules: [{to: [{operation: {paths: ['/{a}']}}]}]"), "paths", "does not match path templates"),
         (authz("rules: [{when: [{key: request.host, values: [a]}]}]"), "key", "unknown key request.host"),
         (authz("rules: [{when: [{key: source.ip}]}]"), "when[0]", "a condition has no values"),
+        (authz("rules: [{when: [{key: source.ip, values: [a]}]}]"), "when[0].values", "'a' is not an address block"),
+        (authz("rules: [{when: [{key: remote.ip, notValues: [a]}]}]"), "notValues", "'a' is not an address block"),
+        (authz("rules: [{when: [{key: destination.port, values: [http]}]}]"), "values", "'http' is not a port"),
+        (authz("rules: [{when: [{key: destination.port, values: ['²']}]}]"), "values", "'²' is not a port"),
+        (authz("rules: [{when: [{key: 'request.headers[a b]', values: [a]}]}]"), "key", "'a b' is not the name of"),
+        (authz("rules: [{to: [{operation: {notPaths: ['']}}]}]"), "operation.notPaths[0]", "an empty text matches"),
+        (authz("rules: [{from: []}]"), "rules[0].from", "from is empty; add an item, or take `from` out for every"),
+        (authz("rules: [{to: []}]"), "rules[0].to", "to is empty; add an item, or take `to` out for everything"),
+        (authz("rules: [{from: [{source: {serviceAccounts: [a], namespaces: [b]}}]}]"), "source", "excludes"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_place(text: str, where: str, what: str) -> None:

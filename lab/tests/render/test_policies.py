@@ -316,6 +316,38 @@ def test_an_empty_rule_is_everything(rendered: Rendered) -> None:
     assert found == {"ns[default]-policy[all]-rule[0]": {"permissions": [{"any": True}], "principals": [{"any": True}]}}
 
 
+ANY = {"safe_regex": {"regex": ".+"}}
+
+
+@pytest.mark.parametrize(
+    ("principal", "issuer", "subject"),
+    [
+        ("*", ANY, ANY),
+        ("https://a/b", {"exact": "https://a"}, {"exact": "b"}),
+        ("https://a/*", {"exact": "https://a"}, ANY),
+        ("https://a/b*", {"exact": "https://a"}, {"prefix": "b"}),
+        ("*/b", ANY, {"exact": "b"}),
+        ("*a/b", {"suffix": "a"}, {"exact": "b"}),
+        ("*/*", ANY, {"exact": "*"}),
+        ("a*/b*", {"exact": "a*"}, {"prefix": "b"}),
+        ("a*", {"prefix": "a"}, ANY),
+        ("*b", ANY, {"suffix": "b"}),
+        ("a", {"exact": "a"}, {"exact": ""}),
+    ],
+)
+def test_a_principal_of_a_token_has_one_star_at_its_beginning_or_its_end(
+    rendered: Rendered, principal: str, issuer: Any, subject: Any
+) -> None:
+    """requestPrincipalGenerator, pilot/pkg/security/authz/model/generator.go: any other star is a star."""
+    text = policy("tokens", f"rules: [{{from: [{{source: {{requestPrincipals: ['{principal}']}}}}]}}]")
+
+    (held,) = enforced(rendered, text)[ALLOW_FILTER]["rbac"]["rules"]["policies"].values()
+
+    claims = held["principals"][0]["and_ids"]["ids"][0]["or_ids"]["ids"][0]["and_ids"]["ids"]
+    values = [claim["sourced_metadata"]["metadata_matcher"]["value"]["string_match"] for claim in claims]
+    assert values == [issuer, subject]
+
+
 def test_policies_are_merged_by_action_and_the_root_namespace_holds_everywhere(rendered: Rendered) -> None:
     text = (
         policy("a", "rules: [{}]", "istio-system")

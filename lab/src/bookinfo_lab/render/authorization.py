@@ -193,13 +193,16 @@ def _service_account(default_namespace: str) -> Matcher:
 def _request_principal(value: str) -> Json:
     """A token's issuer and subject; the issuer may be a URL, so they part at the last slash."""
     issuer, separator, subject = value.rpartition("/")
-    if value == "*":
-        issuer, subject = "*", "*"
-    elif not separator:
+    if not separator:
         # Without a slash a leading star leaves the issuer open, and a trailing one the subject.
         issuer, subject = ("*", value) if value.startswith("*") else (value, "*" if value.endswith("*") else "")
-    claims = (("iss", issuer), ("sub", subject))
-    return {"and_ids": {"ids": [_metadata([name], {"string_match": _text(text)}) for name, text in claims]}}
+        matched = _text(issuer), _text(subject)
+    elif value.startswith("*"):
+        matched = _text(issuer), {"exact": subject}  # of several stars one counts
+    else:
+        matched = {"exact": issuer}, _text(subject) if value.endswith("*") else {"exact": subject}
+    claims = zip(("iss", "sub"), matched, strict=True)
+    return {"and_ids": {"ids": [_metadata([name], {"string_match": text}) for name, text in claims]}}
 
 
 def _claim(names: Sequence[str]) -> Matcher:

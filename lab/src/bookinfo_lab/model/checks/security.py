@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bookinfo_lab.documents import Path
@@ -30,6 +30,10 @@ _CONDITION_KEY = re.compile(
     rf"(?:{'|'.join(map(re.escape, CONDITION_KEYS))})"
     r"|request\.headers\[[^\[\]]+\]|request\.auth\.claims(?:\[[^\[\]]+\])+"
 )
+_CONDITION_VALUES: Mapping[str, Callable[[str, Path], Iterator[Problem]]] = {
+    "destination.port": values.port_text,
+    **dict.fromkeys(("source.ip", "remote.ip", "destination.ip"), values.ip_block),
+}
 
 
 def peer_authentication(spec: PeerAuthenticationSpec) -> Iterator[Problem]:
@@ -89,6 +93,9 @@ def authorization_policy(spec: AuthorizationPolicySpec) -> Iterator[Problem]:
 
 
 def _authorization_rule(rule: AuthorizationRule, path: Path) -> Iterator[Problem]:
+    for field, name, everything in (("from_", "from", "everybody"), ("to", "to", "everything")):
+        if field in rule.model_fields_set and not getattr(rule, field):
+            yield Problem(f"{name} is empty", (*path, name), f"add an item, or take `{name}` out for {everything}")
     for index, origin in enumerate(rule.from_):
         yield from _source(origin.source, (*path, "from", index, "source"))
     for index, target in enumerate(rule.to):
@@ -100,6 +107,10 @@ def _authorization_rule(rule: AuthorizationRule, path: Path) -> Iterator[Problem
 def _source(source: Source, path: Path) -> Iterator[Problem]:
     if not _has_any(source):
         yield Problem("source is empty", path, "say who, or take `from` out for everybody")
+    yield from _empty_values(source, path)
+    others = (source.principals, source.not_principals, source.namespaces, source.not_namespaces)
+    if (source.service_accounts or source.not_service_accounts) and any(others):
+        yield Problem("serviceAccounts excludes principals and namespaces", path, "make a source of each")
     for blocks in (source.ip_blocks, source.not_ip_blocks, source.remote_ip_blocks, source.not_remote_ip_blocks):
         for block in blocks:
             yield from values.ip_block(block, path)
@@ -108,6 +119,7 @@ def _source(source: Source, path: Path) -> Iterator[Problem]:
 def _operation(operation: Operation, path: Path) -> Iterator[Problem]:
     if not _has_any(operation):
         yield Problem("operation is empty", path, "say what, or take `to` out for everything")
+    yield from _empty_values(operation, path)
     for number in (*operation.ports, *operation.not_ports):
         yield from values.port_text(number, (*path, "ports"))
     for text in (*operation.paths, *operation.not_paths):
@@ -121,6 +133,25 @@ def _condition(condition: Condition, path: Path) -> Iterator[Problem]:
         yield Problem(f"unknown key {condition.key}", (*path, "key"), f"it can be {known}")
     if not (condition.values or condition.not_values):
         yield Problem("a condition has no values", path, "add values or notValues")
+    yield from _empty_values(condition, path)
+    if condition.key.startswith("request.headers["):
+        yield from values.header_name(condition.key.removeprefix("request.headers")[1:-1], (*path, "key"))
+    check = _CONDITION_VALUES.get(condition.key)
+    if check is not None:
+        for field, found in (("values", condition.values), ("notValues", condition.not_values)):
+            for value in found:
+                yield from check(value, (*path, field))
+
+
+def _empty_values(spec: Spec, path: Path) -> Iterator[Problem]:
+    for field in type(spec).model_fields:
+        found = getattr(spec, field)
+        if isinstance(found, tuple) and "" in found:
+            yield Problem("an empty text matches nothing", (*path, _alias(spec, field), found.index("")), "take it out")
+
+
+def _alias(spec: Spec, field: str) -> str:
+    return type(spec).model_fields[field].alias or field
 
 
 def _has_any(spec: Spec) -> bool:

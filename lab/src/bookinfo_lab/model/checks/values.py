@@ -56,7 +56,7 @@ def destination_port(selector: PortSelector | None, path: Path) -> Iterator[Prob
 
 def port_text(text: str, path: Path) -> Iterator[Problem]:
     """A port number as text."""
-    if not text.isdigit():
+    if not re.fullmatch("[0-9]{1,9}", text):
         yield Problem(f"{text!r} is not a port", path, "write a number")
     else:
         yield from port(int(text), path)
