@@ -55,6 +55,10 @@ BY_SCHEMA: list[tuple[dict[str, Any], str]] = [
     ({"istioGateway": {"port": 70000}}, "at '/istioGateway/port': maximum: got 70,000, want 65,535"),
     ({"gatewayAPI": {"hosts": ["shop example"]}}, "at '/gatewayAPI/hosts/0': 'shop example' does not match pattern"),
     ({"otlp": {"endpoint": "collector:4318"}}, "at '/otlp/endpoint': 'collector:4318' does not match pattern"),
+    (
+        {"podDisruptionBudget": {"maxUnavailable": "150%"}},
+        "at '/podDisruptionBudget/maxUnavailable': '150%' does not match pattern",
+    ),
     ({"network": {"ipFamilies": ["IPv5"]}}, "at '/network/ipFamilies/0': value must be one of 'IPv4', 'IPv6'"),
     (
         {"networkPolicy": {"flows": {"dns": {"direction": "out"}}}},
@@ -106,6 +110,21 @@ BY_EACH_OTHER: list[tuple[dict[str, Any], str]] = [
             f"{block}.enabled has no effect in ambient mode without a waypoint: set waypoint.enabled",
         )
         for block in ("httpRoutes", "destinationRules", "telemetry")
+    ),
+    (
+        {
+            "mesh": {"mode": "ambient"},
+            "waypoint": {"enabled": True, "name": "bookinfo-gateway"},
+            "gatewayAPI": {"enabled": True},
+        },
+        "waypoint.name bookinfo-gateway is the gateway's own name",
+    ),
+    *(
+        (
+            {"network": {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": policy}},
+            "network.ipFamilies names both, which Kubernetes takes only with network.ipFamilyPolicy PreferDualStack or",
+        )
+        for policy in ("", "SingleStack")
     ),
     ({"waypoint": {"enabled": True}}, "waypoint.enabled needs mesh.mode ambient, which is none"),
     *(
