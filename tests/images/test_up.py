@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import threading
@@ -385,3 +386,18 @@ def test_stopping_takes_less_than_10_seconds_and_loses_no_span(bookinfo: Compose
     assert "exporting" not in bookinfo("logs", since, "--no-log-prefix", *APPLICATIONS)
     codes = {service: inspect(bookinfo.container(service))["State"]["ExitCode"] for service in APPLICATIONS}
     assert codes == dict.fromkeys(APPLICATIONS, 0)
+
+
+def test_what_a_profile_started_goes_on_until_it_is_stopped_as_documented(bookinfo: Compose) -> None:
+    def left() -> str:
+        return run("docker", "ps", "--quiet", "--filter", f"label=com.docker.compose.project={bookinfo.project}")
+
+    bookinfo.profiles = ("load",)
+    bookinfo("up", "--detach", "--no-build", "--no-recreate", "--no-deps", "load")
+    bookinfo.profiles = ()
+    bookinfo("stop")
+    assert left()
+    documented = re.search(r"`docker compose (--profile \S+) down`", (ROOT / "docs/containers.md").read_text())
+    assert documented
+    bookinfo(*shlex.split(documented[1]), "down", "--timeout", "10")
+    assert not left()
