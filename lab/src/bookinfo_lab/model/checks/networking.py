@@ -103,9 +103,18 @@ def virtual_service(spec: VirtualServiceSpec) -> Iterator[Problem]:
         yield from values.host(host, ("hosts", index))
         if host == "*" and "mesh" in spec.gateways:
             yield Problem("a rule for the mesh cannot have the host *", ("hosts", index), "name the host, or a gateway")
+        for other in spec.hosts[:index]:
+            if _overlap(host, other):
+                yield Problem(f"{host} and {other} have hosts in common", ("hosts", index), "keep one")
     yield from values.not_empty(spec.http, ("http",))
     for index, http in enumerate(spec.http):
         yield from _http_route(http, ("http", index))
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Istio: host.Name.Matches, pkg/config/host/name.go."""
+    wide, narrow = sorted((one, other), key=lambda host: (len(host), not host.startswith("*")))
+    return one == other or (wide.startswith("*") and narrow.endswith(wide[1:]))
 
 
 def _http_route(http: HTTPRoute, path: Path) -> Iterator[Problem]:
