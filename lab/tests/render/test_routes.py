@@ -407,6 +407,15 @@ def test_two_entries_for_one_host_are_refused(rendered: Rendered) -> None:
         rendered(entry("mine", "a.example") + entry("other", "a.example", 81))
 
 
+@pytest.mark.parametrize("name", ["far.other", "far.other.svc", "far.other.svc.cluster.local"])
+def test_an_endpoint_may_name_a_service_by_any_of_its_names(rendered: Rendered, name: str) -> None:
+    text = entry("mine", "a.example", 9080).replace("hosts:", f"endpoints: [{{address: {name}}}], hosts:")
+
+    endpoints = rendered(text).cluster("outbound|9080||a.example")["load_assignment"]["endpoints"][0]["lb_endpoints"]
+
+    assert [item["endpoint"]["address"]["socket_address"]["address"] for item in endpoints] == ["127.64.0.14"]
+
+
 def test_an_exact_host_goes_before_a_wildcard(rendered: Rendered) -> None:
     wild = rules(f"{{{OTHER}}}", hosts="['*.default.svc.cluster.local']").removeprefix(SUBSETS)
     wild = wild.replace("name: mine", "name: wild")

@@ -145,7 +145,7 @@ class Mesh:
         # Without a resolution Istio goes where the application's own DNS lookup said; a forward proxy looks it up.
         for index, entry in enumerate(rule.spec.endpoints or (WorkloadEntry(address=host),)):
             number = entry.ports.get(port.name, port.target_port or port.number)
-            service = next((item for item in self.topology.services if item.host == entry.address), None)
+            service = next((item for item in self.topology.services if entry.address in _dns_names(item)), None)
             if service is None:
                 endpoint = Endpoint(entry.address, number, entry.labels)
                 if rule.spec.resolution == "STATIC" and endpoint.ip is None:
@@ -166,6 +166,11 @@ class Mesh:
             yield from (
                 Endpoint(item.address, item.port, item.labels) for item in self._instances(service, service_port)
             )
+
+
+def _dns_names(service: Service) -> tuple[str, ...]:
+    """The names by which DNS knows a Service in every namespace."""
+    return Host(service.host, service.namespace, (), {}).names("")
 
 
 def selects(selector: Mapping[str, str], proxy: Proxy) -> bool:
