@@ -97,8 +97,8 @@ class Cluster:
         return there
 
     def verify(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "bookinfo_lab", "verify", *arguments]
-        command += ["--context", "test", "--namespace", "books", "--gateway", self.gateway]
+        command = [sys.executable, "-m", "bookinfo_lab", "verify"]
+        command += ["--context", "test", "--namespace", "books", "--gateway", self.gateway, *arguments]
         return subprocess.Popen(
             command, env=self._env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self._folder
         )

@@ -114,8 +114,37 @@ def test_without_a_mesh_its_scenarios_are_not_checked_and_nothing_is_touched(clu
     assert cluster.state["changes"] == []
 
 
-def test_a_clusters_option_without_a_cluster_is_refused_rather_than_spent_on_a_lab() -> None:
-    command = [sys.executable, "-m", "bookinfo_lab", "verify", LESSON, "--gateway", "http://localhost:8080"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert told.returncode == 1
-    assert "--gateway is for a cluster: name it by --context" in told.stderr
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--gateway", "http://localhost:8080"], "--gateway is for a cluster: name it by --context"),
+        (["--namespace", "books"], "--namespace books is for a cluster: name it by --context"),
+        # What `--context "$(kubectl config current-context)"` is when there is none.
+        (["--context", ""], "--context is empty: name one of"),
+    ],
+)
+def test_a_clusters_option_without_a_cluster_is_refused_rather_than_spent_on_a_lab(
+    options: list[str], told: str
+) -> None:
+    command = [sys.executable, "-m", "bookinfo_lab", "verify", LESSON, *options]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert told in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "gateway",
+    ["localhost:8080", "http://", "ftp://a.example", "http://[::1", "http://a.example:99999", "http://a/page"],
+)
+def test_what_is_no_gateways_url_is_told_before_anything_is_changed(cluster: Cluster, gateway: str) -> None:
+    cluster.gateway = gateway
+    code, told = cluster.told(LESSON)
+    assert (code, cluster.state["calls"]) == (1, [])
+    assert f"--gateway {gateway}: not a URL without a path; write one like" in told
+
+
+@pytest.mark.parametrize("namespace", ["", "Books", "a/b", "a.b", 'a"b'])
+def test_what_is_no_namespaces_name_is_told_before_anything_is_changed(cluster: Cluster, namespace: str) -> None:
+    code, told = cluster.told(LESSON, f"--namespace={namespace}")
+    assert (code, cluster.state["calls"]) == (1, [])
+    assert f"--namespace {namespace!r} is not the name of one" in told

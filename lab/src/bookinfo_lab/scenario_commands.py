@@ -101,7 +101,9 @@ def verify(
     names: Annotated[list[str] | None, typer.Argument(help="Scenarios; all if left out.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     lab: LabOption = "default",
-    context: Annotated[str, typer.Option(help="Verify the cluster of this kubectl context instead of a lab.")] = "",
+    context: Annotated[
+        str | None, typer.Option(help="Verify the cluster of this kubectl context instead of a lab.")
+    ] = None,
     namespace: Annotated[str, typer.Option(help="Where Bookinfo is in the cluster.")] = "default",
     gateway: Annotated[str, typer.Option(help="The URL of the cluster's gateway, if it cannot tell.")] = "",
     take_over: Annotated[
@@ -117,8 +119,10 @@ def verify(
     from bookinfo_lab.errors import LabError
     from bookinfo_lab.scenarios import report, verification
 
-    if not context and (gateway or take_over):
-        option = "--gateway" if gateway else "--take-over"
+    if context == "":
+        raise LabError("--context is empty: name one of `kubectl config get-contexts`")
+    if context is None and (gateway or take_over or namespace != "default"):
+        option = "--gateway" if gateway else "--take-over" if take_over else f"--namespace {namespace}"
         raise LabError(f"{option} is for a cluster: name it by --context, one of `kubectl config get-contexts`")
 
     def done(scenario: "Scenario", judged: "list[Judged]") -> None:

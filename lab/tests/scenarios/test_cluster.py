@@ -498,6 +498,30 @@ def test_a_missing_kubectl_is_told() -> None:
         Kubectl("test", "books", ("kubectl-of-nobody",)).run("get", "pods")
 
 
+@pytest.mark.parametrize(
+    ("program", "mode", "told"),
+    [
+        ("#!/bin/sh\n", 0o644, r"kubectl: Permission denied; it cannot be run"),
+        ("what", 0o755, r"kubectl: Exec format error; it cannot be run"),
+        ("#!/bin/sh\necho signed in as you\n", 0o755, r"kubectl get pods: printed 'signed in as you' where JSON was"),
+    ],
+)
+def test_a_kubectl_that_is_none_is_told(tmp_path: Path, program: str, mode: int, told: str) -> None:
+    path = tmp_path / "kubectl"
+    path.write_text(program)
+    path.chmod(mode)
+    with pytest.raises(LabError, match=told):
+        Kubectl("test", "books", (str(path),)).parsed("get", "pods", "-o", "json")
+
+
+def test_a_log_may_hold_any_bytes(tmp_path: Path) -> None:
+    """Envoy writes what its callers send, such as a browser's name in Latin-1."""
+    program = tmp_path / "kubectl"
+    program.write_text("#!/bin/sh\nprintf 'GET / 200 caf\\351\\n'\n")
+    program.chmod(0o755)
+    assert Kubectl("test", "books", (str(program),)).read("logs", "p").startswith("GET / 200 caf")
+
+
 def test_an_unknown_context_says_where_to_look_for_one(tmp_path: Path) -> None:
     program = tmp_path / "kubectl"
     program.write_text("#!/bin/sh\necho 'error: context \"there\" does not exist' >&2\nexit 1\n")

@@ -1,7 +1,5 @@
 """What kind of mesh a namespace of a cluster is in, and where its gateway is."""
 
-import json
-
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.scenarios.kubectl import Json, Kubectl
 from bookinfo_lab.scenarios.model import Mesh
@@ -18,9 +16,9 @@ _USE_WAYPOINT = "istio.io/use-waypoint"
 
 def pods(kubectl: Kubectl, deployment: str) -> list[Json]:
     """The Deployment's pods, less those that are going."""
-    found = json.loads(kubectl.read("get", f"deployment/{deployment}", "-o", "json"))
+    found = kubectl.parsed("get", f"deployment/{deployment}", "-o", "json")
     labels = ",".join(f"{name}={value}" for name, value in found["spec"]["selector"]["matchLabels"].items())
-    items = json.loads(kubectl.read("get", "pods", f"--selector={labels}", "-o", "json"))["items"]
+    items = kubectl.parsed("get", "pods", f"--selector={labels}", "-o", "json")["items"]
     return [item for item in items if "deletionTimestamp" not in item["metadata"]]
 
 
@@ -40,10 +38,10 @@ def mesh(kubectl: Kubectl, namespace: str) -> Mesh:
     if not all(pod["metadata"].get("annotations", {}).get(_REDIRECTION) == "enabled" for pod in found):
         return Mesh.NONE
     holders = [
-        kubectl.read("get", f"namespace/{namespace}", "-o", "json"),
-        kubectl.read("get", "service/productpage", "-o", "json"),
+        kubectl.parsed("get", f"namespace/{namespace}", "-o", "json"),
+        kubectl.parsed("get", "service/productpage", "-o", "json"),
     ]
-    labels = [json.loads(text)["metadata"].get("labels", {}).get(_USE_WAYPOINT) for text in holders]
+    labels = [holder["metadata"].get("labels", {}).get(_USE_WAYPOINT) for holder in holders]
     # A Service's own label wins; `none` takes it out of its namespace's waypoint.
     waypoint = labels[1] or labels[0] or "none"
     return Mesh.L4 if waypoint == "none" else Mesh.AMBIENT
@@ -61,9 +59,9 @@ def gateway_url(kubectl: Kubectl) -> str:
     Raises:
         LabError: it has no address outside the cluster.
     """
-    found = kubectl.read("get", _GATEWAY, "-o", "json", "--ignore-not-found", namespace=_GATEWAY_NAMESPACE)
-    ingress = json.loads(found).get("status", {}).get("loadBalancer", {}).get("ingress", []) if found.strip() else []
-    if not found.strip():
+    found = kubectl.parsed("get", _GATEWAY, "-o", "json", "--ignore-not-found", namespace=_GATEWAY_NAMESPACE)
+    ingress = found.get("status", {}).get("loadBalancer", {}).get("ingress", [])
+    if not found:
         raise LabError(
             "there is no service istio-ingressgateway in istio-system: forward a port "
             "(`kubectl port-forward service/productpage 8080:9080`) and name it with --gateway http://localhost:8080"

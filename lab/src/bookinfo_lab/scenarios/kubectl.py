@@ -59,13 +59,16 @@ class Kubectl:
                 command,
                 input=stdin,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",  # a log holds what its callers sent
                 timeout=_WITHIN,
                 check=False,
                 start_new_session=True,  # Ctrl-C is for whoever verifies: kubectl is still needed to put things back
             )
         except FileNotFoundError:
             raise LabError(f"{command[0]}: not found; install it, or leave --context out to use the lab") from None
+        except OSError as error:
+            raise LabError(f"{command[0]}: {error.strerror}; it cannot be run") from None
         except subprocess.TimeoutExpired:
             raise ConnectionLostError(f"kubectl {arguments[0]}: no answer within {_WITHIN:g} s") from None
         if done.returncode:
@@ -81,6 +84,10 @@ class Kubectl:
     def read(self, *arguments: str, namespace: str = "") -> str:
         """What kubectl prints of a question that changes nothing. Raises as `run` does."""
         return self._patiently(lambda: self.run(*arguments, namespace=namespace))
+
+    def parsed(self, *arguments: str, namespace: str = "") -> Json:
+        """The JSON of such a question (`-o json`); {} if there is no answer. Raises as `run` does."""
+        return _parsed(self.read(*arguments, namespace=namespace), arguments)
 
     def find(self, body: Mapping[str, Any]) -> Json | None:
         """The object of that kind and name as it is in the cluster; None if there is none."""
@@ -98,7 +105,7 @@ class Kubectl:
     def _find(self, body: Mapping[str, Any]) -> Json | None:
         found = self._send("get", body, "-o", "json", "--ignore-not-found")
         # Of what comes from a file kubectl makes a list, even of one.
-        return dict(json.loads(found)["items"][0]) if found.strip() else None
+        return dict(_parsed(found, ("get", body["kind"]))["items"][0]) if found.strip() else None
 
     def _send(self, verb: str, body: Mapping[str, Any], *options: str) -> str:
         # kubectl refuses a body whose namespace is another than the one that it is told.
@@ -114,3 +121,11 @@ class Kubectl:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(min(_PAUSE, self._patience / 20))
+
+
+def _parsed(text: str, asked: Sequence[str]) -> Json:
+    try:
+        return dict(json.loads(text)) if text.strip() else {}
+    except ValueError:
+        first = text.strip().splitlines()[0]
+        raise LabError(f"kubectl {' '.join(asked[:2])}: printed {first[:80]!r} where JSON was asked for") from None

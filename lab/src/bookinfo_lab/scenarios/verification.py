@@ -1,11 +1,13 @@
 """One verification: a target, its scenarios one after the other, and everything as it was afterwards."""
 
 import contextlib
+import re
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from bookinfo_lab import detached, repository, state, supervisor
 from bookinfo_lab.errors import LabError
@@ -24,6 +26,8 @@ Report = Callable[[str], None]
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What a person, a supervisor and a lost terminal send."""
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -135,8 +139,12 @@ def cluster(
     What a verification before could not put back is put back first.
 
     Raises:
-        LabError: it cannot be reached, or something is not what it was.
+        LabError: it cannot be reached, or something is not what it was, or there can be no such namespace or gateway.
     """
+    if not _NAMESPACE.fullmatch(namespace):
+        raise LabError(f"--namespace {namespace!r} is not the name of one; write one like bookinfo")
+    if gateway and not _is_address(gateway):
+        raise LabError(f"--gateway {gateway}: not a URL without a path; write one like http://localhost:8080")
     connection = Kubectl(context, namespace)
     with contextlib.closing(Journal(journal_path(context, namespace, environ))) as journal:
         if journal:
@@ -153,6 +161,16 @@ def cluster(
         finally:
             if not journal:  # an object leaves it when it was compared with what it had been
                 report("everything is as it was before: no difference")
+
+
+def _is_address(url: str) -> bool:
+    """Whether `url` is one of a host, so that paths can be put behind it."""
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return known and parts.path in ("", "/") and not parts.query and not parts.fragment
 
 
 def chosen(names: Sequence[str]) -> Sequence[Scenario]:
