@@ -426,6 +426,18 @@ def test_an_exact_host_goes_before_a_wildcard(rendered: Rendered) -> None:
     assert target(rendered(text).routes("ratings.default.svc.cluster.local:9080")[0]).split("|")[2] == "v2"
 
 
+def test_where_a_rule_leads_is_reached_though_a_sidecar_does_not_name_it(rendered: Rendered) -> None:
+    scope = "{egress: [{hosts: ['*/reviews.default.svc.cluster.local']}]}"
+    sidecar = f"apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {{name: few}}\nspec: {scope}\n---\n"
+    copied = "mirror: {host: far.other.svc.cluster.local}"
+
+    found = rendered(sidecar + rules(f"{{route: [{{destination: {{host: ratings}}}}], {copied}}}"))
+
+    hosts = {name.rpartition("|")[2].partition(".")[0] for name in found.clusters if name.startswith("outbound")}
+    assert hosts == {"reviews", "ratings", "far"}
+    assert not [host for host in found.config.routes["http_proxy"]["virtual_hosts"] if "ratings" in host["name"]]
+
+
 def test_a_host_that_only_a_rule_names_is_served_on_https_own_port(rendered: Rendered) -> None:
     assert rendered(rules(f"{{{TO}}}", hosts="[shop.example]")).host("shop.example:80")["domains"] == [
         "shop.example",

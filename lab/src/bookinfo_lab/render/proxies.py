@@ -25,7 +25,7 @@ from bookinfo_lab.render.routes import (
     tunnel_route,
     virtual_service_routes,
 )
-from bookinfo_lab.render.sidecar_scope import allows_unknown_hosts, visible_hosts
+from bookinfo_lab.render.sidecar_scope import allows_unknown_hosts, reached_hosts, visible_hosts
 from bookinfo_lab.render.telemetry import observed
 from bookinfo_lab.topology import Gateway, Proxy, Workload
 from bookinfo_lab.xds import ProxyConfig
@@ -48,7 +48,7 @@ def sidecar_config(mesh: Mesh, workload: Workload) -> ProxyConfig:
     return _config(
         mesh,
         workload,
-        hosts,
+        reached_hosts(mesh, workload, hosts),
         listening=[
             listeners.outbound(workload, observed(mesh, workload, "CLIENT")),
             *(listeners.inbound(workload, port, inbound_cluster_name(port), modes[port], served) for port in ports),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from bookinfo_lab.model import Rules
 from bookinfo_lab.model.networking import SidecarSpec
+from bookinfo_lab.render import virtual_services
 from bookinfo_lab.render.mesh import Host, Mesh, selects, visible
 from bookinfo_lab.render.names import ROOT_NAMESPACE, host_matches
 from bookinfo_lab.topology import Workload
@@ -33,6 +34,19 @@ def visible_hosts(mesh: Mesh, workload: Workload) -> list[Host]:
     patterns = [pattern for listener in sidecar.egress for pattern in listener.hosts] if sidecar else ["*/*"]
     exported = _exported(mesh, workload.namespace)
     return [host for host in exported if _imports(patterns or ["*/*"], host, workload.namespace)]
+
+
+def reached_hosts(mesh: Mesh, workload: Workload, visible: Iterable[Host]) -> list[Host]:
+    """The hosts to which its calls of `visible` ones may go: these, and where the rules for them lead.
+
+    Istio: convertToSidecarScope, which adds the destinations of the VirtualServices that it imports.
+    """
+    reached = {host.name: host for host in visible}
+    for rule in [virtual_services.for_host(mesh.rules, workload.namespace, name) for name in reached]:
+        for name in virtual_services.destinations(rule) if rule else ():
+            if name in mesh.hosts:
+                reached.setdefault(name, mesh.hosts[name])
+    return list(reached.values())
 
 
 def _exported(mesh: Mesh, namespace: str) -> Iterable[Host]:

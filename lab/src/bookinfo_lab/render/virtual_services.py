@@ -59,6 +59,14 @@ def hosts(rule: VirtualService) -> list[str]:
     return [full_host(host, rule.namespace) for host in rule.spec.hosts]
 
 
+def destinations(rule: VirtualService) -> Iterator[str]:
+    """The hosts, in full, to which `rule` sends requests or copies of them."""
+    for http in rule.spec.http:
+        named = [item.destination for item in http.route] + [item.destination for item in http.mirrors]
+        for destination in [*named, http.mirror] if http.mirror else named:
+            yield full_host(destination.host, rule.namespace)
+
+
 def servers(rules: Rules, gateway: Gateway, address: tuple[str, int]) -> list[tuple[Rule[GatewaySpec], Server]]:
     """What Gateway resources ask `gateway` to serve where it listens at `address`.
 
