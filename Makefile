@@ -97,7 +97,7 @@ telemetry: $(VENV)/dev.stamp  ## follow requests as traces, from the services to
 	@$(PYTEST) $(SIDE_BY_SIDE) loadfile tests/telemetry
 
 .PHONY: e2e
-e2e: $(VENV)/dev.stamp  ## open the page in Chromium with the network cut
+e2e: $(VENV)/dev.stamp  ## open the product page and the watch page in Chromium
 	@$(BIN)/python -m pytest -q tests/e2e
 
 .PHONY: interpreters
@@ -128,7 +128,7 @@ manifests: $(VENV)/dev.stamp  ## hold the manifests to their schemas, and the cl
 PARTS := lint unit contract telemetry coverage interpreters lab e2e containers chart manifests observability pipeline
 
 .PHONY: test
-test: $(VENV)/dev.stamp  ## run all of the above, with each part's time
+test: $(VENV)/dev.stamp  ## run every check, part by part, with each part's time
 	@rm -f .coverage .coverage.*
 	@times=""; for part in $(PARTS); do \
 	  echo "== $$part"; start=$$(date +%s); \
