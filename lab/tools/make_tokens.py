@@ -1,4 +1,4 @@
-"""Makes istio/security/gateway-jwt.yaml and the tokens beside it anew: `python lab/tools/make_tokens.py`.
+"""Makes istio/security/gateway-jwt.yaml and the tokens beside it anew: `.venv/bin/python lab/tools/make_tokens.py`.
 
 The tokens are public on purpose, so that everybody can try the rule. The private keys are never written: nobody, the
 authors included, can make another token that the manifest takes. See RFC 7515 (JWS), 7517 (JWK), 7519 (JWT).
