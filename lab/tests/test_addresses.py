@@ -11,8 +11,6 @@ import pytest
 from bookinfo_lab import addresses
 from bookinfo_lab.errors import LabError
 
-pytestmark = pytest.mark.enable_socket
-
 
 def test_the_same_seed_has_the_same_range_until_another_lab_has_it() -> None:
     with contextlib.closing(addresses.reserve("me")) as first, contextlib.closing(addresses.reserve("me")) as second:

@@ -10,8 +10,6 @@ from bookinfo_lab import plain
 from bookinfo_lab.plain import Endpoint, Relay
 from bookinfo_lab.topology import Gateway, Service, ServicePort, Topology, Workload
 
-pytestmark = pytest.mark.enable_socket
-
 
 def workload(address: str, *, app: str = "details", ready: bool = True, namespace: str = "default") -> Workload:
     return Workload(address, "d", namespace, {"app": app}, "sa", address, {"http": 9080}, ready=ready)
