@@ -148,6 +148,33 @@ def test_pods_wait_for_their_proxy_only_where_sidecars_are_ordinary_containers(
             assert yaml.safe_load(config)["holdApplicationUntilProxyStarts"] is True
 
 
+@pytest.mark.parametrize(("drain", "whole"), [(2, 7), (0.5, 5.5)])
+def test_a_proxy_that_is_an_ordinary_container_outlives_what_its_service_drains(
+    helm: Helm, drain: float, whole: float
+) -> None:
+    rendered = helm.render({"shutdown": {"drainSeconds": drain}}, CHART / "ci/sidecar-values.yaml")
+    annotations = named(rendered, "Deployment", "reviews-v1")["spec"]["template"]["metadata"]["annotations"]
+    settings = yaml.safe_load(annotations["proxy.istio.io/config"])["proxyMetadata"]
+    assert settings == {"EXIT_ON_ZERO_ACTIVE_CONNECTIONS": "true", "MINIMUM_DRAIN_DURATION": f"{whole:g}s"}
+
+
+def test_a_test_pod_ends_its_sidecar_only_where_that_would_outlive_it(objects: Objects, values_file: Path) -> None:
+    ending = {
+        item["metadata"]["name"]
+        for item in of_kind(objects, "Pod")
+        if any(each["name"] == "STOP_SIDECAR" for each in item["spec"]["containers"][0]["env"])
+    }
+    assert ending == ({"bookinfo-test-edges"} if values_file.stem == "sidecar-values" else set())
+
+
+def test_test_pods_go_to_the_nodes_of_the_others(overlay: Overlay) -> None:
+    rendered = overlay("pods")
+    expected = named(rendered, "Deployment", "reviews-v1")["spec"]["template"]["spec"]
+    for item in of_kind(rendered, "Pod"):
+        for key in ("nodeSelector", "tolerations"):
+            assert item["spec"][key] == expected[key]
+
+
 def test_a_revision_is_named_on_every_pod(overlay: Overlay) -> None:
     for deployment in of_kind(overlay("sidecar"), "Deployment"):
         assert deployment["spec"]["template"]["metadata"]["labels"]["istio.io/rev"] == "canary"
@@ -195,7 +222,10 @@ def test_services_use_the_waypoint(overlay: Overlay) -> None:
     assert waypoint["spec"]["gatewayClassName"] == "istio-waypoint"
     assert waypoint["spec"]["listeners"][0]["protocol"] == "HBONE"
     for service in SERVICES:
-        assert named(rendered, "Service", service)["metadata"]["labels"]["istio.io/use-waypoint"] == "bookinfo-waypoint"
+        labels = named(rendered, "Service", service)["metadata"]["labels"]
+        assert labels["istio.io/use-waypoint"] == "bookinfo-waypoint"
+        # What comes through a gateway would go past the waypoint, and its policies, without this.
+        assert ("istio.io/ingress-use-waypoint" in labels) == (service == "productpage")
 
 
 def test_telemetry_is_the_repository_s_with_its_provider_and_sampling(overlay: Overlay) -> None:
@@ -397,6 +427,8 @@ def test_the_gateway_s_own_pods_stay_open_to_the_outside(overlay: Overlay, mode:
     spec = named(overlay(mode), "AuthorizationPolicy", "everyone-to-gateway")["spec"]
     assert spec["targetRefs"] == [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "bookinfo-gateway"}]
     assert all("from" not in rule for rule in spec["rules"])
+    (own,) = manifests("security", "allow-everyone-to-productpage.yaml")
+    assert [rule["to"] for rule in spec["rules"]] == [rule["to"] for rule in own["spec"]["rules"]]
 
 
 # helm test

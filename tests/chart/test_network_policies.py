@@ -189,6 +189,17 @@ def test_an_ingress_controller_and_named_peers_may_call_productpage(overlay: Ove
         assert not admits(rendered, "reviews", "Ingress", peer, 9080)
 
 
+@pytest.mark.parametrize(("account", "port"), [("", 9080), ("nginx", 15008)])
+def test_in_ambient_mode_a_controller_comes_through_the_tunnel_only_if_it_is_in_the_mesh(
+    helm: Helm, account: str, port: int
+) -> None:
+    ingress = {"enabled": True, "serviceAccount": account}
+    rendered = helm.render({"mesh": {"mode": "ambient"}, "ingress": ingress, "networkPolicy": {"enabled": True}})
+    controller = Peer({"app": "controller"}, "ingress-nginx")
+    opened = [each for each in (9080, 15008) if admits(rendered, "productpage", "Ingress", controller, each)]
+    assert opened == [port]
+
+
 def test_the_test_pods_are_admitted_only_while_they_run(overlay: Overlay, mode: str) -> None:
     everything = overlay(VALUES[mode])
     for service in SERVICES:

@@ -49,6 +49,7 @@ BY_SCHEMA: list[tuple[dict[str, Any], str]] = [
     ({"session": {"secret": 16 * " "}}, "at '/session/secret': '                ' does not match pattern"),
     ({"services": None}, "at '': missing property 'services'"),
     ({"mesh": None}, "at '': missing property 'mesh'"),
+    ({"mesh": {"trustDomain": "a/b"}}, "at '/mesh/trustDomain': 'a/b' does not match pattern"),
     ({"mesh": {"trustDomain": None}}, "at '/mesh': missing property 'trustDomain'"),
     ({"session": {"secret": "short"}}, "at '/session/secret': 'short' does not match pattern"),
     ({"autoscaling": {"cpuPercent": 0}}, "at '/autoscaling/cpuPercent': minimum: got 0, want 1"),

@@ -74,7 +74,7 @@ proxy.istio.io/config: |
   holdApplicationUntilProxyStarts: true
   proxyMetadata:
     EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true"
-    MINIMUM_DRAIN_DURATION: {{ printf "%vs" (add .Values.shutdown.preStopSeconds .Values.shutdown.drainSeconds) }}
+    MINIMUM_DRAIN_DURATION: {{ printf "%vs" (addf .Values.shutdown.preStopSeconds .Values.shutdown.drainSeconds) }}
 {{- end }}
 {{- end }}
 
