@@ -193,6 +193,14 @@ def test_a_backend_of_another_namespace_needs_a_grant_there(shop: Shop, granted:
     assert found.get("direct_response") == (None if leads_on else {"status": 500})
 
 
+@pytest.mark.parametrize("name", ["far.other.svc.cluster.local", "reviews.default.svc.cluster.local"])
+def test_a_backend_is_named_as_an_object_and_not_as_a_host(shop: Shop, name: str) -> None:
+    """BackendObjectReference.name: no Service has dots in its name, so that one of a VirtualService's form is none."""
+    (found,) = shop.hosts(gateway() + route(f"{{backendRefs: [{{name: {name}, port: 9080}}]}}"))["*"]
+
+    assert found["direct_response"] == {"status": 500}
+
+
 def test_a_grant_for_another_service_does_not_help(shop: Shop) -> None:
     (found,) = shop.hosts(gateway() + route(FAR) + grant(", name: nearer"))["*"]
 
@@ -263,6 +271,10 @@ def test_the_older_of_two_equal_routes_wins_whatever_their_names(shop: Shop) -> 
         ),
         (route(parent=REVIEWS.replace("reviews", "nobody")), "there is no Service nobody.default.svc.cluster.local"),
         (route(parent=REVIEWS.replace("}", ", port: 1}")), "has no port 1; it has 9080"),
+        (
+            route(parent=REVIEWS.replace("reviews", "reviews.default.svc.cluster.local")),
+            "there is no Service reviews.default.svc.cluster.local.default.svc.cluster.local",
+        ),
     ],
 )
 def test_a_route_that_its_parent_would_not_accept_is_refused(shop: Shop, text: str, told: str) -> None:

@@ -15,7 +15,7 @@ from bookinfo_lab.model.rules import Rule
 from bookinfo_lab.render import tls
 from bookinfo_lab.render.listeners import Door
 from bookinfo_lab.render.mesh import Host, Mesh
-from bookinfo_lab.render.names import MESH, full_host, host_matches
+from bookinfo_lab.render.names import MESH, full_host, host_matches, service_host
 from bookinfo_lab.topology import Gateway
 
 HTTPRoute = Rule[HTTPRouteSpec]
@@ -112,7 +112,7 @@ def _services(route: HTTPRoute) -> Iterator[ParentReference]:
 
 
 def _service(parent: ParentReference, route: HTTPRoute) -> str:
-    return full_host(parent.name, parent.namespace or route.namespace)
+    return service_host(parent.name, parent.namespace or route.namespace)
 
 
 def _listeners(gateway: ApiGateway, route: HTTPRoute) -> list[Listener]:

@@ -28,7 +28,7 @@ from bookinfo_lab.model.gateway_api import (
 )
 from bookinfo_lab.render.gateway_api import HTTPRoute
 from bookinfo_lab.render.mesh import Host, Mesh
-from bookinfo_lab.render.names import INVALID_BACKEND, cluster_name, full_host
+from bookinfo_lab.render.names import INVALID_BACKEND, cluster_name, service_host
 from bookinfo_lab.render.routes import (
     REDIRECTS,
     Caller,
@@ -111,7 +111,7 @@ def routes(mesh: Mesh, caller: Caller, attached: Sequence[HTTPRoute], *, granted
 def backend(mesh: Mesh, route: HTTPRoute, reference: BackendObject, *, granted: bool) -> Backend:
     """Where `reference` leads. An invalid one is no error: its share of requests is answered with 500."""
     namespace = reference.namespace or route.namespace
-    name = full_host(reference.name, namespace)
+    name = service_host(reference.name, namespace)
     port = reference.port or 0
     host = mesh.hosts.get(name)
     if granted and namespace != route.namespace and not _is_granted(mesh, route, reference, namespace):

@@ -30,7 +30,12 @@ def full_host(host: str, namespace: str) -> str:
     """
     if "." in host or host == "*":
         return host
-    return f"{host}.{namespace}.svc.{CLUSTER_DOMAIN}"
+    return service_host(host, namespace)
+
+
+def service_host(name: str, namespace: str) -> str:
+    """The host of the Service with this very name: where an object is named, and no host, a dot makes it no other."""
+    return f"{name}.{namespace}.svc.{CLUSTER_DOMAIN}"
 
 
 def host_matches(pattern: str, host: str) -> bool:
