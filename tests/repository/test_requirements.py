@@ -1,12 +1,17 @@
 """Third-party versions: locked once, with hashes, the same everywhere."""
 
+import ast
 import re
 import subprocess
+import sys
 import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -49,6 +54,29 @@ def test_a_lock_satisfies_what_its_package_declares(package: Path) -> None:
     third_party = [Requirement(line) for line in declared if not line.startswith("bookinfo-")]
     for requirement in third_party:
         assert versions[requirement.name.lower()] in requirement.specifier, requirement
+
+
+def imported(package: Path) -> Iterator[str]:
+    """The outermost names of the modules that a package's sources import."""
+    for source in package.parent.glob("src/**/*.py"):
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.parent.name)
+def test_a_package_declares_what_it_imports(package: Path) -> None:
+    project = tomllib.loads(package.read_text())["project"]
+    declared = {project["name"], *(canonicalize_name(Requirement(line).name) for line in project["dependencies"])}
+    makers = packages_distributions()  # without what is installed editable: there module and package have one name
+    foreign = set(imported(package)) - sys.stdlib_module_names
+    assert [
+        module
+        for module in sorted(foreign)
+        if declared.isdisjoint(canonicalize_name(name) for name in makers.get(module, [module]))
+    ] == []
 
 
 def test_no_tracked_file_names_a_package_index() -> None:
