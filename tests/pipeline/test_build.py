@@ -41,9 +41,10 @@ def checkout(site: Site, engine: None, registry: str) -> Iterator[Callable[..., 
     site.jenkins.credentials["bookinfo-registry"] = {"username": USER, "password": PASSWORD}
     site.jenkins.environ["IMAGES"] = "bookinfo-details"  # which an SBOM is made of
     yield site.jenkins.checkout
-    found = run("docker", "images", "--quiet", f"{address}*").split()
+    # By their names: one that others are built on could not be taken away by its id.
+    found = run("docker", "images", "--format", "{{.Repository}}:{{.Tag}}", f"{address}*").split()
     if found:
-        run("docker", "rmi", "--force", *set(found), check=False)
+        run("docker", "rmi", *found)
 
 
 @pytest.fixture(scope="module")

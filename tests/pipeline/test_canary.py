@@ -134,9 +134,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         lab("down")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def traffic(shop: Shop) -> Iterator[None]:
-    """People who read pages."""
+    """People who read pages, from the first test that wants them."""
     load = shop.lab.start("load", f"--rps={PAGES_A_SECOND}")
     try:
         yield
@@ -254,7 +254,7 @@ def prometheus(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             assert running.poll() is None, "Prometheus ended"
             try:
                 return bool(json.loads(get(query).text)["data"]["result"])
-            except OSError:
+            except (OSError, ValueError):  # nobody listens; what it reads first is not read yet
                 return False
 
         eventually(scraped)

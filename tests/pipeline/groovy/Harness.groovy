@@ -1,5 +1,5 @@
 /*
- * Runs a declarative Jenkinsfile: `groovy Harness.groovy Jenkinsfile RUN.json`. Every `sh` step really runs.
+ * Runs declarative Jenkinsfiles: `groovy Harness.groovy Jenkinsfile RUN.json ...`. Every `sh` step really runs.
  *
  * It is not Jenkins: no CPS transformation and no sandbox (the closures simply run), no agents (an agent's label is
  * noted, and everything runs here), no checkout (the workspace is given), no queue and no locks, no plugins. Each directive and step
@@ -9,7 +9,8 @@
  * password}}), startAt (a stage: those before it are left out, as by Jenkins' "Restart from Stage"), abort (a file:
  * when it appears, the build is aborted), limits ({stage: seconds} instead of its own time limit), grace (seconds instead
  * of a minute, see Options.GRACE). In the record folder: events.jsonl, one JSON object a line, and published/.
- * The exit code is 0 for SUCCESS, 1 for FAILURE and UNSTABLE, 3 for ABORTED, 2 if the Jenkinsfile cannot be run at all.
+ * The exit code is 0 for SUCCESS, 1 for FAILURE and UNSTABLE, 3 for ABORTED, 2 if the Jenkinsfile cannot be run at all;
+ * that of the last, if there are several.
  */
 import groovy.json.JsonOutput
 import groovy.json.JsonSlurper
@@ -769,17 +770,21 @@ abstract class Top extends Script {
     }
 }
 
-Run run = new Run(new JsonSlurper().parse(new File(args[1])) as Map)
-run.record.mkdirs()
-Top.build = run
-try {
-    new GroovyShell(getClass().classLoader, new Binding(), new CompilerConfiguration(scriptBaseClass: 'Top'))
-        .evaluate(new File(args[0]))
-} catch (InvalidPipeline invalid) {
-    System.err.println("Jenkinsfile: ${invalid.message}")
-    run.event(event: 'invalid', message: invalid.message)
-    System.exit(2)
+int code = 0
+args.toList().collate(2).each { String jenkinsfile, String given ->
+    Run run = new Run(new JsonSlurper().parse(new File(given)) as Map)
+    run.record.mkdirs()
+    Top.build = run
+    try {
+        new GroovyShell(getClass().classLoader, new Binding(), new CompilerConfiguration(scriptBaseClass: 'Top'))
+            .evaluate(new File(jenkinsfile))
+        run.event(event: 'end', result: run.result)
+        println "Finished: ${run.result}"
+        code = [SUCCESS: 0, ABORTED: 3].getOrDefault(run.result, 1)
+    } catch (InvalidPipeline invalid) {
+        System.err.println("Jenkinsfile: ${invalid.message}")
+        run.event(event: 'invalid', message: invalid.message)
+        code = 2
+    }
 }
-run.event(event: 'end', result: run.result)
-println "Finished: ${run.result}"
-System.exit([SUCCESS: 0, ABORTED: 3].getOrDefault(run.result, 1))
+System.exit(code)
