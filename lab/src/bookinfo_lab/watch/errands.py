@@ -23,8 +23,6 @@ LONGEST_LOAD = 600
 """Seconds: who closes the page and forgets it does not find the machine busy the next day."""
 
 _LINES = 12
-_GRACE = 30.0
-"""Seconds for a command that is stopped: `verify` puts back what it found."""
 
 Changed = Callable[[], None]
 
