@@ -68,7 +68,7 @@ style: $(VENV)/dev.stamp  ## check style
 
 .PHONY: types
 types: $(VENV)/dev.stamp  ## check types
-	@$(BIN)/mypy $(SOURCES) benchmarks requirements containers charts/tools observability/tools jenkins
+	@$(BIN)/mypy $(SOURCES) lab/tools benchmarks requirements containers charts/tools observability/tools jenkins
 
 # Coverage is measured over unit, contract and telemetry together, subprocesses included: `make coverage` judges all.
 PYTEST = $(BIN)/coverage run -m pytest -q
@@ -115,7 +115,7 @@ chart: $(VENV)/dev.stamp  ## lint, package (into dist/) and test the Helm chart 
 
 .PHONY: pipeline
 pipeline: $(VENV)/dev.stamp $(VENV)/containers.stamp $(VENV)/groovy.stamp  ## run the Jenkinsfile's steps for real (needs Docker and Java)
-	@$(BIN)/python -m pytest -q tests/pipeline
+	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) loadfile tests/pipeline
 
 .PHONY: observability
 observability: $(VENV)/dev.stamp  ## run every query of the rules and dashboards on a real Prometheus (needs one)
