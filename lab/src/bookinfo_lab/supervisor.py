@@ -49,7 +49,7 @@ async def run(settings: Settings, report: Callable[[str], None]) -> None:
     binary = envoy.find(environ)
     wanted = initial_objects(home)
     endpoint = onward.endpoint(environ)
-    spans_to = Onward(endpoint, report) if endpoint else None
+    spans_to = Onward(endpoint, report, onward.headers(environ)) if endpoint else None
     state.create(folder)
     if state.lock(folder) is None:
         raise LabError(

@@ -1,13 +1,14 @@
 """Spans go on to a collector of the user's."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 
 import pytest
 
 from bookinfo_lab.errors import LabError
-from bookinfo_lab.observe.onward import Onward, endpoint
+from bookinfo_lab.observe.onward import Onward, endpoint, headers
 
 
 @pytest.mark.parametrize(
@@ -27,9 +28,41 @@ def test_the_standard_variables_say_where_to(environ: dict[str, str], url: str |
     assert endpoint(environ) == url
 
 
-def test_what_is_no_url_is_refused_by_the_variables_name() -> None:
-    with pytest.raises(LabError, match="OTEL_EXPORTER_OTLP_ENDPOINT: 'localhost:4318' is no URL"):
-        endpoint({"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4318"})
+@pytest.mark.parametrize(
+    "text",
+    [
+        "localhost:4318",
+        "http://localhost:99999",
+        "http://jaeger:http",
+        "http://[::1",
+        "http://my jaeger",
+        "http://a..b",
+    ],
+)
+def test_what_is_no_url_is_refused_by_the_variables_name(text: str) -> None:
+    with pytest.raises(LabError, match=f"OTEL_EXPORTER_OTLP_ENDPOINT: {re.escape(repr(text))} is no URL"):
+        endpoint({"OTEL_EXPORTER_OTLP_ENDPOINT": text})
+
+
+@pytest.mark.parametrize(
+    ("environ", "sent"),
+    [
+        ({}, {}),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "x-key=a%20b==, team = books,"}, {"x-key": "a b==", "team": "books"}),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "a=1", "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "b=2"}, {"b": "2"}),
+    ],
+)
+def test_headers_for_the_collector_are_those_of_the_standard_variables(
+    environ: dict[str, str], sent: dict[str, str]
+) -> None:
+    assert headers(environ) == sent
+
+
+@pytest.mark.parametrize("text", ["authorization: Bearer s3cret", "a=1,=s3cret", "a=s3cret%0D%0Ab: 1"])
+def test_what_is_no_header_is_refused_and_not_told(text: str) -> None:
+    with pytest.raises(LabError, match="OTEL_EXPORTER_OTLP_HEADERS is no list") as refused:
+        headers({"OTEL_EXPORTER_OTLP_HEADERS": text})
+    assert "s3cret" not in str(refused.value)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -54,7 +87,7 @@ def test_a_collector_that_is_away_is_told_of_once_and_once_more_when_it_is_back(
         port = server.sockets[0].getsockname()[1]
         server.close()
         await server.wait_closed()
-        onward = Onward(f"http://127.0.0.1:{port}/v1/traces", said.append)
+        onward = Onward(f"http://127.0.0.1:{port}/v1/traces", said.append, {"x-key": "k3y"})
         running = asyncio.create_task(onward.run())
         onward.take(b"lost", {})
         onward.take(b"lost", {})
@@ -70,6 +103,7 @@ def test_a_collector_that_is_away_is_told_of_once_and_once_more_when_it_is_back(
     assert ["do not reach" in line for line in said] == [True, False]
     assert taken[0].startswith(b"POST /v1/traces HTTP/1.1\r\n")
     assert b"content-type: application/x-protobuf" in taken[0].lower()
+    assert b"x-key: k3y" in taken[0].lower()
 
 
 def test_what_waits_for_a_slow_collector_is_bounded() -> None:

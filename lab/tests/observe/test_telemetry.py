@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from bookinfo_lab.observe.otlp import receiver
+from bookinfo_lab.observe.otlp import MalformedExportError, decode, receiver
 from bookinfo_lab.observe.spans import SpanStore
 from bookinfo_lab.observe.telemetry import Guard
 
@@ -64,3 +64,33 @@ def test_a_span_without_valid_ids_is_left_out_and_the_exporter_told(trace_id: st
     assert (told.rejected_spans, told.error_message) == (1, "without a valid trace id and span id")
     assert store.traces() == [TRACE]
     assert len(store.trace(TRACE)) == 1
+
+
+def test_a_span_with_what_is_not_utf8_is_taken_and_so_are_those_beside_it() -> None:
+    export = ExportTraceServiceRequest()
+    spans = export.resource_spans.add().scope_spans.add().spans
+    for number in (1, 2):
+        span = spans.add(trace_id=bytes.fromhex(TRACE), span_id=bytes([number] * 8), start_time_unix_nano=number)
+        span.attributes.add(key="user_agent").value.string_value = "caf\u00e9/1.0"
+    spans[1].attributes.add(key="answer").value.int_value = 42
+    body = export.SerializeToString().replace("caf\u00e9/1.0".encode(), b"cafe\xe9/1.0", 1)
+    one, other = decode(body)
+    assert (one.attributes["user_agent"], other.attributes["user_agent"]) == ("cafe?/1.0", "caf\u00e9/1.0")
+    assert (one.start_ns, other.start_ns, other.attributes["answer"]) == (1, 2, 42)
+
+
+def nested(levels: int) -> bytes:
+    """An attribute of a resource that is a list in a list in a list."""
+    body = b""
+    for field in [b"\x0a", b"\x2a"] * levels + [b"\x12", b"\x0a", b"\x0a", b"\x0a"]:
+        length = bytes([len(body) & 0x7F | 0x80, len(body) >> 7 & 0x7F | 0x80, len(body) >> 14])
+        body = field + length + body
+    return body
+
+
+@pytest.mark.parametrize(
+    "body", [b"\xff", b"\x0a\xff", b"\x0a\x05\x12", b"\x0b", b"\x0a" * 9, b"\xff" * 10_000, nested(5000)]
+)
+def test_what_is_no_export_is_refused(body: bytes) -> None:
+    with pytest.raises(MalformedExportError):
+        decode(body)

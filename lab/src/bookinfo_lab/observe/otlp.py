@@ -3,9 +3,11 @@
 https://opentelemetry.io/docs/specs/otlp/
 """
 
+import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
@@ -25,6 +27,10 @@ MAX_BODY = 8_000_000
 _PROTOBUF = "application/x-protobuf"
 _KEPT = ("content-type", "content-encoding")
 
+_VARINT, _LENGTH_DELIMITED = 0, 2
+_FIXED = {1: 8, 5: 4}
+"""Protobuf's other wire types, and their bytes: https://protobuf.dev/programming-guides/encoding/#structure."""
+
 _KINDS: Mapping[int, Kind] = {
     trace_pb2.Span.SPAN_KIND_INTERNAL: "internal",
     trace_pb2.Span.SPAN_KIND_SERVER: "server",
@@ -42,8 +48,13 @@ def decode(body: bytes) -> list[Span]:
     """The spans of one export in binary protobuf. Raises `MalformedExportError`."""
     try:
         request = ExportTraceServiceRequest.FromString(body)
-    except DecodeError as error:
-        raise MalformedExportError(f"not an OTLP trace export: {error}") from error
+    except DecodeError:
+        try:
+            repaired = bytearray(body)
+            _repair(memoryview(repaired), ExportTraceServiceRequest.DESCRIPTOR)
+            request = ExportTraceServiceRequest.FromString(bytes(repaired))
+        except (DecodeError, IndexError, RecursionError) as error:
+            raise MalformedExportError(f"not an OTLP trace export: {error}") from error
     return [
         _span(span, resource)
         for resource_spans in request.resource_spans
@@ -51,6 +62,48 @@ def decode(body: bytes) -> list[Span]:
         for scope_spans in resource_spans.scope_spans
         for span in scope_spans.spans
     ]
+
+
+def _repair(message: memoryview, kind: Descriptor) -> None:
+    """Leave only what is ASCII of each string in a message that is not UTF-8, which keeps its length.
+
+    Envoy writes a browser's user agent as it came; one such span would cost all those that are sent with it. Raises
+    IndexError where the message breaks off.
+    """
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        wire_type = tag & 7
+        if wire_type == _LENGTH_DELIMITED:
+            length, at = _varint(message, at)
+            field, value = kind.fields_by_number.get(tag >> 3), message[at : at + length]
+            if field and field.message_type:
+                _repair(value, field.message_type)
+            elif field and field.type == FieldDescriptor.TYPE_STRING and not _is_utf8(bytes(value)):
+                value[:] = re.sub(rb"[\x80-\xff]", b"?", bytes(value))
+            at += length
+        elif wire_type == _VARINT:
+            _, at = _varint(message, at)
+        else:
+            at += _FIXED.get(wire_type, len(message))
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    """The number at that place, and the place after it."""
+    number = shift = 0
+    while message[at] & 0x80:
+        number |= (message[at] & 0x7F) << shift
+        shift += 7
+        at += 1
+    return number | message[at] << shift, at + 1
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _span(span: trace_pb2.Span, resource: Mapping[str, Value]) -> Span:
