@@ -9,7 +9,7 @@ import pytest
 from bookinfo_lab.documents import ManifestError, read_documents
 from bookinfo_lab.model import Rules
 from bookinfo_lab.render import render
-from bookinfo_lab.render.authorization import ALLOW_FILTER, DENY_FILTER
+from bookinfo_lab.render.authorization import ALLOW_FILTER, DENY_FILTER, filter_config
 from bookinfo_lab.topology import Secret, Topology
 
 Rendered = Callable[..., Any]
@@ -360,6 +360,24 @@ def test_policies_are_merged_by_action_and_the_root_namespace_holds_everywhere(r
 
     assert [name.split("[")[2] for name in found[ALLOW_FILTER]["rbac"]["rules"]["policies"]] == ["a]-rule", "b]-rule"]
     assert [name.split("[")[2] for name in found[DENY_FILTER]["rbac"]["rules"]["policies"]] == ["c]-rule"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "port", "rendered_port"), [("", 8080, 9999), ("", 80, 80), ("", 7070, 7070), ("edge", 80, 9999)]
+)
+def test_a_gateways_port_is_its_pods_wherever_it_listens_here(
+    topology: Topology, resource: str, port: int, rendered_port: int
+) -> None:
+    bound = ("127.0.0.1", 9999)
+    gateway = replace(topology.gateways[0], ports={80: bound, 8080: bound}, resource=resource)
+    text = policy("edge", f"action: DENY, rules: [{{to: [{{operation: {{ports: ['{port}']}}}}]}}]", "istio-system")
+
+    found = filter_config(Rules.parse(read_documents(text, "policy.yaml")), gateway, strict=False)
+
+    (held,) = found[DENY_FILTER]["rbac"]["rules"]["policies"].values()
+    assert held["permissions"] == [
+        {"and_rules": {"rules": [{"or_rules": {"rules": [{"destination_port": rendered_port}]}}]}}
+    ]
 
 
 def test_strict_refuses_what_has_no_identity_in_the_routes_too(rendered: Rendered) -> None:

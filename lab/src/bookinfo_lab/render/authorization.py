@@ -18,7 +18,7 @@ from bookinfo_lab.model.security import (
 )
 from bookinfo_lab.render.jwt import JWT_FILTER, PAYLOAD
 from bookinfo_lab.render.mesh import holds_for
-from bookinfo_lab.topology import Proxy
+from bookinfo_lab.topology import Gateway, Proxy
 
 Json = dict[str, Any]
 
@@ -26,6 +26,7 @@ DENY_FILTER = "envoy.filters.http.rbac.deny"
 ALLOW_FILTER = "envoy.filters.http.rbac.allow"
 
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3."
+_UNPRIVILEGED = 1024
 _ANYTHING: Json = {"any": True}
 _PRESENT: Json = {"safe_regex": {"regex": ".+"}}
 
@@ -60,7 +61,22 @@ def filter_config(rules: Rules, proxy: Proxy, *, strict: bool) -> Json:
     if allowing:
         # One policy that allows something forbids everything else, also if it has no rule at all.
         config[ALLOW_FILTER] = _per_route("ALLOW", _policies(allowing))
-    return config
+    return _on_the_hosts_ports(config, proxy) if isinstance(proxy, Gateway) else config
+
+
+def _on_the_hosts_ports(rendered: Any, gateway: Gateway) -> Any:
+    """The same with the ports on which a gateway listens here, in place of those of its pod, which policies name.
+
+    A pod of istio-ingressgateway listens on 8080 for port 80, one that Istio makes for a Gateway on the port itself.
+    """
+    if isinstance(rendered, list):
+        return [_on_the_hosts_ports(item, gateway) for item in rendered]
+    if not isinstance(rendered, dict):
+        return rendered
+    port = rendered.get("destination_port")
+    if isinstance(port, int) and port in gateway.ports and (gateway.resource or port >= _UNPRIVILEGED):
+        return {"destination_port": gateway.ports[port][1]}
+    return {key: _on_the_hosts_ports(value, gateway) for key, value in rendered.items()}
 
 
 def _per_route(action: str, policies: Json) -> Json:
