@@ -43,6 +43,34 @@ spec:
 """
 
 
+LONG = """
+apiVersion: v1
+kind: Service
+metadata: {name: recommendations-of-others}
+spec:
+  selector: {app: recommendations-of-others}
+  ports: [{name: http, port: 9080}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: recommendations-of-others}
+spec:
+  selector: {matchLabels: {app: recommendations-of-others}}
+  template:
+    metadata: {labels: {app: recommendations-of-others, version: 2026-11-22-release-candidate-17}}
+    spec: {containers: [{name: details, image: bookinfo-details, ports: [{containerPort: 9080}]}]}
+"""
+
+OUTSIDE_OF_THEIR_BOXES = """
+[...document.querySelectorAll(".boxes > g")].flatMap((group) => {
+  const box = group.querySelector(".box").getBoundingClientRect();
+  const leaves = (text) => text.right > box.right || text.left < box.left;
+  return [...group.querySelectorAll("text")].filter((text) => leaves(text.getBoundingClientRect()))
+    .map((text) => text.textContent);
+})
+"""
+
+
 @dataclass(frozen=True)
 class Lab:
     """A running lab."""
@@ -236,6 +264,17 @@ def test_the_slow_span_of_a_trace_is_found_at_a_glance(visitor: Visitor, fresh: 
     told = fresh("trace", "--slowest")
     assert "(delayed on purpose)" in told.splitlines()[0]
     assert "reviews proxy → /ratings/0" in told
+
+
+def test_long_names_stay_in_their_boxes_and_are_whole_where_somebody_looks_closer(visitor: Visitor, fresh: Lab) -> None:
+    fresh("apply", "-f", "-", stdin=LONG)
+    page = visitor()
+    page.goto(fresh.watch)
+    node = page.get_by_role("button", name=re.compile("^recommendations-of-others 2026-11-22-release-candidate-17: "))
+    expect(node).to_be_visible(timeout=SLOW)
+    assert page.evaluate(OUTSIDE_OF_THEIR_BOXES) == []
+    node.click()
+    expect(page.locator("#inspector")).to_contain_text("recommendations-of-others 2026-11-22-release-candidate-17")
 
 
 def test_a_phone_shows_all_of_it(visitor: Visitor, fresh: Lab, assert_accessible: Accessible) -> None:

@@ -243,6 +243,14 @@ def test_the_rate_from_outside_is_that_of_those_whom_nobody_calls() -> None:
     assert found.rate == pytest.approx(2.0)
 
 
+def test_what_a_gateway_mirrors_did_not_come_from_outside_once_more() -> None:
+    found = built(
+        *(request(GATEWAY, PRODUCTPAGE, service="productpage.default.svc.cluster.local") for _ in range(20)),
+        *(request(GATEWAY, REVIEWS_V3, reporter="destination") for _ in range(20)),
+    )
+    assert found.rate == pytest.approx(2.0)
+
+
 def test_json_leads_there_and_back() -> None:
     found = built(request(PRODUCTPAGE, REVIEWS_V1, flags="DI,UT", code=504), request(GATEWAY, PRODUCTPAGE))
     assert graph.from_json(json.loads(json.dumps(found.as_json()))) == found

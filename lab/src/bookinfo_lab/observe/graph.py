@@ -97,9 +97,9 @@ class Graph:
 
     @property
     def rate(self) -> float:
-        """Requests a second that came in from outside: those of nodes that nobody calls."""
+        """Requests a second that came in from outside: those of nodes that nobody calls, without what is mirrored."""
         called = {edge.destination for edge in self.edges}
-        return sum(edge.rate for edge in self.edges if edge.source not in called)
+        return sum(edge.rate for edge in self.edges if edge.source not in called and not edge.hidden)
 
     def as_json(self) -> dict[str, Any]:
         """All of it, as JSON has it."""

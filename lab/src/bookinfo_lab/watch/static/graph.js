@@ -5,6 +5,8 @@ import { by, el, keep, percent, rate, say, set, svg, time } from "./dom.js";
 const BOX = 152; // width
 const HEAD = 32;
 const ROW = 44;
+const TITLE = 15; // characters that fit in a box's width
+const LINE = 13; // in a row
 const GAP = 30; // between boxes of one column
 const BETWEEN = 170; // columns
 const LANE = 34; // below all boxes, for an edge that would cross one
@@ -146,7 +148,7 @@ function updateBox(group, service, graph) {
   const [frame, title, rows] = group.children;
   set(group, { class: `service ${service.kind}`, transform: `translate(${service.x} ${service.y})` });
   set(frame, { height: service.height });
-  say(title, service.name);
+  say(title, short(service.name, TITLE));
   keep(rows, service.rows, (item) => item.id, makeRow, (row, item) => updateRow(row, item, service.rows.indexOf(item), graph));
 }
 
@@ -158,7 +160,7 @@ function makeRow(item) {
 
 function updateRow(row, item, index, graph) {
   const incoming = graph.edges.filter((edge) => edge.destination === item.id && !edge.hidden);
-  const outgoing = graph.edges.filter((edge) => edge.source === item.id);
+  const outgoing = graph.edges.filter((edge) => edge.source === item.id && !edge.hidden);
   const traffic = (incoming.length ? incoming : outgoing).reduce((sum, edge) => sum + edge.rate, 0);
   const hidden = graph.edges.some((edge) => edge.destination === item.id && edge.hidden);
   const state = item.kind === "external" ? "outside" : item.ready === item.pods && item.pods ? "ready" : item.ready ? "partly" : "away";
@@ -168,13 +170,15 @@ function updateRow(row, item, index, graph) {
     transform: `translate(0 ${HEAD + index * ROW})`, "aria-label": tells });
   const [title, , , version, number] = row.children;
   say(title, `${item.workload}${item.sidecar ? "" : " (no sidecar)"}`);
-  say(version, item.version || ROWS[item.kind] || short(item.workload));
-  say(number, traffic ? rate(traffic) : hidden ? "mirror" : item.pods > 1 ? `${item.ready}/${item.pods}` : "");
+  const beside = traffic ? rate(traffic) : hidden ? "mirror" : item.pods > 1 ? `${item.ready}/${item.pods}` : "";
+  say(version, short(item.version || ROWS[item.kind] || item.workload, LINE - beside.length));
+  say(number, beside);
 }
 
 const ROWS = { gateway: "gateway", external: "outside" };
 
-const short = (name) => (name.length > 12 ? `${name.slice(0, 11)}…` : name);
+/** Whole names stand in the table and where somebody looks closer. */
+const short = (name, most) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);
 
 // --- edges ---------------------------------------------------------------------------------------------------------
 
