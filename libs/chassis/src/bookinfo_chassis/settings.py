@@ -155,7 +155,7 @@ class ServiceSettings(BaseSettings):
         default=1000, description="Milliseconds between two exports"
     )
     otel_bsp_export_timeout: Annotated[int, Field(ge=1)] = Field(
-        default=30_000, description="Milliseconds for the last exports"
+        default=30_000, description="Milliseconds; OpenTelemetry's SDK for Python takes it and heeds it nowhere"
     )
 
     @field_validator("uds")
