@@ -64,12 +64,13 @@ RUN python -m venv --without-pip /opt/bookinfo \
 # --- this project's packages: from here on no index is asked ----------------------------------------------------------
 FROM locked AS built
 ARG SERVICE
+ARG DIRECTORY=services/${SERVICE}
 WORKDIR /src
 COPY VERSION ./
 COPY libs/chassis libs/chassis
-COPY services/${SERVICE} services/${SERVICE}
+COPY ${DIRECTORY} ${DIRECTORY}
 # Into a folder of their own: a changed line makes a small layer. pip sees to it that the lock has what they need.
-RUN pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels ./libs/chassis ./services/${SERVICE} \
+RUN pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels ./libs/chassis ./${DIRECTORY} \
     && pip --python /opt/bookinfo install --no-index --find-links /wheels --prefix /own \
         "bookinfo-${SERVICE}==$(cat VERSION)"
 # Python starts what CMD can name only by a fixed path, while the package's name is an argument.

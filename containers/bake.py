@@ -60,6 +60,8 @@ def rendered() -> str:
 def _service(name: str, entry: Json) -> Json:
     """An image with environment baked in is a thin variant of its service's."""
     arguments = {"SERVICE": entry["package"].removeprefix("bookinfo_"), **entry.get("env", {})}
+    if "directory" in entry:
+        arguments["DIRECTORY"] = entry["directory"]
     return _target(name, "variant" if entry.get("env") else "service", arguments)
 
 

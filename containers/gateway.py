@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bookinfo_lab import images, workloads
-from bookinfo_lab.bootstrap import bootstrap
-from bookinfo_lab.documents import Document, read_documents
-from bookinfo_lab.model import Rules
-from bookinfo_lab.render import render
-from bookinfo_lab.topology import Gateway, Topology, Workload
-from bookinfo_lab.validate import static
+from bookinfo_lab.resources import images, workloads
+from bookinfo_lab.resources.documents import Document, read_documents
+from bookinfo_lab.resources.model import Rules
+from bookinfo_lab.resources.topology import Gateway, Topology, Workload
+from bookinfo_lab.runtime.validation import static
+from bookinfo_lab.translate import render
+from bookinfo_lab.translate.bootstrap import bootstrap
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "containers/gateway/envoy.json"

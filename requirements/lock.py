@@ -13,7 +13,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
-SERVICES = ("productpage", "details", "reviews", "ratings", "client", "books")
+PACKAGES = {
+    **{name: f"services/{name}" for name in ("productpage", "details", "reviews", "ratings")},
+    **{name: f"lab/workloads/{name}" for name in ("client", "books")},
+}
+"""The directory of each package that has an image, by the name of its file in requirements/."""
+
 APART = "containers"
 """The one file that is resolved by itself: its tools are installed into an environment of their own."""
 
@@ -36,8 +41,8 @@ def _dependencies(path: str) -> list[str]:
 def wanted() -> dict[str, list[str]]:
     """For each file to compile, what it must hold."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    files = {service: declared(f"services/{service}") for service in SERVICES}
-    files["lab"] = declared(*(f"services/{service}" for service in SERVICES), "lab")
+    files = {name: declared(directory) for name, directory in PACKAGES.items()}
+    files["lab"] = declared(*PACKAGES.values(), "lab")
     files["canary"] = declared("canary")
     files["build"] = groups["build"]
     files["dev"] = sorted({line for lines in [*files.values(), groups["dev"]] for line in lines})

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bookinfo_lab import images
-from bookinfo_lab.images import Image
+from bookinfo_lab.resources import images
+from bookinfo_lab.resources.images import Image
 
 REPOSITORY = Path(__file__).parents[2]
 

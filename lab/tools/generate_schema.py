@@ -19,7 +19,7 @@ from typing import Any
 ISTIO = "@kubernetes-models/istio@3.0.1"
 OLDEST_ISTIO = (1, 29)
 GATEWAY_API = "@kubernetes-models/gateway-api@2.0.0"
-TARGET = Path(__file__).parents[1] / "src/bookinfo_lab/schema"
+TARGET = Path(__file__).parents[1] / "src/bookinfo_lab/resources/schema"
 GROUPS = ("networking.istio.io", "security.istio.io", "telemetry.istio.io")
 GATEWAY_API_GROUP = "gateway.networking.k8s.io"
 

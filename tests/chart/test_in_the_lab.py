@@ -14,8 +14,8 @@ import yaml
 from tests.chart.rendering import CHART, SERVICES, Helm, of_kind, released
 from tests.lab.conftest import Bookinfo, get
 
-from bookinfo_lab import envoy
 from bookinfo_lab.errors import LabError
+from bookinfo_lab.runtime import envoy
 
 GRAPH = {("productpage", "details"), ("productpage", "reviews"), ("reviews", "ratings")}
 ASK = """

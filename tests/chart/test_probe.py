@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.chart.rendering import CHART, Helm, named
 
-from bookinfo_lab import ca
+from bookinfo_lab.runtime import ca
 
 PROBE = CHART / "files/probe.py"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"

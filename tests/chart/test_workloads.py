@@ -30,9 +30,9 @@ from bookinfo_chassis.settings import ServiceSettings
 from bookinfo_chassis.tracing import FLUSH_SECONDS
 from bookinfo_details.app import create_app as create_details
 from bookinfo_details.settings import Settings as DetailsSettings
-from bookinfo_lab import images
-from bookinfo_lab.documents import read_documents
-from bookinfo_lab.workloads import parse
+from bookinfo_lab.resources import images
+from bookinfo_lab.resources.documents import read_documents
+from bookinfo_lab.resources.workloads import parse
 from bookinfo_productpage.app import create_app as create_productpage
 from bookinfo_productpage.settings import Settings as ProductpageSettings
 from bookinfo_ratings.app import create_app as create_ratings

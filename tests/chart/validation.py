@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 from referencing import Registry, Resource
 
-from bookinfo_lab.schema import istio_schema
+from bookinfo_lab.resources.schema import istio_schema
 
 KUBERNETES = ("1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
 SCHEMAS = Path(__file__).parent / "schemas"

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from tests.chart import stand_in
 
-from bookinfo_lab.documents import Document, read_documents
-from bookinfo_lab.objects import key
+from bookinfo_lab.resources.documents import Document, read_documents
+from bookinfo_lab.resources.store import key
 from bookinfo_lab.scenarios.cluster import ClusterTarget, Settings
 from bookinfo_lab.scenarios.detection import gateway_url, mesh
 from bookinfo_lab.scenarios.journal import Journal

@@ -152,7 +152,7 @@ def test_versions_stand_in_one_place() -> None:
 
 
 def test_istio_is_of_the_version_whose_api_the_manifests_are_held_to_or_newer() -> None:
-    from bookinfo_lab.schema import istio_schema
+    from bookinfo_lab.resources.schema import istio_schema
 
     pinned = dict(line.split("=") for line in lines((ROOT / "cluster/versions.env").read_text()))
     as_numbers = [tuple(map(int, version.split("."))) for version in (pinned["ISTIO_VERSION"], istio_schema()["istio"])]

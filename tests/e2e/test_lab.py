@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from bookinfo_lab import envoy
 from bookinfo_lab.errors import LabError
+from bookinfo_lab.runtime import envoy
 
 LOADS = 60
 """Enough for three versions that take turns at random: one is missed once in a thousand million runs."""

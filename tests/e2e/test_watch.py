@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from bookinfo_lab import envoy
 from bookinfo_lab.errors import LabError
+from bookinfo_lab.runtime import envoy
 
 from .conftest import FLAGS, chromium_path
 

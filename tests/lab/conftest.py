@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from bookinfo_lab import envoy
 from bookinfo_lab.errors import LabError
+from bookinfo_lab.runtime import envoy
 
 BOOKINFO = (sys.executable, "-m", "bookinfo_lab")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bookinfo_lab import envoy
+from bookinfo_lab.runtime import envoy
 
 from .conftest import Bookinfo
 

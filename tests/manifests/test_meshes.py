@@ -5,7 +5,7 @@ https://istio.io/latest/docs/ambient/usage/ says what a waypoint heeds; ztunnel 
 
 import pytest
 
-from bookinfo_lab.documents import Document
+from bookinfo_lab.resources.documents import Document
 from bookinfo_lab.scenarios.definitions import SCENARIOS
 from bookinfo_lab.scenarios.manifests import Manifests
 from bookinfo_lab.scenarios.model import Mesh, Scenario

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bookinfo_lab import envoy
+from bookinfo_lab.runtime import envoy
 
 from .conftest import ROOT, read
 

@@ -22,8 +22,8 @@ import pytest
 import yaml
 from tests.lab.conftest import Bookinfo, eventually, get
 
-from bookinfo_lab import envoy
 from bookinfo_lab.errors import LabError
+from bookinfo_lab.runtime import envoy
 
 ROOT = Path(__file__).parents[2]
 CANARY = (sys.executable, "-m", "bookinfo_canary")

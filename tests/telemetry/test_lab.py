@@ -15,9 +15,9 @@ from tests.lab.conftest import Bookinfo, eventually, get
 from tests.telemetry.conftest import Collector, Echo
 from tests.telemetry.test_traces import contexts
 
-from bookinfo_lab import envoy
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.observe.spans import Span
+from bookinfo_lab.runtime import envoy
 
 EDGES = {
     "v1": {("istio-ingressgateway", "productpage"), ("productpage", "details"), ("productpage", "reviews")},

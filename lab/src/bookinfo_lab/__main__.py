@@ -1,5 +1,5 @@
 """`python -m bookinfo_lab` is `bookinfo`."""
 
-from bookinfo_lab.cli import main
+from bookinfo_lab.cli.main import main
 
 main()

@@ -8,7 +8,7 @@ import pytest
 from bookinfo_lab.observe import graph
 from bookinfo_lab.observe.graph import Edge, Graph, Node
 from bookinfo_lab.observe.requests import MeshRequest, Peer, Security
-from bookinfo_lab.topology import Gateway, Service, Topology, Workload
+from bookinfo_lab.resources.topology import Gateway, Service, Topology, Workload
 
 NOW = 1_000_000.0
 WINDOW = 10.0

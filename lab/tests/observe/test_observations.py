@@ -9,7 +9,7 @@ from bookinfo_lab.observe import observations as module
 from bookinfo_lab.observe.observations import Observations
 from bookinfo_lab.observe.requests import MeshRequest, Peer, RequestLog
 from bookinfo_lab.observe.spans import Span, SpanStore
-from bookinfo_lab.topology import Topology
+from bookinfo_lab.resources.topology import Topology
 
 SECOND = 1_000_000_000
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bookinfo_lab.observe import prometheus
-from bookinfo_lab.topology import Service, ServicePort, Topology, Workload
+from bookinfo_lab.resources.topology import Service, ServicePort, Topology, Workload
 
 REVIEWS = Workload(
     name="reviews-v2-0123456789-abcde",

@@ -9,7 +9,7 @@ from pathlib import Path
 from bookinfo_lab.observe.recorder import Recorder
 from bookinfo_lab.observe.records import FORMAT, REPORTER, Registry
 from bookinfo_lab.observe.requests import RequestLog
-from bookinfo_lab.topology import Workload
+from bookinfo_lab.resources.topology import Workload
 
 WORKLOAD = Workload("reviews-v1-x", "reviews-v1", "default", {"app": "reviews"}, "sa", "127.64.0.4", {"http": 9080})
 NUMBERS = {"start": "1.0", "microseconds": 1, "milliseconds": 0, "code": 200, "port": 9080, "received": 0, "sent": 0}

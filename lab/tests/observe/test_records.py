@@ -7,7 +7,7 @@ import pytest
 
 from bookinfo_lab.observe.records import Registry, read
 from bookinfo_lab.observe.requests import MeshRequest, Peer
-from bookinfo_lab.topology import Gateway, Proxy, Service, ServicePort, Workload
+from bookinfo_lab.resources.topology import Gateway, Proxy, Service, ServicePort, Workload
 
 PRODUCTPAGE = Workload(
     "productpage-v1-x", "productpage-v1", "default", {"app": "productpage", "version": "v1"}, "sa-p", "127.64.0.3", {}

@@ -3,7 +3,7 @@
 import yaml
 from cryptography import x509
 
-from bookinfo_lab.documents import read_documents
+from bookinfo_lab.resources.documents import read_documents
 from bookinfo_lab.scenarios.certificate import secret_manifest
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from bookinfo_lab.documents import Document, read_documents
 from bookinfo_lab.errors import LabError
-from bookinfo_lab.objects import key
+from bookinfo_lab.resources.documents import Document, read_documents
+from bookinfo_lab.resources.store import key
 from bookinfo_lab.scenarios.cluster import ClusterTarget, Settings
 from bookinfo_lab.scenarios.detection import gateway_url, mesh
 from bookinfo_lab.scenarios.journal import Journal, journal_path

@@ -3,7 +3,17 @@
 from bookinfo_lab.scenarios import commands
 from bookinfo_lab.scenarios.claims import Between, Counts, CountsEach, Every, InOrder, Logs, No, Share
 from bookinfo_lab.scenarios.matchers import Answered, Both, Carrying, ServedBy, Showing, Taking
-from bookinfo_lab.scenarios.model import Browser, Claim, Counter, Generated, Log, Observation, Pod, Scaled, Traffic
+from bookinfo_lab.scenarios.model import (
+    Browser,
+    Claim,
+    Counter,
+    Generated,
+    Log,
+    Observation,
+    Pod,
+    Scaled,
+    Traffic,
+)
 
 PAGE = Traffic(Browser(), "/productpage", count=200)
 URL = "http://localhost:8080/productpage"

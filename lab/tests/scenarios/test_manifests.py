@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bookinfo_lab.documents import read_documents
-from bookinfo_lab.model import Rules
+from bookinfo_lab.resources.documents import read_documents
+from bookinfo_lab.resources.model import Rules
 
 ROOT = Path(__file__).parents[3]
 FILES = sorted((ROOT / "istio").glob("*/*.yaml"))

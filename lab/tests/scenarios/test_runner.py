@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bookinfo_client.send import Result
-from bookinfo_lab.documents import Document
-from bookinfo_lab.objects import Key, key
+from bookinfo_lab.resources.documents import Document
+from bookinfo_lab.resources.store import Key, key
 from bookinfo_lab.scenarios import runner as running
 from bookinfo_lab.scenarios.claims import Counts, Every, Logs, Share
 from bookinfo_lab.scenarios.manifests import Manifests

@@ -8,17 +8,17 @@ from typing import Any, cast
 import pytest
 from starlette.testclient import TestClient
 
-from bookinfo_lab import supervisor
-from bookinfo_lab.documents import read_documents
 from bookinfo_lab.errors import LabError
-from bookinfo_lab.objects import Objects
 from bookinfo_lab.observe.observations import Observations
 from bookinfo_lab.observe.requests import RequestLog
 from bookinfo_lab.observe.spans import Span, SpanStore
-from bookinfo_lab.topology import Topology
+from bookinfo_lab.resources.documents import read_documents
+from bookinfo_lab.resources.store import Objects
+from bookinfo_lab.resources.topology import Topology
+from bookinfo_lab.runtime import supervisor
 from bookinfo_lab.watch import app as page
-from bookinfo_lab.watch.errands import Command, Lessons, Load
 from bookinfo_lab.watch.feed import Feed
+from bookinfo_lab.watch.jobs import Command, Lessons, Load
 
 OWN = {"origin": "http://localhost:8081", "sec-fetch-site": "same-origin"}
 SECRET = """

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvicorn
 
-from bookinfo_lab.control import ControlServer
+from bookinfo_lab.runtime.control_api import ControlServer
 from bookinfo_lab.watch.feed import Events, Feed
 from bookinfo_lab.watch.listener import listen
 

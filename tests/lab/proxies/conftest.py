@@ -26,15 +26,24 @@ from typing import Any
 
 import pytest
 
-from bookinfo_lab import addresses, bootstrap, ca, xds
-from bookinfo_lab import envoy as envoy_binary
-from bookinfo_lab.documents import read_documents
 from bookinfo_lab.errors import LabError
-from bookinfo_lab.model import Rules
-from bookinfo_lab.render import render
-from bookinfo_lab.render.listeners import OUTBOUND_PORT
-from bookinfo_lab.topology import TRUST_DOMAIN, Gateway, Proxy, Secret, Service, ServicePort, Topology, Workload
-from bookinfo_lab.validate import validate
+from bookinfo_lab.resources.documents import read_documents
+from bookinfo_lab.resources.model import Rules
+from bookinfo_lab.resources.topology import (
+    TRUST_DOMAIN,
+    Gateway,
+    Proxy,
+    Secret,
+    Service,
+    ServicePort,
+    Topology,
+    Workload,
+)
+from bookinfo_lab.runtime import addresses, ca
+from bookinfo_lab.runtime import envoy as envoy_binary
+from bookinfo_lab.runtime.validation import validate
+from bookinfo_lab.translate import bootstrap, render, xds
+from bookinfo_lab.translate.listeners import OUTBOUND_PORT
 
 PORT = 9080
 DEADLINE = 15.0

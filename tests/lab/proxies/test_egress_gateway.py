@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bookinfo_lab.documents import ManifestError
+from bookinfo_lab.resources.documents import ManifestError
 
 Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
 

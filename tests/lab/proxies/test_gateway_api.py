@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from bookinfo_lab.resources.topology import Secret
 from bookinfo_lab.scenarios.certificate import secret_manifest
-from bookinfo_lab.topology import Secret
 
 Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
 

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bookinfo_lab.documents import ManifestError
-from bookinfo_lab.render.listeners import OUTBOUND_PORT
-from bookinfo_lab.topology import Secret
+from bookinfo_lab.resources.documents import ManifestError
+from bookinfo_lab.resources.topology import Secret
+from bookinfo_lab.translate.listeners import OUTBOUND_PORT
 
 Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
 

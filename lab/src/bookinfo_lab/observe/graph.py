@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from bookinfo_lab.observe import flags as response_flags
+from bookinfo_lab.observe import response_flags as response_flags
 from bookinfo_lab.observe.requests import UNKNOWN, MeshRequest, Peer
-from bookinfo_lab.topology import Topology
+from bookinfo_lab.resources.topology import Topology
 
 NodeKind = Literal["gateway", "service", "client", "nobody", "external"]
 """`nobody`: a service of the lab, or no route to one, where a proxy answered, so that no workload of it was asked."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from bookinfo_lab.observe.records import BLOCKED, PASSTHROUGH
 from bookinfo_lab.observe.requests import UNKNOWN, MeshRequest, Peer
-from bookinfo_lab.topology import CLUSTER_DOMAIN
+from bookinfo_lab.resources.topology import CLUSTER_DOMAIN
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -9,7 +9,7 @@ from bookinfo_lab.errors import LabError
 from bookinfo_lab.observe import graph, waterfall
 from bookinfo_lab.observe.requests import RequestLog
 from bookinfo_lab.observe.spans import SpanStore
-from bookinfo_lab.topology import Topology
+from bookinfo_lab.resources.topology import Topology
 
 WINDOW = 10.0
 """Seconds over which the graph's rates are, unless somebody asks for others."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from bookinfo_lab.observe import records
 from bookinfo_lab.observe.records import Registry
 from bookinfo_lab.observe.requests import RequestLog
-from bookinfo_lab.topology import Proxy
+from bookinfo_lab.resources.topology import Proxy
 
 _AT_ONCE = 65536
 """Bytes read before others have their turn: some 150 records, 2 ms."""

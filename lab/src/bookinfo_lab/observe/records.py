@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from bookinfo_lab.observe.requests import UNKNOWN, MeshRequest, Peer, Reporter
-from bookinfo_lab.topology import Gateway, Proxy, Service, Workload
+from bookinfo_lab.resources.topology import Gateway, Proxy, Service, Workload
 
 FORMAT: Mapping[str, str] = {
     "start": "%START_TIME(%s.%6f)%",

@@ -7,12 +7,12 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from bookinfo_lab.bootstrap import COLLECTOR_CLUSTER
 from bookinfo_lab.observe.istio_metrics import MeshMetrics
-from bookinfo_lab.observe.onward import Onward
 from bookinfo_lab.observe.requests import RequestLog
+from bookinfo_lab.observe.span_forwarder import Onward
 from bookinfo_lab.observe.spans import SpanStore
-from bookinfo_lab.topology import Topology
+from bookinfo_lab.resources.topology import Topology
+from bookinfo_lab.translate.bootstrap import COLLECTOR_CLUSTER
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -57,8 +57,8 @@ class Telemetry:
         from starlette.responses import JSONResponse, Response
         from starlette.routing import Route
 
-        from bookinfo_lab.control import ControlServer
         from bookinfo_lab.observe import istio_metrics, otlp, prometheus
+        from bookinfo_lab.runtime.control_api import ControlServer
 
         async def metrics(_: Request) -> Response:
             return Response(self.metrics.exposition(), headers={"content-type": istio_metrics.CONTENT_TYPE})

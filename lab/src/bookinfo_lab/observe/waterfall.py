@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from bookinfo_lab.observe import flags
+from bookinfo_lab.observe import response_flags
 from bookinfo_lab.observe.spans import Event, Kind, Span, Value
 
 Interval = tuple[int, int]
@@ -76,7 +76,7 @@ class Waterfall:
     def as_json(self) -> dict[str, Any]:
         """All of it, as JSON has it."""
         rows = [
-            asdict(row) | {"depth": row.depth, "blamed": row.blamed, "meaning": flags.meaning(row.flags)}
+            asdict(row) | {"depth": row.depth, "blamed": row.blamed, "meaning": response_flags.meaning(row.flags)}
             for row in self.rows
         ]
         return self.summary() | {"slowest_span": self.slowest.span_id, "rows": rows}

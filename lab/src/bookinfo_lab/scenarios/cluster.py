@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bookinfo_client.send import Result, decode, send
-from bookinfo_lab.documents import Document
 from bookinfo_lab.errors import LabError
-from bookinfo_lab.objects import Key, key
+from bookinfo_lab.resources.documents import Document
+from bookinfo_lab.resources.store import Key, key
 from bookinfo_lab.scenarios import counting, detection
 from bookinfo_lab.scenarios.detection import PROXY
 from bookinfo_lab.scenarios.journal import Journal, Touched

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bookinfo_lab.client.state import state_home
 from bookinfo_lab.errors import LabError
-from bookinfo_lab.objects import Key
+from bookinfo_lab.resources.store import Key
 from bookinfo_lab.scenarios.kubectl import Json
-from bookinfo_lab.state import state_home
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,16 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from bookinfo_client.send import Result, send
-from bookinfo_lab import client, pods, remote
-from bookinfo_lab.documents import Document, read_documents
+from bookinfo_lab.client import control, http
+from bookinfo_lab.client.state import LabFolder
 from bookinfo_lab.errors import LabError
-from bookinfo_lab.objects import Key, key
-from bookinfo_lab.render.listeners import METRICS_PATH, METRICS_PORT
+from bookinfo_lab.resources.documents import Document, read_documents
+from bookinfo_lab.resources.store import Key, key
+from bookinfo_lab.runtime import pods
 from bookinfo_lab.scenarios import counting
 from bookinfo_lab.scenarios.model import Browser, Counter, Log, Mesh, Traffic
 from bookinfo_lab.scenarios.plans import browser_plan, pod_plan
-from bookinfo_lab.state import LabFolder
+from bookinfo_lab.translate.listeners import METRICS_PATH, METRICS_PORT
 
 _Objects = dict[Key, Document]
 
@@ -78,12 +79,12 @@ class LabTarget:
         return counting.lines(text, log)
 
     def _stats(self, pod: str, pattern: str) -> str:
-        return asyncio.run(remote.admin(self._folder, pod, f"/stats?filter={quote(pattern)}"))
+        return asyncio.run(control.admin(self._folder, pod, f"/stats?filter={quote(pattern)}"))
 
     def _metrics(self, pod: str) -> str:
         """As a scraper without an identity reads it."""
         address = self._ask(f"/workloads/{pod}")["address"]
-        return asyncio.run(client.request((address, METRICS_PORT), METRICS_PATH)).text
+        return asyncio.run(http.request((address, METRICS_PORT), METRICS_PATH)).text
 
     def _logs(self, log: Log) -> list[Path]:
         folders = [Path(self._ask(f"/workloads/{pod}")["folder"]) for pod in self._pods(log.workload)]
@@ -119,7 +120,7 @@ class LabTarget:
         self._ask("/exchange", method="POST", body=json.dumps(body).encode())
 
     def _ask(self, path: str, method: str = "GET", body: bytes = b"") -> Any:
-        return asyncio.run(remote.ask(self._folder, path, method=method, body=body))
+        return asyncio.run(control.ask(self._folder, path, method=method, body=body))
 
 
 def _sources(documents: Collection[Document]) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bookinfo_lab import repository
-from bookinfo_lab.documents import Document, read_documents
+from bookinfo_lab.resources.documents import Document, read_documents
 from bookinfo_lab.scenarios.model import Generated, Manifest, Scaled, Traffic
 
 

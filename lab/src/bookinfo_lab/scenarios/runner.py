@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bookinfo_lab.documents import Document
-from bookinfo_lab.objects import Key, key
+from bookinfo_lab.resources.documents import Document
+from bookinfo_lab.resources.store import Key, key
 from bookinfo_lab.scenarios.manifests import Manifests
 from bookinfo_lab.scenarios.model import Claim, Counter, Log, Observation, Sample, Scenario, Step, Traffic
 from bookinfo_lab.scenarios.target import NotObservableError, Target

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from bookinfo_client.send import Result
-from bookinfo_lab.documents import Document
-from bookinfo_lab.objects import Key
+from bookinfo_lab.resources.documents import Document
+from bookinfo_lab.resources.store import Key
 from bookinfo_lab.scenarios.model import Counter, Log, Mesh, Traffic
 
 

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from bookinfo_lab import detached, repository, state, supervisor
+from bookinfo_lab import repository
+from bookinfo_lab.client import state
+from bookinfo_lab.client.state import LabFolder
 from bookinfo_lab.errors import LabError
+from bookinfo_lab.runtime import background, supervisor
 from bookinfo_lab.scenarios import detection
 from bookinfo_lab.scenarios.cluster import ClusterTarget, Settings
 from bookinfo_lab.scenarios.journal import Journal, journal_path
@@ -20,7 +23,6 @@ from bookinfo_lab.scenarios.manifests import Manifests
 from bookinfo_lab.scenarios.model import Mesh, Scenario
 from bookinfo_lab.scenarios.runner import Judged, Runner
 from bookinfo_lab.scenarios.target import Target
-from bookinfo_lab.state import LabFolder
 
 Report = Callable[[str], None]
 
@@ -80,7 +82,7 @@ def lab(name: str, environ: Mapping[str, str], report: Report) -> Iterator[LabTa
     report(f"lab {name!r} is not running: starting one for the purpose")
     with tempfile.TemporaryDirectory(prefix="bookinfo-verify-") as home:
         own = state.lab_folder(name, {**environ, "XDG_STATE_HOME": home})
-        detached.start(own, ["--gateway-port=0", "--no-watch"], {**environ, "XDG_STATE_HOME": home}, lambda _: None)
+        background.start(own, ["--gateway-port=0", "--no-watch"], {**environ, "XDG_STATE_HOME": home}, lambda _: None)
         try:
             yield _target(own, environ)
         finally:
@@ -89,9 +91,9 @@ def lab(name: str, environ: Mapping[str, str], report: Report) -> Iterator[LabTa
 
 def _stop(folder: LabFolder) -> None:
     try:
-        detached.stop(folder)
+        background.stop(folder)
     except LabError:  # on a busy machine its pods may take long to drain; nobody waits for them
-        detached.stop(folder)  # the second time without grace
+        background.stop(folder)  # the second time without grace
 
 
 def running_lab(name: str, environ: Mapping[str, str]) -> LabTarget:

@@ -12,15 +12,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from bookinfo_lab.documents import ManifestError
 from bookinfo_lab.errors import LabError
-from bookinfo_lab.lab import Lab
-from bookinfo_lab.objects import Objects
 from bookinfo_lab.observe.observations import Observations
+from bookinfo_lab.resources.documents import ManifestError
+from bookinfo_lab.resources.store import Objects
+from bookinfo_lab.runtime.lab import Lab
 from bookinfo_lab.watch import views
-from bookinfo_lab.watch.errands import Lessons, Load
 from bookinfo_lab.watch.feed import Events, Feed
 from bookinfo_lab.watch.guard import Guard
+from bookinfo_lab.watch.jobs import Lessons, Load
 
 _TYPES = {
     ".css": "text/css",

@@ -6,13 +6,13 @@ from typing import Any
 
 import uvicorn
 
-from bookinfo_lab.control import ControlServer
-from bookinfo_lab.lab import Lab
-from bookinfo_lab.objects import Objects
 from bookinfo_lab.observe.observations import Observations
+from bookinfo_lab.resources.store import Objects
+from bookinfo_lab.runtime.control_api import ControlServer
+from bookinfo_lab.runtime.lab import Lab
 from bookinfo_lab.watch.app import Watched, application, topics
-from bookinfo_lab.watch.errands import Command, Lessons, Load
 from bookinfo_lab.watch.feed import Feed
+from bookinfo_lab.watch.jobs import Command, Lessons, Load
 
 
 class Page:

@@ -5,9 +5,9 @@ from typing import Any
 
 import yaml
 
-from bookinfo_lab.documents import Document
 from bookinfo_lab.errors import LabError
-from bookinfo_lab.objects import Objects
+from bookinfo_lab.resources.documents import Document
+from bookinfo_lab.resources.store import Objects
 
 _SECRET_FIELDS = ("data", "stringData")
 

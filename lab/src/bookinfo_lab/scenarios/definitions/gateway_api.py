@@ -4,14 +4,7 @@ from dataclasses import replace
 
 from bookinfo_lab.scenarios.claims import Counts, Every
 from bookinfo_lab.scenarios.definitions import canary, mirroring, request_routing, timeouts
-from bookinfo_lab.scenarios.definitions.parts import (
-    ALL_V1,
-    CLIENT,
-    CLIENT_POD,
-    VERSIONS,
-    served_by,
-    to,
-)
+from bookinfo_lab.scenarios.definitions.parts import ALL_V1, CLIENT, CLIENT_POD, VERSIONS, served_by, to
 from bookinfo_lab.scenarios.matchers import Answered
 from bookinfo_lab.scenarios.model import Manifest, Observation, Scenario, Step, Traffic
 

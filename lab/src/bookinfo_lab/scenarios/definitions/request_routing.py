@@ -1,7 +1,15 @@
 """Scenario: who is answered by which version."""
 
 from bookinfo_lab.scenarios.claims import Every, No
-from bookinfo_lab.scenarios.definitions.parts import ALL_V1, BLACK_STARS, JASON, RED_STARS, STARS, VERSIONS, pages
+from bookinfo_lab.scenarios.definitions.parts import (
+    ALL_V1,
+    BLACK_STARS,
+    JASON,
+    RED_STARS,
+    STARS,
+    VERSIONS,
+    pages,
+)
 from bookinfo_lab.scenarios.matchers import Answered, ServedBy
 from bookinfo_lab.scenarios.model import Browser, Observation, Scenario, Step
 

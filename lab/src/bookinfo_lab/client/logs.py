@@ -1,0 +1,59 @@
+"""Reading the workloads' log files."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bookinfo_lab.errors import LabError
+from bookinfo_lab.runtime.pods import APP_LOG, ENVOY_LOG
+
+_POLL = 0.2
+
+
+def find(proxies: Path, workload: str | None, *, sidecar: bool) -> list[Path]:
+    """The logs of one workload (a pod's name, or what it begins with) or of all; a gateway has but its Envoy's.
+
+    Raises:
+        LabError: there is none.
+    """
+    name = ENVOY_LOG if sidecar else APP_LOG
+    try:
+        logs = sorted(proxies.glob(f"*/{name}"))
+        if workload is not None and not sidecar and not (proxies / workload / APP_LOG).exists():
+            logs += proxies.glob(f"{workload}/{ENVOY_LOG}")
+    except PermissionError as error:
+        raise LabError(f"{proxies} cannot be read ({error.strerror}): set XDG_STATE_HOME") from error
+    if workload is not None:
+        logs = [log for log in logs if log.parent.name == workload or log.parent.name.startswith(f"{workload}-")]
+    if not logs:
+        raise LabError(f"there is no log of {workload or 'any workload'} in {proxies}")
+    return logs
+
+
+def read(logs: Sequence[Path], *, follow: bool) -> Iterator[str]:
+    """The lines of the logs, each with its workload's name before it if there are several."""
+    offsets = dict.fromkeys(logs, 0)
+    while True:
+        for log in logs:
+            prefix = f"{log.parent.name}: " if len(logs) > 1 else ""
+            text, offsets[log] = _lines_from(log, offsets[log], partial=not follow)
+            for line in text.splitlines():
+                yield prefix + line
+        if not follow:
+            return
+        time.sleep(_POLL)
+
+
+def _lines_from(log: Path, offset: int, *, partial: bool) -> tuple[str, int]:
+    """What follows `offset`, up to the end of its last whole line (or all of it), and where that ends."""
+    try:
+        with log.open("rb") as file:
+            if log.stat().st_size < offset:  # it has been rotated
+                offset = 0
+            file.seek(offset)
+            data = file.read()
+    except FileNotFoundError:
+        return "", offset
+    if not partial:
+        data = data[: data.rfind(b"\n") + 1]
+    return data.decode(errors="replace"), offset + len(data)

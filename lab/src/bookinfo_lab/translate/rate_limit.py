@@ -1,0 +1,195 @@
+"""EnvoyFilter, for the one shape that a local rate limit has (Istio has no API of its own for it).
+
+https://istio.io/latest/docs/tasks/policy-enforcement/rate-limit/. The filter itself stands in every chain, inert; what
+a patch asks for is put on routes, so that it reaches open connections.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bookinfo_lab.resources.documents import ManifestError, Path
+from bookinfo_lab.resources.model.rules import Rule, Rules
+from bookinfo_lab.resources.model.telemetry import ConfigPatch, EnvoyFilterSpec
+from bookinfo_lab.resources.topology import Gateway, Proxy
+from bookinfo_lab.translate.mesh import selects
+from bookinfo_lab.translate.names import ROOT_NAMESPACE
+
+Json = dict[str, Any]
+
+RATE_LIMIT_FILTER = "envoy.filters.http.local_ratelimit"
+
+_TYPE = "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
+_STRUCTS = ("type.googleapis.com/udpa.type.v1.TypedStruct", "type.googleapis.com/xds.type.v3.TypedStruct")
+_HCM = "envoy.filters.network.http_connection_manager"
+_ROUTER = "envoy.filters.http.router"
+
+
+def rate_limit_filter() -> Json:
+    """The filter, inert until a route configures it."""
+    return {"name": RATE_LIMIT_FILTER, "typed_config": {"@type": _TYPE, "stat_prefix": "http_local_rate_limiter"}}
+
+
+def limited(rules: Rules, proxy: Proxy, configurations: Sequence[Json]) -> list[Json]:
+    """The inbound (at a gateway, all) route `configurations` of `proxy`, with its rate limits put in.
+
+    Raises ManifestError for any other use of EnvoyFilter, and for a patch that no virtual host matches: Istio would
+    silently leave it out.
+    """
+    patched = list(configurations)
+    for rule in rules.envoy_filters:
+        for index, patch in enumerate(rule.spec.config_patches):
+            path: Path = ("spec", "configPatches", index)
+            change = _Change(rule, patch, path)
+            if _holds(rule, patch, proxy):
+                patched = change.apply(patched)
+    return patched
+
+
+def limits(rules: Rules, proxy: Proxy) -> Iterator[tuple[Rule[EnvoyFilterSpec], Json]]:
+    """Each LocalRateLimit that holds for `proxy`, with the rule that it is of."""
+    for rule in rules.envoy_filters:
+        for index, patch in enumerate(rule.spec.config_patches):
+            if _holds(rule, patch, proxy):
+                change = _Change(rule, patch, ("spec", "configPatches", index))
+                yield from ((rule, limit) for limit in change.limits if "token_bucket" in limit)
+
+
+def _holds(rule: Rule[EnvoyFilterSpec], patch: ConfigPatch, proxy: Proxy) -> bool:
+    context = "GATEWAY" if isinstance(proxy, Gateway) else "SIDECAR_INBOUND"
+    selector = rule.spec.workload_selector
+    return (
+        patch.match.context == context
+        and rule.namespace in (proxy.namespace, ROOT_NAMESPACE)
+        and (selector is None or selects(selector.labels, proxy))
+    )
+
+
+class _Change:
+    """One patch, checked to be a part of a local rate limit."""
+
+    def __init__(self, rule: Rule[EnvoyFilterSpec], patch: ConfigPatch, path: Path) -> None:
+        self._rule = rule
+        self._patch = patch
+        self._path = path
+        self._value = (*path, "patch", "value")
+        if patch.apply_to == "HTTP_FILTER":
+            self._config = self._filter()
+        else:
+            self._merged = self._merge()
+
+    def apply(self, configurations: Sequence[Json]) -> list[Json]:
+        if self._patch.apply_to == "HTTP_FILTER":
+            return [self._with_filter(configuration) for configuration in configurations]
+        match = self._patch.match.route_configuration
+        vhost = match.vhost.name if match and match.vhost else None
+        names = [host["name"] for configuration in configurations for host in configuration["virtual_hosts"]]
+        if vhost is not None and vhost not in names:
+            raise self._rule.document.error(
+                f"no virtual host is named {vhost}",
+                (*self._path, "match", "routeConfiguration", "vhost", "name"),
+                f"there is {', '.join(names)}",
+            )
+        return [
+            {
+                **configuration,
+                "virtual_hosts": [
+                    self._with_merge(host) if vhost in (None, host["name"]) else host
+                    for host in configuration["virtual_hosts"]
+                ],
+            }
+            for configuration in configurations
+        ]
+
+    @property
+    def limits(self) -> list[Json]:
+        """Every LocalRateLimit that it brings."""
+        return [self._config] if self._patch.apply_to == "HTTP_FILTER" else list(self._merged[1].values())
+
+    def _with_filter(self, configuration: Json) -> Json:
+        # A bare filter waits for a route to configure it.
+        if "token_bucket" not in self._config:
+            return configuration
+        filters = {**configuration.get("typed_per_filter_config", {}), RATE_LIMIT_FILTER: self._config}
+        return {**configuration, "typed_per_filter_config": filters}
+
+    def _with_merge(self, host: Json) -> Json:
+        limits, filters = self._merged
+        if self._patch.apply_to == "VIRTUAL_HOST":
+            return {**host, **_extended(host, "rate_limits", limits), **_overlaid(host, filters)}
+        return {**host, "routes": [self._with_route(route, limits, filters) for route in host["routes"]]}
+
+    def _with_route(self, route: Json, limits: list[Any], filters: Json) -> Json:
+        match = self._patch.match.route_configuration
+        wanted = match.vhost.route if match and match.vhost else None
+        if wanted is not None and wanted.name not in (None, route.get("name")):
+            return route
+        action = (
+            {"route": {**route["route"], **_extended(route["route"], "rate_limits", limits)}}
+            if "route" in route
+            else {}
+        )
+        return {**route, **action, **_overlaid(route, filters)}
+
+    def _filter(self) -> Json:
+        """The configuration of the filter that the patch inserts."""
+        chain = self._patch.match.listener.filter_chain if self._patch.match.listener else None
+        match = chain.filter if chain else None
+        before = match.sub_filter.name if match and match.sub_filter else _ROUTER
+        if match is None or match.name != _HCM or before != _ROUTER or self._patch.patch.operation == "MERGE":
+            raise self._refusal(f"inserts a filter elsewhere than before {_ROUTER} of {_HCM}", self._path)
+        if self._patch.patch.value.get("name") != RATE_LIMIT_FILTER:
+            raise self._refusal(f"inserts another filter than {RATE_LIMIT_FILTER}", self._value)
+        return self._limit(self._patch.patch.value.get("typed_config"), (*self._value, "typed_config"))
+
+    def _merge(self) -> tuple[list[Any], Json]:
+        """What the patch puts on a route or a virtual host: its rate limit actions, and its filters."""
+        value = self._patch.patch.value
+        route = value.get("route", {}) if self._patch.apply_to == "HTTP_ROUTE" else value
+        filters = value.get("typed_per_filter_config", {})
+        known = {"route", "typed_per_filter_config", "rate_limits"}
+        if self._patch.patch.operation != "MERGE" or not set(value) | set(route) <= known:
+            raise self._refusal("changes more of a route than its rate limits", self._value)
+        path = (*self._value, "typed_per_filter_config")
+        if set(filters) - {RATE_LIMIT_FILTER}:
+            raise self._refusal(f"configures another filter than {RATE_LIMIT_FILTER}", path)
+        return (
+            list(route.get("rate_limits", [])),
+            {name: self._limit(config, (*path, name)) for name, config in filters.items()},
+        )
+
+    def _limit(self, config: Any, path: Path) -> Json:
+        """A LocalRateLimit, as it is or wrapped in a TypedStruct."""
+        wrapped = isinstance(config, Mapping) and config.get("@type") in _STRUCTS
+        kind = config.get("type_url" if wrapped else "@type") if isinstance(config, Mapping) else None
+        if kind != _TYPE:
+            raise self._refusal(f"is not a {_TYPE.rpartition('.')[2]}", path)
+        content = config.get("value", {}) if wrapped else config
+        limit = {name: value for name, value in content.items() if name != "@type"}
+        if "response_headers_to_add" in limit:
+            limit["response_headers_to_add"] = list(_current_headers(limit["response_headers_to_add"]))
+        return {"@type": _TYPE, **limit}
+
+    def _refusal(self, message: str, path: Path) -> ManifestError:
+        return self._rule.document.error(
+            f"this EnvoyFilter {message}", path, "the lab takes an EnvoyFilter for a local rate limit only"
+        )
+
+
+def _extended(owner: Json, name: str, values: list[Any]) -> Json:
+    return {name: [*owner.get(name, []), *values]} if values else {}
+
+
+def _overlaid(owner: Json, filters: Json) -> Json:
+    name = "typed_per_filter_config"
+    return {name: {**owner.get(name, {}), **filters}} if filters else {}
+
+
+def _current_headers(headers: Sequence[Json]) -> Iterator[Json]:
+    """`append`, which Envoy has given up and Istio's own sample still writes, as `append_action`."""
+    for header in headers:
+        if "append" in header:
+            action = "APPEND_IF_EXISTS_OR_ADD" if header["append"] else "OVERWRITE_IF_EXISTS_OR_ADD"
+            rest = {name: value for name, value in header.items() if name != "append"}
+            yield {**rest, "append_action": action}
+        else:
+            yield header

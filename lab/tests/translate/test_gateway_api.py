@@ -1,0 +1,437 @@
+"""Which HTTPRoutes hold where, and which are refused. What they do: tests/lab/proxies/test_gateway_api.py."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bookinfo_lab.resources.documents import ManifestError, read_documents
+from bookinfo_lab.resources.model import Rules
+from bookinfo_lab.resources.topology import Gateway, Secret, Topology
+from bookinfo_lab.translate import describe, render, warnings
+
+LISTENER = "{name: http, port: 80, protocol: HTTP}"
+OPEN = "{name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}"
+REVIEWS = '{group: "", kind: Service, name: reviews}'
+TO = "backendRefs: [{name: reviews, port: 9080}]"
+REVIEWS_CLUSTER = "outbound|9080||reviews.default.svc.cluster.local"
+
+
+def gateway(listeners: str = LISTENER, more: str = "", namespace: str = "default") -> str:
+    return (
+        f"apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: shop, namespace: {namespace}}}\n"
+        f"spec: {{gatewayClassName: istio, {more}listeners: [{listeners}]}}\n---\n"
+    )
+
+
+def route(rules: str = f"{{{TO}}}", parent: str = "{name: shop}", more: str = "", name: str = "a", **other: str) -> str:
+    namespace = other.get("namespace", "default")
+    return (
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n"
+        f"metadata: {{name: {name}, namespace: {namespace}}}\n"
+        f"spec: {{parentRefs: [{parent}], {more}rules: [{rules}]}}\n---\n"
+    )
+
+
+def grant(name: str = "") -> str:
+    return (
+        "apiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: {name: a, namespace: other}\n"
+        "spec: {from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: default}], "
+        f'to: [{{group: "", kind: Service{name}}}]}}\n---\n'
+    )
+
+
+class Shop:
+    """What the Gateway `shop` and the sidecars run."""
+
+    def __init__(self, topology: Topology) -> None:
+        ports = {80: ("127.0.0.1", 8081), 443: ("127.0.0.1", 8443), 8080: ("127.0.0.1", 8080)}
+        edge = Gateway("shop-istio", "default", {}, "shop-istio", "127.64.0.3", ports, "shop")
+        certificate = Secret("a", "default", {"tls.crt": "", "tls.key": ""})
+        self.topology = replace(topology, gateways=(*topology.gateways, edge), secrets=(certificate,))
+
+    def configs(self, text: str) -> Any:
+        return render(self.topology, Rules.parse(read_documents(text, "test.yaml")))
+
+    def hosts(self, text: str) -> dict[str, list[Any]]:
+        """The routes of the Gateway's one port by domain, without the last one, which says 404."""
+        (routes,) = self.configs(text)["shop-istio"].routes.values()
+        return {host["domains"][0]: host["routes"][:-1] for host in routes["virtual_hosts"]}
+
+    def outbound(self, text: str, proxy: str) -> list[str]:
+        """Where `proxy` sends requests for reviews."""
+        virtual_hosts = self.configs(text)[proxy].routes["http_proxy"]["virtual_hosts"]
+        routes = next(host["routes"] for host in virtual_hosts if host["name"].startswith("reviews."))
+        return [item["route"]["cluster"] for item in routes if "route" in item]
+
+    def words(self, text: str, name: str) -> list[str]:
+        """What `bookinfo describe` says of a workload or gateway."""
+        proxies = {item.name: item for item in (*self.topology.workloads, *self.topology.gateways)}
+        return describe(self.topology, Rules.parse(read_documents(text, "test.yaml")), proxies[name])
+
+    def refusal(self, text: str) -> str:
+        with pytest.raises(ManifestError) as refused:
+            self.configs(text)
+        return str(refused.value)
+
+
+@pytest.fixture
+def shop(topology: Topology) -> Shop:
+    return Shop(topology)
+
+
+# Attachment to a Gateway
+
+
+def test_a_gateway_listens_where_its_port_leads_to(shop: Shop) -> None:
+    (listener,) = shop.configs(gateway())["shop-istio"].listeners
+
+    assert listener["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 8081}
+
+
+def test_without_a_gateway_its_envoy_listens_nowhere(shop: Shop) -> None:
+    assert shop.configs(route(parent=REVIEWS))["shop-istio"].listeners == ()
+
+
+def test_an_istio_gateway_does_not_reach_the_envoy_of_another_apis_gateway(shop: Shop) -> None:
+    istio = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: all}\nspec: {servers: [{port: "
+    text = istio + "{number: 8080, name: http, protocol: HTTP}, hosts: ['*']}]}\n"
+
+    assert shop.configs(text)["shop-istio"].listeners == ()
+
+
+@pytest.mark.parametrize(
+    ("listener", "hostnames", "domains"),
+    [
+        ("", "", {"*": 1}),
+        ("hostname: shop.example", "", {"*": 0, "shop.example": 1}),
+        ("hostname: '*.example'", "[shop.example, elsewhere.org]", {"*": 0, "*.example": 0, "shop.example": 1}),
+        ("hostname: shop.example", "['*.example']", {"*": 0, "shop.example": 1}),
+        ("", "['*.example', shop.example]", {"*": 0, "*.example": 1, "shop.example": 1}),
+    ],
+)
+def test_a_route_holds_for_the_hostnames_that_it_has_in_common_with_the_listener(
+    shop: Shop, listener: str, hostnames: str, domains: dict[str, int]
+) -> None:
+    """HTTPRouteSpec.hostnames."""
+    text = gateway(LISTENER.replace("}", f", {listener}}}")) + route(
+        more=f"hostnames: {hostnames}, " if hostnames else ""
+    )
+
+    assert {domain: len(routes) for domain, routes in shop.hosts(text).items()} == domains
+
+
+ANY_OR_WIDE = f"{LISTENER}, {{name: wide, port: 80, protocol: HTTP, hostname: '*.example'}}"
+
+
+@pytest.mark.parametrize(
+    ("parent", "hostnames", "domains"),
+    [
+        ("sectionName: wide", "", {"*": 0, "*.example": 1}),
+        ("sectionName: wide", "[shop.example]", {"*": 0, "*.example": 0, "shop.example": 1}),
+        ("sectionName: http", "", {"*": 1, "*.example": 0}),
+        ("sectionName: http", "[shop.example, elsewhere.org]", {"*.example": 0, "shop.example": 0, "elsewhere.org": 1}),
+        ("", "", {"*": 1, "*.example": 1}),
+    ],
+)
+def test_a_listener_for_a_wildcard_goes_before_one_for_any_host(
+    shop: Shop, parent: str, hostnames: str, domains: dict[str, int]
+) -> None:
+    """GEP-1713: a request belongs to the listener with the most specific hostname; that of any host is the last."""
+    text = gateway(ANY_OR_WIDE) + route(
+        parent=f"{{name: shop, {parent}}}", more=f"hostnames: {hostnames}, " if hostnames else ""
+    )
+
+    assert {domain: len(routes) for domain, routes in shop.hosts(text).items()} == {"*": 0, **domains}
+
+
+def test_a_route_of_another_namespace_needs_a_listener_that_takes_it(shop: Shop) -> None:
+    """Listener.allowedRoutes."""
+    parent = "{name: shop, namespace: default}"
+    guest = route(parent=parent, namespace="other")
+
+    assert len(shop.hosts(gateway(OPEN) + guest)["*"]) == 1
+    assert "takes no routes of namespace other" in shop.refusal(gateway() + guest)
+
+
+# Redirects
+
+
+@pytest.mark.parametrize(
+    ("listener", "redirect", "ports"),
+    [
+        ("port: 80, protocol: HTTP", "hostname: a.example", [None]),
+        ("port: 8080, protocol: HTTP", "hostname: a.example", [8080]),
+        ("port: 8080, protocol: HTTP", "hostname: a.example, scheme: https", [None]),
+        ("port: 8080, protocol: HTTP", "hostname: a.example, port: 80", [None]),
+        ("port: 8080, protocol: HTTP", "path: {type: ReplaceFullPath, replaceFullPath: /a}", [None]),
+        ("port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: a}]}", "hostname: a.example", [None]),
+        ("port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: a}]}", "hostname: a.example, port: 443", [None]),
+        ("port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: a}]}", "hostname: a.example, port: 80", [80]),
+    ],
+)
+def test_a_redirect_to_another_host_keeps_the_listeners_port_but_for_its_schemes_own(
+    shop: Shop, listener: str, redirect: str, ports: list[int | None]
+) -> None:
+    """HTTPRequestRedirectFilter.port."""
+    text = gateway(f"{{name: a, {listener}}}")
+    text += route(f"{{filters: [{{type: RequestRedirect, requestRedirect: {{{redirect}}}}}]}}")
+
+    assert [item["redirect"].get("port_redirect") for item in shop.hosts(text)["*"]] == ports
+
+
+# Backends of another namespace (ReferenceGrant)
+
+FAR = "{backendRefs: [{name: far, namespace: other, port: 9080}]}"
+
+
+@pytest.mark.parametrize(("granted", "leads_on"), [("", False), (grant(), True), (grant(", name: far"), True)])
+def test_a_backend_of_another_namespace_needs_a_grant_there(shop: Shop, granted: str, leads_on: bool) -> None:
+    (found,) = shop.hosts(gateway() + route(FAR) + granted)["*"]
+
+    assert ("route" in found) == leads_on
+    assert found.get("direct_response") == (None if leads_on else {"status": 500})
+
+
+@pytest.mark.parametrize("name", ["far.other.svc.cluster.local", "reviews.default.svc.cluster.local"])
+def test_a_backend_is_named_as_an_object_and_not_as_a_host(shop: Shop, name: str) -> None:
+    """BackendObjectReference.name: no Service has dots in its name, so that one of a VirtualService's form is none."""
+    (found,) = shop.hosts(gateway() + route(f"{{backendRefs: [{{name: {name}, port: 9080}}]}}"))["*"]
+
+    assert found["direct_response"] == {"status": 500}
+
+
+def test_a_grant_for_another_service_does_not_help(shop: Shop) -> None:
+    (found,) = shop.hosts(gateway() + route(FAR) + grant(", name: nearer"))["*"]
+
+    assert found["direct_response"] == {"status": 500}
+
+
+def test_within_the_mesh_no_grant_is_needed(shop: Shop) -> None:
+    """GEP-1426: a route of the mesh exposes nothing that could not be called anyway."""
+    found = shop.outbound(route(FAR, parent=REVIEWS), "productpage-v1")
+
+    assert found == ["outbound|9080||far.other.svc.cluster.local"]
+
+
+# Attachment to a Service (GEP-1426)
+
+
+def test_a_callers_own_routes_go_before_those_beside_the_service(shop: Shop) -> None:
+    """Consumer and producer routes; the two are not merged."""
+    producer = route("{backendRefs: [{name: ratings, port: 9080}]}", parent=REVIEWS)
+    abroad = REVIEWS.replace("}", ", namespace: default}")
+    consumer = route(FAR, parent=abroad, namespace="other")
+
+    assert shop.outbound(producer + consumer, "productpage-v1") == ["outbound|9080||ratings.default.svc.cluster.local"]
+    assert shop.outbound(producer + consumer, "far-v1") == ["outbound|9080||far.other.svc.cluster.local"]
+
+
+def test_another_namespaces_routes_do_not_change_ones_calls(shop: Shop) -> None:
+    abroad = REVIEWS.replace("}", ", namespace: default}")
+
+    assert shop.outbound(route(FAR, parent=abroad, namespace="other"), "productpage-v1") == [REVIEWS_CLUSTER]
+
+
+def test_the_port_of_a_parent_limits_the_route_to_it(shop: Shop) -> None:
+    parent = '{group: "", kind: Service, name: two-ports, port: 81}'
+    hosts = shop.configs(route(parent=parent))["productpage-v1"].routes["http_proxy"]["virtual_hosts"]
+    targets = {host["name"]: host["routes"][0]["route"]["cluster"] for host in hosts if "two-ports" in host["name"]}
+
+    assert targets == {
+        "two-ports.default.svc.cluster.local:80": "outbound|80||two-ports.default.svc.cluster.local",
+        "two-ports.default.svc.cluster.local:81": REVIEWS_CLUSTER,
+    }
+
+
+def test_the_older_of_two_equal_routes_wins_whatever_their_names(shop: Shop) -> None:
+    """HTTPRouteRule.matches: creation, which is the change in which a route was applied first; then the name."""
+    older, newer = read_documents(route(name="b") + route(FAR, name="a"), "test.yaml")
+
+    def order(*documents: Any) -> list[str]:
+        config = render(shop.topology, Rules.parse([*read_documents(gateway(), "g"), *documents]))["shop-istio"]
+        return [item["name"] for item in config.routes["http.80"]["virtual_hosts"][0]["routes"][:-1]]
+
+    assert order(replace(older, created=1), replace(newer, created=2)) == ["default.b.0", "default.a.0"]
+    assert order(older, newer) == ["default.a.0", "default.b.0"]
+
+
+# What would be `Accepted: False`
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (route(), "spec.parentRefs[0].name, line 4: there is no Gateway default/shop; apply it first"),
+        (gateway() + route(parent="{name: shop, sectionName: https}"), "has no such listener; it has http (port 80)"),
+        (gateway() + route(parent="{name: shop, port: 81}"), "has no such listener"),
+        (
+            gateway(LISTENER.replace("}", ", hostname: a.example}")) + route(more="hostnames: [b.example], "),
+            "no hostname of the route is one of Gateway shop; it serves a.example",
+        ),
+        (route(parent=REVIEWS.replace("reviews", "nobody")), "there is no Service nobody.default.svc.cluster.local"),
+        (route(parent=REVIEWS.replace("}", ", port: 1}")), "has no port 1; it has 9080"),
+        (
+            route(parent=REVIEWS.replace("reviews", "reviews.default.svc.cluster.local")),
+            "there is no Service reviews.default.svc.cluster.local.default.svc.cluster.local",
+        ),
+    ],
+)
+def test_a_route_that_its_parent_would_not_accept_is_refused(shop: Shop, text: str, told: str) -> None:
+    assert told in shop.refusal(text)
+
+
+@pytest.mark.parametrize("host", ["reviews", '"*.default.svc.cluster.local"'])
+def test_a_virtual_service_and_a_route_for_one_service_are_refused(shop: Shop, host: str) -> None:
+    istio = (
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: mine}\n"
+        f"spec: {{hosts: [{host}], http: [{{route: [{{destination: {{host: reviews}}}}]}}]}}\n---\n"
+    )
+
+    assert "VirtualService mine routes reviews.default.svc.cluster.local already" in shop.refusal(
+        istio + route(parent=REVIEWS)
+    )
+
+
+def filtered(text: str, match: str = "") -> str:
+    matches = f"matches: [{match}], " if match else ""
+    return gateway() + route(f"{{{matches}filters: [{text}], {TO}}}")
+
+
+CLASS = (
+    "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: istio}\n"
+    "spec: {controllerName: istio.io/gateway-controller}\n"
+)
+
+
+def policy(target: str, more: str = "") -> str:
+    return (
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a}\n"
+        f"spec: {{{more}targetRefs: [{target}]}}\n---\n"
+    )
+
+
+def encrypted(references: str) -> str:
+    return f"{{name: https, port: 80, protocol: HTTPS, tls: {{certificateRefs: {references}}}}}"
+
+
+REDIRECT = "{type: RequestRedirect, requestRedirect: {hostname: a.example}}"
+REWRITE = "{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (gateway(more="addresses: [{value: 10.0.0.1}], "), "spec.addresses, line 4: the lab does not"),
+        (
+            gateway().replace("istio", "nginx"),
+            "there is no GatewayClass nginx; the lab's only one is istio; any other takes a cluster",
+        ),
+        (gateway(LISTENER.replace("HTTP", "TLS")), "the lab's gateways do not speak TLS; write HTTP or HTTPS"),
+        (gateway(LISTENER.replace("HTTP", "HTTPS")), "HTTPS and tls go together"),
+        (gateway(encrypted("[]")), "a listener needs one certificate; name one Secret"),
+        (gateway(encrypted("[{name: a, kind: ConfigMap}]")), "a certificate is no ConfigMap"),
+        (gateway(encrypted("[{name: a, namespace: other}]")), "certificates of the Gateway's own namespace"),
+        (gateway(encrypted("[{name: b}]")), "there is no Secret b in default; apply it first"),
+        (gateway(f"{LISTENER}, {encrypted('[{name: a}]')}"), "port 80 has another protocol already"),
+        (gateway(f"{LISTENER}, {LISTENER}"), "two listeners are named http"),
+        (gateway(f"{LISTENER}, {LISTENER.replace('name: http', 'name: b')}"), "has this port and hostname already"),
+        (gateway(LISTENER.replace("}", ", hostname: 10.0.0.1}")), "'10.0.0.1' is not a hostname"),
+        (gateway(LISTENER.replace("}", ", allowedRoutes: {kinds: [{kind: TCPRoute}]}}")), "implements no TCPRoute"),
+        (gateway(LISTENER.replace("}", ", allowedRoutes: {namespaces: {from: Selector}}}")), "implement from Selector"),
+        (
+            policy("{group: gateway.networking.k8s.io, kind: Gateway, name: shop}"),
+            "there is no Gateway shop of the Gatew",
+        ),
+        (policy('{group: "", kind: Service, name: reviews}'), "or select workloads: a waypoint takes a cluster"),
+        (policy("{group: gateway.networking.k8s.io, kind: Gateway, name: a, namespace: b}"), "its own namespace"),
+        (policy("{group: gateway.networking.k8s.io, kind: Gateway, name: a}", "selector: {}, "), "exclude each other"),
+        (CLASS, "the lab does not implement GatewayClass; it implements Gateway, HTTPRoute, ReferenceGrant"),
+        (gateway().replace("listeners", "listener"), "unknown field listener; did you mean listeners?"),
+        (route(parent="{name: reviews, kind: Service}"), 'or a Service with group: ""'),
+        (route(parent=REVIEWS.replace("}", ", sectionName: http}")), "a Service has no sections"),
+        (route(parent=f"{REVIEWS}, {REVIEWS}"), "this parent is there twice; keep one"),
+        (route(parent=f"{REVIEWS}, {REVIEWS.replace('}', ', port: 9080}')}"), "this parent is there twice; keep one"),
+        (gateway() + route(parent="{name: shop}, {name: shop, sectionName: http}"), "once without sectionName"),
+        (route(parent=REVIEWS, more="hostnames: [a.example], "), "for a Service hostnames mean nothing"),
+        (gateway() + route(f"{{retry: {{attempts: 2}}, {TO}}}"), "the lab does not implement retry"),
+        (gateway() + route("{backendRefs: [{name: reviews}]}"), "a Service's port is missing"),
+        (gateway() + route("{backendRefs: [{name: reviews, port: 1, weight: -1}]}"), "weight is -1"),
+        (gateway() + route("{backendRefs: [{name: a, kind: Bucket, port: 1}]}"), "the lab's routes lead to no Bucket"),
+        (gateway() + route(f"{{timeouts: {{request: 0.5s}}, {TO}}}"), "write whole numbers, like 500ms"),
+        (gateway() + route(f"{{timeouts: {{request: 1s, backendRequest: 2s}}, {TO}}}"), "longer than request"),
+        (gateway() + route(f"{{matches: [{{path: {{value: a}}}}], {TO}}}"), "does not begin with /"),
+        (gateway() + route(f"{{matches: [{{path: {{value: /a//b}}}}], {TO}}}"), "a path cannot hold //"),
+        (gateway() + route(f"{{matches: [{{path: {{value: '/a?b'}}}}], {TO}}}"), "is not a path"),
+        (
+            gateway() + route(f"{{matches: [{{headers: [{{name: A, value: b}}, {{name: a, value: c}}]}}], {TO}}}"),
+            "a is there twice, and only the first would count",
+        ),
+        (filtered("{type: ExtensionRef, extensionRef: {group: g, kind: k, name: n}}"), "does not implement"),
+        (filtered(REDIRECT), "a redirect has no backends"),
+        (filtered(f"{REDIRECT}, {REWRITE}"), "RequestRedirect and URLRewrite exclude each other"),
+        (filtered(f"{REWRITE}, {REWRITE}"), "URLRewrite cannot be repeated"),
+        (filtered(REWRITE, "{path: {type: Exact, value: /a}}"), "needs exactly one match, by PathPrefix"),
+        (filtered("{type: URLRewrite, requestRedirect: {}}"), "a URLRewrite has no requestRedirect"),
+        (filtered("{type: URLRewrite}"), "a URLRewrite needs urlRewrite"),
+        (
+            filtered("{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: Host, value: a}]}}"),
+            "use URLRewrite's hostname",
+        ),
+        (
+            filtered("{type: RequestMirror, requestMirror: {backendRef: {name: ratings, port: 9080}, percent: 101}}"),
+            "percent is 101",
+        ),
+    ],
+)
+def test_what_the_crds_rules_or_the_lab_do_not_take_is_told_with_its_place(shop: Shop, text: str, told: str) -> None:
+    assert told in shop.refusal(text)
+
+
+def test_a_gateways_routes_are_told_in_words(shop: Shop) -> None:
+    matches = "matches: [{path: {type: Exact, value: /a}, method: GET}, {headers: [{name: end-user, value: jason}]}]"
+    split = "backendRefs: [{name: reviews, port: 9080, weight: 3}, {name: nobody, port: 1}]"
+    text = gateway() + route(f"{{{matches}, {split}}}, {{filters: [{REDIRECT}]}}")
+
+    assert shop.words(text, "shop-istio") == [
+        (
+            "requests for * at port 80: HTTPRoute a: when path is /a and method is GET or header end-user is jason, "
+            "to reviews (75 %), to nowhere, which is 500: there is no Service nobody.default.svc.cluster.local (25 %)"
+        ),
+        "requests for * at port 80: HTTPRoute a: redirected with 302",
+        "requests for * at port 80 that no rule matches are answered with 404",
+    ]
+
+
+def test_the_routes_of_a_call_are_told_in_words(shop: Shop) -> None:
+    mirror = "{type: RequestMirror, requestMirror: {backendRef: {name: ratings, port: 9080}}}"
+    modifier = "{type: ResponseHeaderModifier, responseHeaderModifier: {remove: [a]}}"
+    rewritten = (
+        f"{{filters: [{mirror}, {REWRITE}, {modifier}], timeouts: {{request: 1s, backendRequest: 500ms}}, {TO}}}"
+    )
+
+    assert (
+        "calls of reviews.default.svc.cluster.local: HTTPRoute a: to reviews, mirrored to ratings, "
+        "rewritten to prefix /, headers of the response changed, within 1 s, each try within 0.5 s"
+    ) in shop.words(route(rewritten, parent=REVIEWS), "productpage-v1")
+    assert (
+        "calls of reviews.default.svc.cluster.local: HTTPRoute a: when path is or is below /x and query q matches .*, "
+        "answered with 500: it has no backend"
+    ) in shop.words(
+        route(
+            "{matches: [{path: {value: /x}, queryParams: [{type: RegularExpression, name: q, value: '.*'}]}]}",
+            parent=REVIEWS,
+        ),
+        "productpage-v1",
+    )
+
+
+def test_a_route_that_leads_nowhere_is_warned_of(topology: Topology) -> None:
+    shop = Shop(topology)
+    text = gateway() + route("{backendRefs: [{name: nobody, port: 9080}]}") + route(name="good")
+    found = warnings(shop.topology, Rules.parse(read_documents(text, "test.yaml")))
+    assert found["default/good"] == []
+    (line,) = found["default/a"]
+    assert line.startswith(
+        "warning: httproute/a leads nowhere, so that it answers with 500: there is no Service nobody"
+    )
