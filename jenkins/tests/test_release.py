@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.pipeline.conftest import load_script
+from jenkins.tests.conftest import load_script
 
 release = load_script("release")
 

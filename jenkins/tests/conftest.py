@@ -17,11 +17,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from jenkins.tests.jenkins import GROOVY, ROOT, Jenkins, git
+from jenkins.tests.prometheus_stand_in import Metrics, prometheus
 from tests.chart.conftest import load_tool
 from tests.chart.stand_in import Cluster, serving
 from tests.images.conftest import eventually, get
-from tests.pipeline.jenkins import GROOVY, ROOT, Jenkins, git
-from tests.pipeline.prometheus_stand_in import Metrics, prometheus
 
 NAMESPACE = "shop"
 USER, PASSWORD = "pusher", "let-me-push"

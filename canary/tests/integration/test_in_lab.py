@@ -25,7 +25,7 @@ from tests.lab.conftest import Bookinfo, eventually, get
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.runtime import envoy
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CANARY = (sys.executable, "-m", "bookinfo_canary")
 BUILDS = {
     "v1-good": {},
