@@ -59,7 +59,7 @@ dashboards: $(VENV)/dev.stamp  ## write observability/dashboards anew from obser
 	@$(BIN)/python observability/tools/dashboards.py
 
 .PHONY: lint
-lint: style types  ## check style and types
+lint: style types layers  ## check style, types and the layers of the lab
 
 .PHONY: style
 style: $(VENV)/dev.stamp  ## check style
@@ -69,6 +69,10 @@ style: $(VENV)/dev.stamp  ## check style
 .PHONY: types
 types: $(VENV)/dev.stamp  ## check types
 	@$(BIN)/mypy $(SOURCES) lab/tools benchmarks requirements containers charts/tools observability/tools $(wildcard jenkins/*.py)
+
+.PHONY: layers
+layers: $(VENV)/dev.stamp  ## check that no module of the lab imports from a layer above its own
+	@output=$$($(BIN)/lint-imports --no-logo) || { echo "$$output"; exit 1; }
 
 # Coverage is measured over unit, contract and telemetry together, subprocesses included: `make coverage` judges all.
 PYTEST = $(BIN)/coverage run -m pytest -q
@@ -196,4 +200,4 @@ cluster-down:  ## take the kind cluster away
 
 .PHONY: clean
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) build dist htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

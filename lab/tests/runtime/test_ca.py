@@ -8,6 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.verification import PolicyBuilder, Store
 
+from bookinfo_lab.resources import proxy_directory
 from bookinfo_lab.runtime import ca
 
 IDENTITY = "spiffe://cluster.local/ns/default/sa/bookinfo-reviews"
@@ -20,8 +21,8 @@ def authority() -> ca.Authority:
 
 @pytest.fixture
 def leaf(authority: ca.Authority, tmp_path: Path) -> x509.Certificate:
-    ca.issue(authority, IDENTITY, tmp_path / "tls")
-    return x509.load_pem_x509_certificate((tmp_path / "tls" / ca.CERTIFICATE_FILE).read_bytes())
+    ca.issue(authority, IDENTITY, tmp_path)
+    return x509.load_pem_x509_certificate((tmp_path / proxy_directory.CERTIFICATE).read_bytes())
 
 
 def test_the_identity_is_a_critical_uri_and_there_is_no_subject(leaf: x509.Certificate) -> None:
@@ -54,7 +55,7 @@ def test_another_authority_does_not_vouch_for_it(leaf: x509.Certificate) -> None
 
 
 def test_only_the_owner_reads_what_is_written(leaf: x509.Certificate, tmp_path: Path) -> None:
-    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "tls").iterdir()}
+    files = (proxy_directory.CA_CERTIFICATE, proxy_directory.CERTIFICATE, proxy_directory.PRIVATE_KEY)
 
-    assert modes == {ca.CA_FILE: 0o600, ca.CERTIFICATE_FILE: 0o600, ca.KEY_FILE: 0o600}
-    assert stat.S_IMODE((tmp_path / "tls").stat().st_mode) == 0o700
+    assert {stat.S_IMODE((tmp_path / file).stat().st_mode) for file in files} == {0o600}
+    assert {tmp_path / file for file in files} == set((tmp_path / proxy_directory.TLS).iterdir())

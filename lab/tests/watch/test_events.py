@@ -8,7 +8,7 @@ from typing import Any
 
 import uvicorn
 
-from bookinfo_lab.runtime.control_api import ControlServer
+from bookinfo_lab.server import Server
 from bookinfo_lab.watch.feed import Events, Feed
 from bookinfo_lab.watch.listener import listen
 
@@ -34,7 +34,7 @@ class Changing:
 async def serving(feed: Feed) -> AsyncIterator[tuple[str, int]]:
     with contextlib.closing(listen(0, STALLED)) as listener:
         config = uvicorn.Config(Events(feed), log_config=None, lifespan="off", ws="none")
-        task = asyncio.create_task(ControlServer(config, listener).run_until_cancelled())
+        task = asyncio.create_task(Server(config, listener).run_until_cancelled())
         try:
             yield listener.getsockname()
         finally:

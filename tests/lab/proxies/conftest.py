@@ -27,6 +27,7 @@ from typing import Any
 import pytest
 
 from bookinfo_lab.errors import LabError
+from bookinfo_lab.resources import proxy_directory
 from bookinfo_lab.resources.documents import read_documents
 from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.topology import (
@@ -39,10 +40,10 @@ from bookinfo_lab.resources.topology import (
     Topology,
     Workload,
 )
-from bookinfo_lab.runtime import addresses, ca
+from bookinfo_lab.runtime import addresses, ca, xds_files
 from bookinfo_lab.runtime import envoy as envoy_binary
 from bookinfo_lab.runtime.validation import validate
-from bookinfo_lab.translate import bootstrap, render, xds
+from bookinfo_lab.translate import bootstrap, render
 from bookinfo_lab.translate.listeners import OUTBOUND_PORT
 
 PORT = 9080
@@ -254,7 +255,7 @@ class MeshOnTheWire:
             app = self.apps[workload.name] = App(workload.name)
             if workload.sidecar:
                 folder = self._prepared(workload)
-                server = _UnixServer(str(folder / bootstrap.APP_SOCKET), _handler(app))
+                server = _UnixServer(str(folder / proxy_directory.APP_SOCKET), _handler(app))
                 self._run(server)
             else:
                 self.serve_tcp(app, workload.address, PORT)
@@ -290,15 +291,15 @@ class MeshOnTheWire:
         documents = read_documents(f"{GATEWAY_RULES}\n---\n{rules}", "test.yaml")
         self.configs = render(self.topology, Rules.parse(documents))
         for name, config in self.configs.items():
-            xds.write(self._root / name, config, str(next(self._versions)))
+            xds_files.write(self._root / name, config, str(next(self._versions)))
 
     def apply(self, rules: str) -> None:
         """Make `rules` what holds, and return when every proxy runs them."""
-        before = {proxy.name: xds.rejections(self.stats(proxy.name)) for proxy in self._proxies()}
+        before = {proxy.name: xds_files.rejections(self.stats(proxy.name)) for proxy in self._proxies()}
         self.write(rules)
         self._wait_live(before)
         for name, config in self.configs.items():
-            xds.prune(self._root / name, config, str(next(self._versions)))
+            xds_files.prune(self._root / name, config, str(next(self._versions)))
         self._wait_live(before)
 
     def refusal(self, rules: str, name: str) -> str | None:
@@ -343,13 +344,13 @@ class MeshOnTheWire:
 
     def stats(self, name: str) -> str:
         """The statistics of a proxy that tell what it runs."""
-        return self.admin(name, f"/stats?filter={xds.STATS_FILTER}")
+        return self.admin(name, f"/stats?filter={xds_files.STATS_FILTER}")
 
     def admin(self, name: str, path: str) -> str:
         connection = http.client.HTTPConnection("admin", timeout=DEADLINE)
         connection.sock = socket.socket(socket.AF_UNIX)
         with contextlib.closing(connection):
-            connection.sock.connect(str(self._root / name / bootstrap.ADMIN_SOCKET))
+            connection.sock.connect(str(self._root / name / proxy_directory.ADMIN_SOCKET))
             connection.request("GET", path)
             return connection.getresponse().read().decode()
 
@@ -363,8 +364,8 @@ class MeshOnTheWire:
     def _prepared(self, proxy: Proxy) -> Path:
         folder = self._root / proxy.name
         folder.mkdir(mode=0o700)
-        ca.issue(self._authority, proxy.spiffe_id, folder / bootstrap.TLS_FOLDER)
-        (folder / bootstrap.FILE).write_text(json.dumps(bootstrap.bootstrap(proxy, self.topology.collector)))
+        ca.issue(self._authority, proxy.spiffe_id, folder)
+        (folder / proxy_directory.BOOTSTRAP).write_text(json.dumps(bootstrap.bootstrap(proxy, self.topology.collector)))
         return folder
 
     def _run(self, server: socketserver.BaseServer) -> None:
@@ -374,10 +375,10 @@ class MeshOnTheWire:
     def _wait_live(self, before: dict[str, dict[str, int]]) -> None:
         deadline = time.monotonic() + DEADLINE
         for proxy in self._proxies():
-            expected = xds.versions(self._root / proxy.name, self.configs[proxy.name])
+            expected = xds_files.versions(self._root / proxy.name, self.configs[proxy.name])
             while True:
                 with contextlib.suppress(OSError):
-                    progress = xds.progress(self.stats(proxy.name), expected, before.get(proxy.name, {}))
+                    progress = xds_files.progress(self.stats(proxy.name), expected, before.get(proxy.name, {}))
                     assert not progress.rejected, (
                         f"{proxy.name} rejects {progress.rejected}: {self.log(proxy.name)[-2000:]}"
                     )

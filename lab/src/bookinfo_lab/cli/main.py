@@ -87,9 +87,15 @@ def up(
         return
     from bookinfo_lab.resources.documents import ManifestError
     from bookinfo_lab.runtime import supervisor
+    from bookinfo_lab.watch.listener import WatchPage, listen
+
+    environ = dict(os.environ)
+
+    def open_page() -> WatchPage:
+        return WatchPage(listen(watch_port), environ)
 
     try:
-        settings = supervisor.Settings(folder, gateway_port, dict(os.environ), watch, watch_port)
+        settings = supervisor.Settings(folder, gateway_port, environ, open_page if watch else None)
         asyncio.run(supervisor.run(settings, _report))
     except ManifestError as error:
         raise LabError(str(error)) from error

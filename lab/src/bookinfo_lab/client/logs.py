@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bookinfo_lab.errors import LabError
-from bookinfo_lab.runtime.pods import APP_LOG, ENVOY_LOG
+from bookinfo_lab.resources.proxy_directory import APP_LOG, ENVOY_LOG
 
 _POLL = 0.2
 

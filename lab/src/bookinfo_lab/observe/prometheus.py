@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bookinfo_lab.resources.conventions import METRICS_PORT
 from bookinfo_lab.resources.topology import Topology, Workload
-from bookinfo_lab.translate.listeners import METRICS_PORT
 
 TARGETS_PATH = "/targets"
 """Where a lab tells them, in the form of Prometheus' HTTP service discovery."""

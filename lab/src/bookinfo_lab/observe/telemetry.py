@@ -11,16 +11,11 @@ from bookinfo_lab.observe.istio_metrics import MeshMetrics
 from bookinfo_lab.observe.requests import RequestLog
 from bookinfo_lab.observe.span_forwarder import Onward
 from bookinfo_lab.observe.spans import SpanStore
+from bookinfo_lab.resources.conventions import COLLECTOR, METRICS_PATH, OTLP_PORT
 from bookinfo_lab.resources.topology import Topology
-from bookinfo_lab.translate.bootstrap import COLLECTOR_CLUSTER
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
-
-OTLP_PORT = 4318
-"""OpenTelemetry's own for HTTP. Where a collector on this machine has it at every address, any other is taken."""
-
-METRICS_PATH = "/metrics"
 
 _KEEP_ALIVE_SECONDS = 4000
 """Longer than an Envoy keeps an idle connection (an hour): it would lose the spans that it is about to send."""
@@ -58,7 +53,7 @@ class Telemetry:
         from starlette.routing import Route
 
         from bookinfo_lab.observe import istio_metrics, otlp, prometheus
-        from bookinfo_lab.runtime.control_api import ControlServer
+        from bookinfo_lab.server import Server
 
         async def metrics(_: Request) -> Response:
             return Response(self.metrics.exposition(), headers={"content-type": istio_metrics.CONTENT_TYPE})
@@ -73,7 +68,7 @@ class Telemetry:
             app, log_config=None, lifespan="off", ws="none", timeout_keep_alive=_KEEP_ALIVE_SECONDS, access_log=False
         )
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(ControlServer(config, self._listener).run_until_cancelled())
+            tasks.create_task(Server(config, self._listener).run_until_cancelled())
             if self._onward:
                 tasks.create_task(self._onward.run())
 
@@ -106,7 +101,7 @@ def _is_our_host(host: bytes) -> bool:
     """By address, or by the name that the lab's Envoys say; any other may be a site's that points here."""
     name = host.decode("latin-1").rpartition(":")[0] or host.decode("latin-1")
     try:
-        return name == COLLECTOR_CLUSTER or bool(ipaddress.ip_address(name))
+        return name == COLLECTOR or bool(ipaddress.ip_address(name))
     except ValueError:
         return False
 

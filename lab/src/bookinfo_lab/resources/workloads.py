@@ -16,17 +16,12 @@ from pydantic import Base64Str, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from bookinfo_lab.resources import images, schema, topology
+from bookinfo_lab.resources.conventions import INJECT, INJECT_TEMPLATES
 from bookinfo_lab.resources.documents import Document, Path, dotted
 from bookinfo_lab.resources.images import Image
 
 KINDS = {"v1": ("Secret", "Service", "ServiceAccount"), "apps/v1": ("Deployment",)}
 """The Kubernetes kinds that a lab takes, by apiVersion."""
-
-INJECT = "sidecar.istio.io/inject"
-"""A pod's label or annotation: "false" keeps it out of the mesh."""
-
-TEMPLATES = "inject.istio.io/templates"
-"""A pod's annotation: "gateway" makes it a gateway's proxy without an application."""
 
 PROXY_IMAGE = "auto"
 """The image that such a pod names: Istio's injection puts the proxy's in its place."""
@@ -343,7 +338,7 @@ def _checked_deployment(document: Document, accounts: set[tuple[str, str]]) -> _
         )
     if _is_gateway(model) != (template.spec.containers[0].image == PROXY_IMAGE):
         raise document.error(
-            f"the image {PROXY_IMAGE} and the annotation {TEMPLATES}: gateway go together",
+            f"the image {PROXY_IMAGE} and the annotation {INJECT_TEMPLATES}: gateway go together",
             (*_AT_CONTAINER, "image"),
             "write both, or neither",
         )
@@ -351,7 +346,7 @@ def _checked_deployment(document: Document, accounts: set[tuple[str, str]]) -> _
 
 
 def _is_gateway(model: _Deployment) -> bool:
-    return model.spec.template.metadata.annotations.get(TEMPLATES) == "gateway"
+    return model.spec.template.metadata.annotations.get(INJECT_TEMPLATES) == "gateway"
 
 
 def _account(template: _Template) -> str:

@@ -14,9 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-CERTIFICATE_FILE = "cert.pem"
-KEY_FILE = "key.pem"
-CA_FILE = "ca.pem"
+from bookinfo_lab.resources import proxy_directory
 
 _LIFETIME = dt.timedelta(days=30)
 _CLOCK_SKEW = dt.timedelta(minutes=5)
@@ -50,7 +48,8 @@ def create_authority(trust_domain: str) -> Authority:
 
 
 def issue(authority: Authority, spiffe_id: str, folder: Path) -> None:
-    """Write a new key, its certificate for `spiffe_id` and the CA's into `folder`, readable by the owner alone."""
+    """Write a key, its certificate for `spiffe_id`, and the CA's into a proxy's `folder`."""
+    # Only the owner can read the files.
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
         _builder(key.public_key(), issuer=authority.certificate.subject, subject=x509.Name([]))
@@ -63,11 +62,11 @@ def issue(authority: Authority, spiffe_id: str, folder: Path) -> None:
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
         .sign(authority.key, hashes.SHA256())
     )
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write_private(folder / CA_FILE, authority.pem)
-    _write_private(folder / CERTIFICATE_FILE, certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / proxy_directory.TLS).mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write_private(folder / proxy_directory.CA_CERTIFICATE, authority.pem)
+    _write_private(folder / proxy_directory.CERTIFICATE, certificate.public_bytes(serialization.Encoding.PEM))
     _write_private(
-        folder / KEY_FILE,
+        folder / proxy_directory.PRIVATE_KEY,
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
     )
 

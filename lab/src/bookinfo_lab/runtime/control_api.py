@@ -1,9 +1,8 @@
 """The lab's control interface: JSON over HTTP on a Unix socket that only its owner may open."""
 
-import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +14,21 @@ from starlette.routing import Route
 
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.observe.observations import ALL, Observations
+from bookinfo_lab.resources import proxy_directory
 from bookinfo_lab.resources.documents import Document, ManifestError, read_documents
 from bookinfo_lab.resources.store import Change, Objects, overridden
 from bookinfo_lab.runtime.lab import Lab
-from bookinfo_lab.translate import bootstrap, warnings
+from bookinfo_lab.server import Server
 from bookinfo_lab.translate import describe as rules_for
+from bookinfo_lab.translate import warnings
 
 Status = Callable[[], dict[str, Any]]
 
 
-def serve(lab: Lab, status: Status, observations: Observations, path: Path) -> "ControlServer":
+def serve(lab: Lab, status: Status, observations: Observations, path: Path) -> "Server":
     """A server for `lab` on the Unix socket `path`; run its `serve()`."""
     config = uvicorn.Config(application(lab, status, observations), log_config=None, lifespan="off", ws="none")
-    return ControlServer(config, _listen(path))
-
-
-class ControlServer(uvicorn.Server):
-    """uvicorn without its signal handling: the supervisor has its own."""
-
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
-        super().__init__(config)
-        self._listener = listener
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone."""
-        yield
-
-    async def run_until_cancelled(self) -> None:
-        """Answer until the task is cancelled."""
-        await self.serve(sockets=[self._listener])
+    return Server(config, _listen(path))
 
 
 def application(lab: Lab, status: Status, observations: Observations) -> Starlette:
@@ -129,7 +113,7 @@ def describe(lab: Lab, name: str) -> dict[str, Any]:
             "spiffe_id": gateway.spiffe_id,
             "labels": dict(gateway.labels),
             "rules": rules_for(lab.topology(), lab.rules, gateway),
-            "admin": str(lab.machine.folder / gateway.name / bootstrap.ADMIN_SOCKET),
+            "admin": str(lab.machine.folder / gateway.name / proxy_directory.ADMIN_SOCKET),
         }
     pod = lab.find(name)
     return {
@@ -142,7 +126,7 @@ def describe(lab: Lab, name: str) -> dict[str, Any]:
         "labels": dict(pod.workload.labels),
         "rules": rules_for(lab.topology(), lab.rules, pod.workload),
         "folder": str(pod.folder),
-        "admin": str(pod.folder / bootstrap.ADMIN_SOCKET) if pod.sidecar else None,
+        "admin": str(pod.folder / proxy_directory.ADMIN_SOCKET) if pod.sidecar else None,
         "env": dict(pod.env),
         "without_effect": list(pod.deployment.without_effect),
     }

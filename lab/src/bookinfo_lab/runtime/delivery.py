@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bookinfo_lab.client import http
 from bookinfo_lab.errors import LabError, brief
+from bookinfo_lab.resources import proxy_directory
 from bookinfo_lab.resources.topology import Gateway, Topology, Workload
-from bookinfo_lab.runtime import pods, processes, validation
-from bookinfo_lab.translate import bootstrap, xds
+from bookinfo_lab.runtime import processes, validation, xds_files
 from bookinfo_lab.translate.xds import ProxyConfig
 
 
@@ -21,7 +21,7 @@ class RefusedError(LabError):
     def __init__(self, proxy: str, subscriptions: tuple[str, ...], reason: str) -> None:
         super().__init__(f"{proxy}'s Envoy refuses {', '.join(subscriptions)}: {brief(reason)}")
         self.proxy = proxy
-        self.subscriptions = subscriptions  # names as in `xds.Progress`
+        self.subscriptions = subscriptions  # names as in `xds_files.Progress`
         self.reason = reason
 
 
@@ -74,12 +74,12 @@ class Delivery:
         """Write what every Envoy is to run; the running ones take it up by themselves."""
         version = str(next(self._versions))
         for name, config in configs.items():
-            xds.write(self._folder / name, config, version)
+            xds_files.write(self._folder / name, config, version)
         self._configs = configs
 
     async def refusals(self) -> Refusals:
         """What to compare with after a `publish`: Envoy counts refusals, and does not tell which version it refused."""
-        return {name: xds.rejections(await self._stats(name)) for name in self._running()}
+        return {name: xds_files.rejections(await self._stats(name)) for name in self._running()}
 
     async def settle(self, before: Refusals) -> None:
         """Wait until each running Envoy runs what was published, then drop what went out of use.
@@ -98,8 +98,8 @@ class Delivery:
                     if name not in self._running():
                         del waiting[name]
                     continue
-                expected = xds.versions(self._folder / name, self._configs[name])
-                progress = xds.progress(stats, expected, before.get(name) or xds.rejections(stats))
+                expected = xds_files.versions(self._folder / name, self._configs[name])
+                progress = xds_files.progress(stats, expected, before.get(name) or xds_files.rejections(stats))
                 if progress.rejected:
                     raise RefusedError(name, progress.rejected, self._complaint(name))
                 waiting[name] = ", ".join(progress.pending)
@@ -110,14 +110,14 @@ class Delivery:
                 raise LabError(f"the new configuration has not reached the Envoys of {late}")
             await asyncio.sleep(_POLL if waiting else 0)
         for name in self._running():
-            xds.prune(self._folder / name, self._configs[name], str(next(self._versions)))
+            xds_files.prune(self._folder / name, self._configs[name], str(next(self._versions)))
 
     def _complaint(self, name: str) -> str:
-        return complaint(processes.last_lines(self._folder / name / pods.ENVOY_LOG, 20)) or "see its log"
+        return complaint(processes.last_lines(self._folder / name / proxy_directory.ENVOY_LOG, 20)) or "see its log"
 
     async def _stats(self, name: str) -> str:
-        target = self._folder / name / bootstrap.ADMIN_SOCKET
-        return (await http.request(target, f"/stats?filter={xds.STATS_FILTER}")).text
+        target = self._folder / name / proxy_directory.ADMIN_SOCKET
+        return (await http.request(target, f"/stats?filter={xds_files.STATS_FILTER}")).text
 
 
 _REJECTED = "update rejected: "

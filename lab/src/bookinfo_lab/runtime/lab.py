@@ -17,22 +17,21 @@ from bookinfo_lab.errors import LabError, brief
 from bookinfo_lab.observe.recorder import Recorder
 from bookinfo_lab.observe.records import Registry
 from bookinfo_lab.observe.telemetry import Telemetry
-from bookinfo_lab.resources import workloads
+from bookinfo_lab.resources import conventions, workloads
 from bookinfo_lab.resources.documents import Document
 from bookinfo_lab.resources.images import Image
 from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.store import Change, Objects, key
 from bookinfo_lab.resources.topology import TRUST_DOMAIN, Gateway, Service, Topology
 from bookinfo_lab.resources.workloads import Deployment, Workloads
-from bookinfo_lab.runtime import addresses, attribution, ca, envoy, gateways, pods, processes
+from bookinfo_lab.runtime import addresses, attribution, ca, envoy, gateways, pods, processes, xds_files
 from bookinfo_lab.runtime.addresses import AddressRange
 from bookinfo_lab.runtime.delivery import Delivery, RefusedError
 from bookinfo_lab.runtime.gateways import Gateways, Plan, Running, Wanted
 from bookinfo_lab.runtime.pods import Pod
 from bookinfo_lab.runtime.programs import Programs
 from bookinfo_lab.runtime.supervised import Supervised
-from bookinfo_lab.translate import render, xds
-from bookinfo_lab.translate.listeners import METRICS_PORT
+from bookinfo_lab.translate import render
 
 INGRESS_PORTS = (80, 8080)
 """What Gateway resources may name: Istio's own Service of the ingress leads port 80 to 8080. The host's port may be
@@ -148,7 +147,7 @@ class Lab:
             self._wanted = self._initial = self._read(objects)
             deployments = self._wanted.workloads.deployments
             envoy.check_room(1 + _sidecars(deployments))
-            own = {pods.PROXY_PORT, METRICS_PORT}
+            own = {conventions.PROXY_PORT, conventions.METRICS_PORT}
             for port in own.union(*(deployment.ports.values() for deployment in deployments)):
                 addresses.check_free(self.ingress.gateway.address, port)
             started = self._create_pods(deployments)
@@ -228,7 +227,7 @@ class Lab:
 
         def made(documents: Sequence[Document]) -> object:
             config = render(topology, _with(before, documents))[error.proxy]
-            return [xds.subscribed(config, name) for name in error.subscriptions]
+            return [xds_files.subscribed(config, name) for name in error.subscriptions]
 
         if culprits := attribution.shaping(_news(before, wanted), made):
             hint = f"it is {error.proxy}'s Envoy that refuses; everything is as it was"

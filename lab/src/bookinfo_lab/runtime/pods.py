@@ -8,7 +8,9 @@ from pathlib import Path
 from bookinfo_lab.client import http
 from bookinfo_lab.observe.recorder import Recorder
 from bookinfo_lab.observe.telemetry import Telemetry
-from bookinfo_lab.resources import workloads
+from bookinfo_lab.resources import proxy_directory, workloads
+from bookinfo_lab.resources.conventions import PROXY_PORT
+from bookinfo_lab.resources.proxy_directory import APP_LOG, ENVOY_LOG
 from bookinfo_lab.resources.topology import Gateway, Topology, Workload
 from bookinfo_lab.resources.workloads import Deployment
 from bookinfo_lab.runtime import ca, processes, relay
@@ -18,12 +20,6 @@ from bookinfo_lab.runtime.programs import Programs
 from bookinfo_lab.runtime.relay import Relay
 from bookinfo_lab.runtime.supervised import Launch, Probe, State, Supervised
 from bookinfo_lab.translate import bootstrap
-
-APP_LOG = "app.log"
-ENVOY_LOG = "envoy.log"
-
-PROXY_PORT = 15080
-"""Where a sidecar, or a relay in its place, takes the application's outbound requests, on the workload's address."""
 
 NOT_PROXIED = "127.0.0.1,localhost"
 
@@ -123,7 +119,7 @@ class Maker:
             f"{workload.name}'s application",
             lambda: self.programs.start(deployment.image.package, folder, env, log),
             log,
-            folder / bootstrap.APP_SOCKET,
+            folder / proxy_directory.APP_SOCKET,
         )
         app = Supervised(launch, _app_probe(workload, folder), self.on_change, self.report)
         outbound = self._envoy(workload, folder) if workload.sidecar else self._relay(workload)
@@ -146,12 +142,12 @@ class Maker:
         return folder
 
     def _envoy(self, proxy: Workload | Gateway, folder: Path) -> Supervised:
-        ca.issue(self.authority, proxy.spiffe_id, folder / bootstrap.TLS_FOLDER)
-        (folder / bootstrap.FILE).write_text(json.dumps(bootstrap.bootstrap(proxy, self.telemetry.address)))
-        self.recorder.follow(proxy, folder / bootstrap.RECORDS)
+        ca.issue(self.authority, proxy.spiffe_id, folder)
+        (folder / proxy_directory.BOOTSTRAP).write_text(json.dumps(bootstrap.bootstrap(proxy, self.telemetry.address)))
+        self.recorder.follow(proxy, folder / proxy_directory.REQUEST_RECORDS)
         command = [str(self.envoy), *bootstrap.arguments()]
         env = machine_env(self.environ)
-        admin = folder / bootstrap.ADMIN_SOCKET
+        admin = folder / proxy_directory.ADMIN_SOCKET
         log = folder / ENVOY_LOG
 
         async def start() -> Process:
@@ -184,7 +180,7 @@ def environment(
         "https_proxy": proxy,
         "no_proxy": not_proxied,
     }
-    listen = {"UDS": str(bootstrap.APP_SOCKET)} if workload.sidecar else {"HOST": workload.address}
+    listen = {"UDS": str(proxy_directory.APP_SOCKET)} if workload.sidecar else {"HOST": workload.address}
     defaults = {
         "DRAIN_SECONDS": DRAIN_SECONDS,
         "LOG_FORMAT": "json",
@@ -196,7 +192,7 @@ def environment(
 
 def _app_probe(workload: Workload, folder: Path) -> Probe:
     """Readiness of the application: `/readyz`, or, for one that serves nothing, that it runs."""
-    target: http.Target = folder / bootstrap.APP_SOCKET
+    target: http.Target = folder / proxy_directory.APP_SOCKET
     if not workload.sidecar and workload.ports:
         target = (workload.address, next(iter(workload.ports.values())))
 

@@ -4,12 +4,11 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bookinfo_lab import repository
 from bookinfo_lab.client import state
@@ -24,20 +23,42 @@ from bookinfo_lab.resources.topology import Service
 from bookinfo_lab.runtime import addresses, envoy
 from bookinfo_lab.runtime.gateways import Running
 from bookinfo_lab.runtime.lab import Lab, Machine
-from bookinfo_lab.watch import listener
+
+if TYPE_CHECKING:
+    from bookinfo_lab.observe.observations import Observations
 
 GATEWAY_HOST = "127.0.0.1"
 
 
+class Page(Protocol):
+    """A web page that shows the running lab. It listens already, and serves requests when `serve` runs."""
+
+    @property
+    def url(self) -> str:
+        """The page's address."""
+
+    async def serve(
+        self,
+        lab: Lab,
+        name: str,
+        start: Objects,
+        status: Callable[[], dict[str, Any]],
+        observations: "Observations",
+    ) -> None:
+        """Serve requests until the task is cancelled. `start` contains the objects with which the lab was started."""
+
+    def close(self) -> None:
+        """Close the listening socket."""
+
+
 @dataclass(frozen=True)
 class Settings:
-    """What `bookinfo up` was asked for."""
+    """The options of `bookinfo up`."""
 
     folder: LabFolder
-    gateway_port: int  # 0: any free one
+    gateway_port: int  # 0: any free port
     environ: Mapping[str, str]
-    watch: bool = True  # serve the watch page
-    watch_port: int | None = None  # 0: any free one; None: 8081, or any free one if that is taken
+    open_page: Callable[[], Page] | None = None  # None: no page
 
 
 async def run(settings: Settings, report: Callable[[str], None]) -> None:
@@ -61,14 +82,14 @@ async def run(settings: Settings, report: Callable[[str], None]) -> None:
         )
     state.clean(folder)
     with (
-        contextlib.ExitStack() as watched,
+        contextlib.ExitStack() as stack,
         contextlib.closing(addresses.claim_port(GATEWAY_HOST, settings.gateway_port)) as gateway,
         contextlib.closing(addresses.reserve(f"{os.getuid()} {folder.name}")) as own,
         contextlib.closing(telemetry.listen(own.take(), spans_to)) as told,
     ):
         port = gateway.getsockname()[1]
         machine = Machine(folder.proxies, binary, known_images, own, environ, (GATEWAY_HOST, port), told)
-        page = watched.enter_context(listener.listen(settings.watch_port)) if settings.watch else None
+        page = stack.enter_context(contextlib.closing(settings.open_page())) if settings.open_page else None
         try:
             await _Supervisor(Lab(machine, report), folder, port, page, report).run(wanted)
         finally:
@@ -87,14 +108,13 @@ def initial_objects(home: Path) -> Objects:
 
 class _Supervisor:
     def __init__(
-        self, lab: Lab, folder: LabFolder, port: int, page: socket.socket | None, report: Callable[[str], None]
+        self, lab: Lab, folder: LabFolder, port: int, page: Page | None, report: Callable[[str], None]
     ) -> None:
-        """`page` is where the watch page listens, if there is to be one."""
         self._lab = lab
         self._folder = folder
         self._url = f"http://localhost:{port}/productpage"
         self._page = page
-        self._page_url = f"http://localhost:{page.getsockname()[1]}" if page else None
+        self._page_url = page.url if page else None
         self._report = report
         self._state = "starting"
         self._stop = asyncio.Event()
@@ -144,10 +164,8 @@ class _Supervisor:
         self._lab.tasks.append(asyncio.create_task(server.run_until_cancelled()))
         self._lab.tasks.append(asyncio.create_task(seen.serve(self._lab.topology)))
         if self._page:
-            from bookinfo_lab.watch.page import Page
-
-            page = Page(self._lab, self._folder.name, wanted, self._status, observations, self._lab.machine.environ)
-            self._lab.tasks.append(asyncio.create_task(page.serve(self._page)))
+            page = self._page.serve(self._lab, self._folder.name, wanted, self._status, observations)
+            self._lab.tasks.append(asyncio.create_task(page))
         await starting
 
     def _status(self) -> dict[str, Any]:

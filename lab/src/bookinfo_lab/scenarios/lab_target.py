@@ -11,13 +11,13 @@ from bookinfo_client.send import Result, send
 from bookinfo_lab.client import control, http
 from bookinfo_lab.client.state import LabFolder
 from bookinfo_lab.errors import LabError
+from bookinfo_lab.resources import proxy_directory
+from bookinfo_lab.resources.conventions import METRICS_PATH, METRICS_PORT
 from bookinfo_lab.resources.documents import Document, read_documents
 from bookinfo_lab.resources.store import Key, key
-from bookinfo_lab.runtime import pods
 from bookinfo_lab.scenarios import counting
 from bookinfo_lab.scenarios.model import Browser, Counter, Log, Mesh, Traffic
 from bookinfo_lab.scenarios.plans import browser_plan, pod_plan
-from bookinfo_lab.translate.listeners import METRICS_PATH, METRICS_PORT
 
 _Objects = dict[Key, Document]
 
@@ -88,7 +88,7 @@ class LabTarget:
 
     def _logs(self, log: Log) -> list[Path]:
         folders = [Path(self._ask(f"/workloads/{pod}")["folder"]) for pod in self._pods(log.workload)]
-        return [folder / pods.ENVOY_LOG for folder in folders]
+        return [folder / proxy_directory.ENVOY_LOG for folder in folders]
 
     def _pods(self, workload: str) -> list[str]:
         status = self._ask("/status")

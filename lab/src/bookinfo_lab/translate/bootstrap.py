@@ -1,24 +1,14 @@
 """How one Envoy of the lab starts: its identity, where it reads its configuration, how it is watched.
 
-Every path is relative: an Envoy runs in a folder of its own (see `Layout`), so that a long state directory never meets
-the 108 bytes that a Unix socket's path may have.
+Every path is relative to the proxy's directory: see `resources.proxy_directory`.
 """
 
-from pathlib import Path
 from typing import Any
 
+from bookinfo_lab.resources import proxy_directory
+from bookinfo_lab.resources.conventions import COLLECTOR
 from bookinfo_lab.resources.topology import CLUSTER_DOMAIN, Gateway, Proxy
 from bookinfo_lab.translate import xds
-
-FILE = Path("bootstrap.json")
-ADMIN_SOCKET = Path("admin.sock")
-APP_SOCKET = Path("app.sock")
-TLS_FOLDER = Path("tls")
-RECORDS = Path("requests.pipe")
-"""Where a proxy writes of each request what `observe.records` reads."""
-
-COLLECTOR_CLUSTER = "collector"
-"""Where spans go. A listener that traces needs it while it loads, so it is static."""
 
 DRAIN_SECONDS = 30
 """How long a replaced listener's connections may go on: longer than the longest delay and time limit of a scenario."""
@@ -46,7 +36,7 @@ def arguments(log_level: str = "warning") -> list[str]:
     replaced listener are asked to close with their next answer rather than gradually.
     """
     return [
-        *("--config-path", str(FILE)),
+        *("--config-path", str(proxy_directory.BOOTSTRAP)),
         *("--concurrency", "1"),
         *("--log-level", log_level),
         "--disable-hot-restart",
@@ -62,7 +52,7 @@ def bootstrap(proxy: Proxy, collector: tuple[str, int] | None = None) -> dict[st
     """The bootstrap configuration of `proxy`, which can send its spans to an OTLP/HTTP receiver at `collector`."""
     return {
         "node": node(proxy),
-        "admin": {"address": {"pipe": {"path": str(ADMIN_SOCKET), "mode": _OWNER_ONLY}}},
+        "admin": {"address": {"pipe": {"path": str(proxy_directory.ADMIN_SOCKET), "mode": _OWNER_ONLY}}},
         "dynamic_resources": {
             "lds_config": xds.source(xds.LISTENERS),
             "cds_config": xds.source(xds.CLUSTERS),
@@ -87,11 +77,11 @@ def static_clusters(collector: tuple[str, int] | None) -> list[dict[str, Any]]:
         return []
     socket = {"socket_address": {"address": collector[0], "port_value": collector[1]}}
     assignment = {
-        "cluster_name": COLLECTOR_CLUSTER,
+        "cluster_name": COLLECTOR,
         "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket}}]}],
     }
     return [
-        {"name": COLLECTOR_CLUSTER, "type": "STATIC", "connect_timeout": "1s", "load_assignment": assignment},
+        {"name": COLLECTOR, "type": "STATIC", "connect_timeout": "1s", "load_assignment": assignment},
     ]
 
 

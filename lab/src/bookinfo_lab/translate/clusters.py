@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bookinfo_lab.resources import proxy_directory
 from bookinfo_lab.resources.model.base import duration
 from bookinfo_lab.resources.model.networking import (
     ClientTLS,
@@ -19,7 +20,7 @@ from bookinfo_lab.resources.model.networking import (
 )
 from bookinfo_lab.resources.model.rules import Rule
 from bookinfo_lab.resources.topology import Proxy
-from bookinfo_lab.translate import bootstrap, tls
+from bookinfo_lab.translate import tls
 from bookinfo_lab.translate.mesh import Endpoint, Host, Mesh, Port
 from bookinfo_lab.translate.names import cluster_name, inbound_cluster_name
 from bookinfo_lab.translate.traffic_policy import Policy, destination_rule, policy
@@ -98,7 +99,7 @@ def metrics() -> Json:
 
 
 def _application(name: str) -> Json:
-    address = {"pipe": {"path": str(bootstrap.APP_SOCKET)}}
+    address = {"pipe": {"path": str(proxy_directory.APP_SOCKET)}}
     return {
         "name": name,
         "type": "STATIC",

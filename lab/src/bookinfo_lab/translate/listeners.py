@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bookinfo_lab.resources.conventions import METRICS_PATH, METRICS_PORT
 from bookinfo_lab.resources.model.security import MutualTLSMode
 from bookinfo_lab.resources.topology import Workload
 from bookinfo_lab.translate import authorization, clusters, tls, xds
@@ -26,11 +27,6 @@ OUTBOUND_ROUTES = "http_proxy"
 
 METRICS = "metrics"
 """The listener of whoever collects the application's metrics."""
-
-METRICS_PORT = 15020
-"""Where that is, as in Istio: the agent's port, to which `prometheus.io/port` leads when metrics are merged."""
-
-METRICS_PATH = "/metrics"
 
 _UUID = "type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"

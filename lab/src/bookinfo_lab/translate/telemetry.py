@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from bookinfo_lab.observe import records
 from bookinfo_lab.observe.requests import Reporter
+from bookinfo_lab.resources import conventions, proxy_directory
 from bookinfo_lab.resources.model.rules import Rule
 from bookinfo_lab.resources.model.telemetry import AccessLogging, TelemetrySpec
 from bookinfo_lab.resources.topology import Gateway, Proxy
@@ -123,15 +124,15 @@ def _access_log(logging: AccessLogging) -> Json:
 
 def _record(reporter: Reporter) -> Json:
     record = {**records.FORMAT, records.REPORTER: reporter}
-    config = {"@type": _FILE, "path": str(bootstrap.RECORDS), "log_format": {"json_format": record}}
+    config = {"@type": _FILE, "path": str(proxy_directory.REQUEST_RECORDS), "log_format": {"json_format": record}}
     return {"name": "envoy.access_loggers.file", "typed_config": config}
 
 
 def _tracing(share: float, proxy: Proxy) -> Json:
     service = {
         "http_uri": {
-            "uri": f"http://{bootstrap.COLLECTOR_CLUSTER}/v1/traces",
-            "cluster": bootstrap.COLLECTOR_CLUSTER,
+            "uri": f"http://{conventions.COLLECTOR}/v1/traces",
+            "cluster": conventions.COLLECTOR,
             "timeout": _EXPORT_TIMEOUT,
         }
     }

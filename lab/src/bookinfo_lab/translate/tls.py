@@ -1,10 +1,10 @@
 """TLS contexts: mutual TLS between proxies with the lab's own identities, and TLS towards the world outside."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from bookinfo_lab.runtime import ca
-from bookinfo_lab.translate import bootstrap
+from bookinfo_lab.resources import proxy_directory
 
 _UPSTREAM = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 _DOWNSTREAM = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
@@ -25,7 +25,7 @@ def plaintext() -> Json:
 
 def mutual_upstream(sni: str, identities: Sequence[str]) -> Json:
     """Mutual TLS as a client, with a peer that shows one of `identities` (any of the mesh's, if none is known)."""
-    validation: Json = {"trusted_ca": _own(ca.CA_FILE)}
+    validation: Json = {"trusted_ca": _own(proxy_directory.CA_CERTIFICATE)}
     if identities:
         validation["match_typed_subject_alt_names"] = _names("URI", identities)
     return _socket({"@type": _UPSTREAM, "sni": sni, "common_tls_context": _common(validation)})
@@ -33,7 +33,7 @@ def mutual_upstream(sni: str, identities: Sequence[str]) -> Json:
 
 def mutual_downstream() -> Json:
     """Mutual TLS as a server: the client must show a certificate of the lab's authority."""
-    common = _common({"trusted_ca": _own(ca.CA_FILE)})
+    common = _common({"trusted_ca": _own(proxy_directory.CA_CERTIFICATE)})
     return _socket({"@type": _DOWNSTREAM, "common_tls_context": common, "require_client_certificate": True})
 
 
@@ -83,10 +83,12 @@ def _common(validation: Json) -> Json:
     return {
         "alpn_protocols": [ALPN],
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-        "tls_certificates": [{"certificate_chain": _own(ca.CERTIFICATE_FILE), "private_key": _own(ca.KEY_FILE)}],
+        "tls_certificates": [
+            {"certificate_chain": _own(proxy_directory.CERTIFICATE), "private_key": _own(proxy_directory.PRIVATE_KEY)}
+        ],
         "validation_context": validation,
     }
 
 
-def _own(name: str) -> Json:
-    return {"filename": str(bootstrap.TLS_FOLDER / name)}
+def _own(file: Path) -> Json:
+    return {"filename": str(file)}

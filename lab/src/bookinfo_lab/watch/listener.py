@@ -1,10 +1,17 @@
-"""Where the watch page listens."""
+"""The watch page's listening socket, opened before the page's code is loaded."""
 
 import contextlib
 import errno
 import socket
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from bookinfo_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from bookinfo_lab.observe.observations import Observations
+    from bookinfo_lab.resources.store import Objects
+    from bookinfo_lab.runtime.lab import Lab
 
 HOST = "127.0.0.1"
 PORT = 8081
@@ -36,3 +43,34 @@ def listen(port: int | None, stalled: float = STALLED) -> socket.socket:
             "--no-watch"
         ) from error
     return listener
+
+
+class WatchPage:
+    """The watch page of one lab. It implements `runtime.supervisor.Page`."""
+
+    def __init__(self, listener: socket.socket, environ: Mapping[str, str]) -> None:
+        """`environ` is the environment of the commands that the page's buttons start."""
+        self._listener = listener
+        self._environ = environ
+
+    @property
+    def url(self) -> str:
+        """The page's address."""
+        return f"http://localhost:{self._listener.getsockname()[1]}"
+
+    async def serve(
+        self,
+        lab: "Lab",
+        name: str,
+        start: "Objects",
+        status: Callable[[], dict[str, Any]],
+        observations: "Observations",
+    ) -> None:
+        """Serve requests until the task is cancelled."""
+        from bookinfo_lab.watch.page import Page  # loaded while the lab's processes start
+
+        await Page(lab, name, start, status, observations, self._environ).serve(self._listener)
+
+    def close(self) -> None:
+        """Close the listening socket."""
+        self._listener.close()

@@ -8,8 +8,8 @@ import uvicorn
 
 from bookinfo_lab.observe.observations import Observations
 from bookinfo_lab.resources.store import Objects
-from bookinfo_lab.runtime.control_api import ControlServer
 from bookinfo_lab.runtime.lab import Lab
+from bookinfo_lab.server import Server
 from bookinfo_lab.watch.app import Watched, application, topics
 from bookinfo_lab.watch.feed import Feed
 from bookinfo_lab.watch.jobs import Command, Lessons, Load
@@ -38,7 +38,7 @@ class Page:
         """Answer until the task is cancelled; what the buttons have started ends then."""
         config = uvicorn.Config(self._application, log_config=None, lifespan="off", ws="none")
         try:
-            await ControlServer(config, listener).run_until_cancelled()
+            await Server(config, listener).run_until_cancelled()
         finally:
             self._feed.close()
             await self._lessons.close()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bookinfo_lab.runtime import xds_files
 from bookinfo_lab.translate import xds
 from bookinfo_lab.translate.xds import ProxyConfig
 
@@ -28,28 +29,28 @@ def _names(folder: Path) -> list[str]:
 
 
 def test_each_route_and_extension_has_a_file_of_its_own_with_one_resource(tmp_path: Path) -> None:
-    xds.write(tmp_path, _config(), "1")
+    xds_files.write(tmp_path, _config(), "1")
 
     for path in (xds.route_file("http"), xds.extension_file("filter")):
         assert len(_read(tmp_path, path)["resources"]) == 1
 
 
 def test_the_same_content_is_not_written_again(tmp_path: Path) -> None:
-    assert xds.write(tmp_path, _config(), "1")
-    assert not xds.write(tmp_path, _config(), "2")
+    assert xds_files.write(tmp_path, _config(), "1")
+    assert not xds_files.write(tmp_path, _config(), "2")
     assert _read(tmp_path, xds.LISTENERS)["version_info"] == "1"
 
 
 def test_only_what_changed_gets_the_new_version(tmp_path: Path) -> None:
-    xds.write(tmp_path, _config(), "1")
+    xds_files.write(tmp_path, _config(), "1")
 
-    assert xds.write(tmp_path, _config(route="b"), "2")
+    assert xds_files.write(tmp_path, _config(route="b"), "2")
     assert _read(tmp_path, xds.route_file("http"))["version_info"] == "2"
     assert _read(tmp_path, xds.CLUSTERS)["version_info"] == "1"
 
 
 def test_new_things_are_written_before_what_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    xds.write(tmp_path, _config(), "1")
+    xds_files.write(tmp_path, _config(), "1")
     written: list[str] = []
     replace = Path.replace
 
@@ -58,26 +59,26 @@ def test_new_things_are_written_before_what_names_them(tmp_path: Path, monkeypat
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", recorded)
-    xds.write(tmp_path, _config(cluster="b", route="b"), "2")
+    xds_files.write(tmp_path, _config(cluster="b", route="b"), "2")
 
     assert written == ["xds/cds.json", "xds/rds/http.json"]
 
 
 def test_a_cluster_out_of_use_stays_until_it_is_pruned(tmp_path: Path) -> None:
-    xds.write(tmp_path, _config(cluster="a"), "1")
-    xds.write(tmp_path, _config(cluster="b"), "2")
+    xds_files.write(tmp_path, _config(cluster="a"), "1")
+    xds_files.write(tmp_path, _config(cluster="b"), "2")
     assert sorted(_names(tmp_path)) == ["a", "b"]
 
-    assert xds.prune(tmp_path, _config(cluster="b"), "3")
+    assert xds_files.prune(tmp_path, _config(cluster="b"), "3")
     assert _names(tmp_path) == ["b"]
-    assert not xds.prune(tmp_path, _config(cluster="b"), "4")
+    assert not xds_files.prune(tmp_path, _config(cluster="b"), "4")
 
 
 def test_no_reader_ever_sees_half_a_file(tmp_path: Path) -> None:
-    xds.write(tmp_path, _config(), "1")
+    xds_files.write(tmp_path, _config(), "1")
     before = (tmp_path / xds.CLUSTERS).stat().st_ino
 
-    xds.write(tmp_path, _config(cluster="b"), "2")
+    xds_files.write(tmp_path, _config(cluster="b"), "2")
 
     assert (tmp_path / xds.CLUSTERS).stat().st_ino != before
     assert [file for file in tmp_path.rglob("*") if file.is_file() and file.suffix != ".json"] == []
@@ -94,16 +95,16 @@ cluster_manager.cds.update_rejected: 0
 
 
 def test_a_proxy_that_runs_every_files_version_is_live(tmp_path: Path) -> None:
-    xds.write(tmp_path, _config(), "1")
+    xds_files.write(tmp_path, _config(), "1")
 
-    assert xds.progress(_STATS.format(rejected=0), xds.versions(tmp_path, _config()), {}).live
+    assert xds_files.progress(_STATS.format(rejected=0), xds_files.versions(tmp_path, _config()), {}).live
 
 
 def test_a_subscription_that_runs_an_older_version_is_pending(tmp_path: Path) -> None:
-    xds.write(tmp_path, _config(), "1")
-    xds.write(tmp_path, _config(route="b"), "2")
+    xds_files.write(tmp_path, _config(), "1")
+    xds_files.write(tmp_path, _config(route="b"), "2")
 
-    progress = xds.progress(_STATS.format(rejected=0), xds.versions(tmp_path, _config()), {})
+    progress = xds_files.progress(_STATS.format(rejected=0), xds_files.versions(tmp_path, _config()), {})
 
     assert not progress.live
     assert len(progress.pending) == 1
@@ -111,9 +112,9 @@ def test_a_subscription_that_runs_an_older_version_is_pending(tmp_path: Path) ->
 
 
 def test_a_new_rejection_is_told_and_an_old_one_is_not(tmp_path: Path) -> None:
-    xds.write(tmp_path, _config(), "1")
-    expected = xds.versions(tmp_path, _config())
-    before = xds.rejections(_STATS.format(rejected=3))
+    xds_files.write(tmp_path, _config(), "1")
+    expected = xds_files.versions(tmp_path, _config())
+    before = xds_files.rejections(_STATS.format(rejected=3))
 
-    assert xds.progress(_STATS.format(rejected=3), expected, before).live
-    assert xds.progress(_STATS.format(rejected=4), expected, before).rejected == ("listener_manager.lds",)
+    assert xds_files.progress(_STATS.format(rejected=3), expected, before).live
+    assert xds_files.progress(_STATS.format(rejected=4), expected, before).rejected == ("listener_manager.lds",)
