@@ -68,7 +68,7 @@ style: $(VENV)/dev.stamp  ## check style
 
 .PHONY: types
 types: $(VENV)/dev.stamp  ## check types
-	@$(BIN)/mypy $(SOURCES) lab/tools benchmarks requirements containers charts/tools observability/tools $(wildcard jenkins/*.py)
+	@$(BIN)/mypy $(SOURCES) lab/tools benchmarks requirements $(wildcard containers/*.py) charts/tools observability/tools $(wildcard jenkins/*.py)
 
 .PHONY: layers
 layers: $(VENV)/dev.stamp  ## check that no module of the lab imports from a layer above its own
@@ -113,12 +113,12 @@ interpreters: $(VENV)/dev.stamp  ## install and import the services on every oth
 
 .PHONY: containers
 containers: $(VENV)/dev.stamp $(VENV)/containers.stamp  ## build the images, start them by compose and load them (needs Docker)
-	@$(BIN)/python -m pytest -q tests/images
+	@$(BIN)/python -m pytest -q containers/tests
 
 .PHONY: chart
 chart: $(VENV)/dev.stamp  ## lint, package (into dist/) and test the Helm chart with a real Helm
 	@$(BIN)/python charts/tools/build.py
-	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) loadfile tests/chart
+	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) loadfile charts/tests
 
 .PHONY: pipeline
 pipeline: $(VENV)/dev.stamp $(VENV)/containers.stamp $(VENV)/groovy.stamp  ## run the Jenkinsfile's steps for real (needs Docker and Java)

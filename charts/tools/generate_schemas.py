@@ -1,4 +1,4 @@
-"""Make tests/chart/schemas/*.json, closed JSON Schemas of the add-ons' kinds that the chart renders.
+"""Make charts/tests/schemas/*.json, closed JSON Schemas of the add-ons' kinds that the chart renders.
 
 Source: the type declarations of npm `@kubernetes-models/*`, which are made from the projects' own Go types. The exact
 versions are fetched by `npm pack`. Only facts are kept: field names, types, which are required. Needs npm.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TARGET = Path(__file__).resolve().parents[2] / "tests/chart/schemas"
+TARGET = Path(__file__).resolve().parents[2] / "charts/tests/schemas"
 SOURCES = {
     "gateway-api": ("@kubernetes-models/gateway-api@2.0.0", "gateway.networking.k8s.io/v1", ("Gateway", "HTTPRoute")),
     "monitoring": (

@@ -17,11 +17,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from charts.tests.conftest import load_tool
+from containers.tests.conftest import eventually, get
 from jenkins.tests.jenkins import GROOVY, ROOT, Jenkins, git
 from jenkins.tests.prometheus_stand_in import Metrics, prometheus
-from tests.chart.conftest import load_tool
 from tests.chart.stand_in import Cluster, serving
-from tests.images.conftest import eventually, get
 
 NAMESPACE = "shop"
 USER, PASSWORD = "pusher", "let-me-push"

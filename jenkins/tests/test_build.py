@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from containers.tests.conftest import eventually, run
 from jenkins.tests.conftest import IMAGES, PASSWORD, USER, Site, with_pushed
 from jenkins.tests.jenkins import ROOT, Build, git
-from tests.images.conftest import eventually, run
 
 SERVICES = ("productpage", "details", "reviews", "ratings", "client", "books")
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
+from charts.tests.rendering import VALUES, Helm
 from jenkins.tests.conftest import load_script
 from jenkins.tests.jenkins import ROOT
-from tests.chart.rendering import VALUES, Helm
 
 JENKINS = ROOT / "jenkins"
 CASC = JENKINS / "casc"

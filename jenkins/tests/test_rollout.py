@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from containers.tests.conftest import eventually
 from jenkins.tests.conftest import Site, digest, with_pushed
 from jenkins.tests.jenkins import Build, git
-from tests.images.conftest import eventually
 
 WORKLOADS = {"productpage-v1", "details-v1", "reviews-v3", "ratings-v1"}
 

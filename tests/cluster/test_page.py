@@ -160,7 +160,7 @@ def test_istio_is_of_the_version_whose_api_the_manifests_are_held_to_or_newer() 
 
 
 def test_kubernetes_is_of_a_version_that_the_chart_takes() -> None:
-    from tests.chart.validation import KUBERNETES
+    from charts.tests.validation import KUBERNETES
 
     pinned = dict(line.split("=") for line in lines((ROOT / "cluster/versions.env").read_text()))
     assert pinned["KUBERNETES_VERSION"].rpartition(".")[0] in KUBERNETES

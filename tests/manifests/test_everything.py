@@ -4,8 +4,8 @@ import re
 from collections import Counter
 
 import pytest
-from tests.chart.test_security import violations
-from tests.chart.validation import KUBERNETES, mistakes
+from charts.tests.test_security import violations
+from charts.tests.validation import KUBERNETES, mistakes
 
 from .conftest import EVERYTHING, HELM_VALUES, ROOT, Manifest
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.chart.rendering import ROOT, VALUES, Helm, Objects
+from charts.tests.rendering import ROOT, VALUES, Helm, Objects
 
 
 def load_tool(name: str) -> ModuleType:

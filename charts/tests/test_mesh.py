@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.chart.rendering import CHART, ROOT, SERVICES, Helm, Object, Objects, is_test, named, of_kind, pods, released
+from charts.tests.rendering import CHART, ROOT, SERVICES, Helm, Object, Objects, is_test, named, of_kind, pods, released
 
 GRAPH = {("productpage", "details"), ("productpage", "reviews"), ("reviews", "ratings")}
 MODES = ("istio", "gateway-api", "sidecar", "gateway-routes", "ambient", "ambient-routes", "ambient-plain")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.chart.rendering import CHART, ROOT, Helm, Objects, RefusedError, identities, named, of_kind
+from charts.tests.rendering import CHART, ROOT, Helm, Objects, RefusedError, identities, named, of_kind
 
 LINKS = {
     "files/istio/gateway": "istio/gateway",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.chart.rendering import Helm, Object, Objects, named, of_kind, pods
+from charts.tests.rendering import Helm, Object, Objects, named, of_kind, pods
 
 ALLOWED_VOLUMES = {
     "configMap",

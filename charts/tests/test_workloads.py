@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from tests.chart.rendering import (
+from charts.tests.rendering import (
     CHART,
     ROOT,
     SERVICES,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.chart.conftest import load_tool
-from tests.chart.rendering import CHART, Helm, identities, named, of_kind
+from charts.tests.conftest import load_tool
+from charts.tests.rendering import CHART, Helm, identities, named, of_kind
 
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
 OVERLAYS = sorted(CHART.glob("values-*.yaml"))

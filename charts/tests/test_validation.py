@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.chart.rendering import CHART, Helm, Objects, named
-from tests.chart.validation import KUBERNETES, mistakes
+from charts.tests.rendering import CHART, Helm, Objects, named
+from charts.tests.validation import KUBERNETES, mistakes
 
 
 @pytest.mark.parametrize("kubernetes", KUBERNETES)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from tests.chart.rendering import SERVICES, Helm, Object, Objects, named, of_kind, released
+from charts.tests.rendering import SERVICES, Helm, Object, Objects, named, of_kind, released
 
 Overlay = Callable[[str], Objects]
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 import yaml
-from tests.chart.rendering import CHART, SERVICES, Helm, of_kind, released
+from charts.tests.rendering import CHART, SERVICES, Helm, of_kind, released
 from tests.lab.conftest import Bookinfo, get
 
 from bookinfo_lab.errors import LabError

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.chart.conftest import load_tool
-from tests.chart.rendering import CHART, ROOT
+from charts.tests.conftest import load_tool
+from charts.tests.rendering import CHART, ROOT
 
 TOOL = load_tool("helm")
 

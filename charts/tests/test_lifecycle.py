@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.chart.rendering import CHART, SERVICES, Helm, RefusedError
+from charts.tests.rendering import CHART, SERVICES, Helm, RefusedError
 from tests.chart.stand_in import Cluster, serving
 
 Release = Callable[..., str]

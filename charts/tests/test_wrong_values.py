@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from tests.chart.rendering import Helm, RefusedError
+from charts.tests.rendering import Helm, RefusedError
 
 SICK = {"mesh": {"mode": "sidecar"}, "destinationRules": {"enabled": True}, "virtualServices": {"enabled": True}}
 WEIGHTS = {"reviews": {"versions": {"v1": {"weight": 0}, "v2": {"weight": 0}}}}

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.chart.rendering import CHART, Helm, identities
+from charts.tests.rendering import CHART, Helm, identities
 
 OUTSIDE = {("istio-system", "istio-ingressgateway"), ("shop", "bookinfo-gateway-istio")}
 """Services that the mesh makes, not the chart."""
