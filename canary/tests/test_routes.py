@@ -1,11 +1,11 @@
-"""The object that is changed."""
+"""The manifests of routes, and the weights that they contain."""
 
 import copy
 
 import pytest
 
-from bookinfo_canary.errors import RefusedError
-from bookinfo_canary.plan import Service
+from bookinfo_canary.errors import RejectedError
+from bookinfo_canary.release_plan import Service
 from bookinfo_canary.routes import HTTPRoute, Json, RouteKind, VirtualService
 
 REVIEWS = Service("reviews", "shop")
@@ -13,32 +13,32 @@ KINDS = pytest.mark.parametrize("kind", [VirtualService(), HTTPRoute()], ids=["V
 
 
 @KINDS
-def test_what_is_written_reads_the_same(kind: RouteKind) -> None:
-    body = kind.body(REVIEWS, {"v1": 90, "v2": 10}, None)
+def test_written_weights_are_read_back(kind: RouteKind) -> None:
+    body = kind.manifest(REVIEWS, {"v1": 90, "v2": 10}, None)
     assert kind.weights(REVIEWS, body) == {"v1": 90, "v2": 10}
     assert body["metadata"]["name"] == "reviews"
     assert body["metadata"]["namespace"] == "shop"
 
 
 @KINDS
-def test_a_version_that_gets_nothing_is_not_named(kind: RouteKind) -> None:
-    """So that it can be removed, and what made it reachable too."""
-    assert "v2" not in str(kind.body(REVIEWS, {"v1": 100}, None))
+def test_version_without_requests_is_not_named(kind: RouteKind) -> None:
+    """So that the version and its subset or Service can be removed."""
+    assert "v2" not in str(kind.manifest(REVIEWS, {"v1": 100}, None))
 
 
 @KINDS
-def test_all_but_the_weights_is_kept(kind: RouteKind) -> None:
-    existing = kind.body(REVIEWS, {"v1": 100}, None)
-    existing["spec"][kind.rules][0]["timeout"] = "2s"
+def test_everything_but_the_weights_is_kept(kind: RouteKind) -> None:
+    existing = kind.manifest(REVIEWS, {"v1": 100}, None)
+    existing["spec"][kind.rules_field][0]["timeout"] = "2s"
     before = copy.deepcopy(existing)
-    changed = kind.body(REVIEWS, {"v1": 50, "v2": 50}, existing)
-    assert changed["spec"][kind.rules][0]["timeout"] == "2s"
+    changed = kind.manifest(REVIEWS, {"v1": 50, "v2": 50}, existing)
+    assert changed["spec"][kind.rules_field][0]["timeout"] == "2s"
     assert existing == before
 
 
 def with_rule(kind: RouteKind, **fields: object) -> Json:
-    body = kind.body(REVIEWS, {"v1": 100}, None)
-    body["spec"][kind.rules][0].update(fields)
+    body = kind.manifest(REVIEWS, {"v1": 100}, None)
+    body["spec"][kind.rules_field][0].update(fields)
     return body
 
 
@@ -61,17 +61,19 @@ def with_rule(kind: RouteKind, **fields: object) -> Json:
         (HTTPRoute(), with_rule(HTTPRoute(), backendRefs=[{"name": "reviews-v1", "port": 9080, "filters": [{}]}])),
     ],
 )
-def test_a_route_that_says_more_than_weights_is_refused(kind: RouteKind, existing: Json) -> None:
-    with pytest.raises(RefusedError, match=r"reviews has .*, which would be lost: change it first, or say --take-over"):
+def test_route_with_further_rules_is_rejected(kind: RouteKind, existing: Json) -> None:
+    with pytest.raises(
+        RejectedError, match=r"reviews has .*, which would be lost; change it first, or use --take-over"
+    ):
         kind.weights(REVIEWS, existing)
 
 
-def test_one_destination_without_a_weight_has_them_all() -> None:
+def test_single_destination_without_a_weight_receives_everything() -> None:
     existing = with_rule(VirtualService(), route=[{"destination": {"host": "reviews.shop", "subset": "v1"}}])
     assert VirtualService().weights(REVIEWS, existing) == {"v1": 100}
 
 
-def test_what_the_api_server_adds_to_an_httproute_is_no_rule() -> None:
+def test_defaults_of_an_httproute_are_not_rules() -> None:
     existing = with_rule(HTTPRoute(), matches=[{"path": {"type": "PathPrefix", "value": "/"}}])
     existing["spec"]["rules"][0]["backendRefs"] = [
         {"group": "", "kind": "Service", "name": "reviews-v1", "port": 9080, "weight": 1}
@@ -79,18 +81,18 @@ def test_what_the_api_server_adds_to_an_httproute_is_no_rule() -> None:
     assert HTTPRoute().weights(REVIEWS, existing) == {"v1": 1}
 
 
-def test_a_subset_that_no_destination_rule_names_is_missing() -> None:
+def test_subset_without_a_destination_rule_is_missing() -> None:
     rules = [
         {"spec": {"host": "reviews", "subsets": [{"name": "v1"}]}},
         {"spec": {"host": "ratings", "subsets": [{"name": "v2"}]}},
         {"spec": {"host": "details"}},
     ]
     kind = VirtualService()
-    assert kind.lacking(REVIEWS, ("v1",), rules) == ""
-    assert kind.lacking(REVIEWS, ("v1", "v2"), rules) == "no DestinationRule has reviews's subset v2"
+    assert kind.missing_versions(REVIEWS, ("v1",), rules) == ""
+    assert kind.missing_versions(REVIEWS, ("v1", "v2"), rules) == "no DestinationRule defines the subset v2 of reviews"
 
 
-def test_a_version_without_a_service_is_missing_for_an_httproute() -> None:
+def test_httproute_version_without_a_service_is_missing() -> None:
     services = [{"metadata": {"name": "reviews"}}, {"metadata": {"name": "reviews-v1"}}]
-    assert HTTPRoute().lacking(REVIEWS, ("v1",), services) == ""
-    assert HTTPRoute().lacking(REVIEWS, ("v1", "v2"), services) == "there is no Service reviews-v2"
+    assert HTTPRoute().missing_versions(REVIEWS, ("v1",), services) == ""
+    assert HTTPRoute().missing_versions(REVIEWS, ("v1", "v2"), services) == "Service reviews-v2 not found"

@@ -1,4 +1,4 @@
-"""The route in a cluster, by a kubectl that keeps its cluster in a file."""
+"""The owner of a route in a cluster, with a fake kubectl that keeps its objects in a file."""
 
 import json
 import sys
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bookinfo_canary.errors import CanaryError, NotRestoredError, RefusedError
-from bookinfo_canary.owned import Route
-from bookinfo_canary.plan import Service
+from bookinfo_canary.errors import CanaryError, RejectedError, RollbackFailedError
+from bookinfo_canary.release_plan import Service
+from bookinfo_canary.route_owner import RouteOwner
 from bookinfo_canary.routes import VirtualService
-from bookinfo_canary.signals import Signals
-from bookinfo_canary.targets import Kubectl, Lab
+from bookinfo_canary.stop_signals import StopSignals
+from bookinfo_canary.targets import KubectlTarget, LabTarget
 
 REVIEWS = Service("reviews", "shop")
 KEY = "virtualservice.networking.istio.io/reviews"
@@ -20,13 +20,13 @@ SUBSETS = {"spec": {"host": "reviews", "subsets": [{"name": "v1"}, {"name": "v2"
 
 
 class Cluster:
-    """The file behind the stand-in."""
+    """The file in which the fake kubectl keeps its objects."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.write({"objects": {"destinationrule.networking.istio.io/reviews": SUBSETS}, "calls": [], "history": []})
-        stand_in = Path(__file__).with_name("kubectl_stand_in.py")
-        self.target = Kubectl("shop", "kind", (sys.executable, str(stand_in), str(path)))
+        fake_kubectl = Path(__file__).with_name("kubectl_stand_in.py")
+        self.target = KubectlTarget("shop", "kind", (sys.executable, str(fake_kubectl), str(path)))
 
     def read(self) -> dict[str, Any]:
         return dict(json.loads(self.path.read_text()))
@@ -38,8 +38,8 @@ class Cluster:
         self.write({**self.read(), **fields})
 
     def managed_by(self, manager: str, weights: dict[str, int]) -> None:
-        """A VirtualService whose weights this manager wrote."""
-        body = VirtualService().body(REVIEWS, weights, None)
+        """Write a VirtualService whose weights are owned by `manager`."""
+        body = VirtualService().manifest(REVIEWS, weights, None)
         fields = {"f:spec": {"f:hosts": {}, "f:http": {}}}
         body["metadata"] |= {"labels": {}, "managedFields": [{"manager": manager, "fieldsV1": fields}]}
         state = self.read()
@@ -50,8 +50,8 @@ class Cluster:
     def weights(self) -> dict[str, int]:
         return VirtualService().weights(REVIEWS, self.read()["objects"][KEY])
 
-    def route(self, *, take_over: bool = False) -> Route:
-        return Route(self.target, VirtualService(), REVIEWS, take_over=take_over)
+    def route(self, *, take_over: bool = False) -> RouteOwner:
+        return RouteOwner(self.target, VirtualService(), REVIEWS, take_over=take_over)
 
 
 @pytest.fixture
@@ -59,22 +59,22 @@ def cluster(tmp_path: Path) -> Cluster:
     return Cluster(tmp_path / "cluster.json")
 
 
-class Patient(Signals):
-    """Does not really wait."""
+class FakeSleep(StopSignals):
+    """Records pauses instead of waiting."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.slept = 0.0
+        self.slept_seconds = 0.0
 
     def sleep(self, seconds: float) -> None:
-        self.slept += seconds
+        self.slept_seconds += seconds
 
 
-def test_weights_are_applied_on_the_server_by_a_field_manager_of_their_own(cluster: Cluster) -> None:
+def test_weights_are_applied_server_side_with_the_canary_field_manager(cluster: Cluster) -> None:
     route = cluster.route()
-    route.examine(("v1", "v2"), alone=True)
-    route.set({"v1": 90, "v2": 10})
-    route.verify()
+    route.check(("v1", "v2"), exclusive=True)
+    route.set_weights({"v1": 90, "v2": 10})
+    route.check_unchanged()
     assert cluster.weights == {"v1": 90, "v2": 10}
     (call,) = [call for call in cluster.read()["calls"] if "apply" in call]
     assert {"--server-side", "--field-manager=bookinfo-canary", "--namespace=shop", "--context=kind"} <= set(call)
@@ -82,110 +82,112 @@ def test_weights_are_applied_on_the_server_by_a_field_manager_of_their_own(clust
 
 
 @pytest.mark.parametrize("manager", ["helm", "argocd-controller", "kubectl-client-side-apply"])
-def test_weights_that_somebody_else_manages_are_left_alone(cluster: Cluster, manager: str) -> None:
-    """Also where they happen to be what the canary would begin with, so that the server would see no conflict."""
+def test_weights_of_another_manager_are_rejected(cluster: Cluster, manager: str) -> None:
+    """The weights equal those that the canary would set, so the server would not report a conflict."""
     cluster.managed_by(manager, {"v1": 100})
-    with pytest.raises(RefusedError, match=f"VirtualService reviews: its weights are managed by {manager}; let go"):
-        cluster.route().examine(("v1", "v2"), alone=True)
+    with pytest.raises(RejectedError, match=f"VirtualService reviews: its weights are managed by {manager}; release"):
+        cluster.route().check(("v1", "v2"), exclusive=True)
     assert cluster.read()["history"] == []
 
 
-def test_taking_over_makes_them_ones_own(cluster: Cluster) -> None:
+def test_take_over_changes_the_owner_of_the_weights(cluster: Cluster) -> None:
     cluster.managed_by("helm", {"v1": 90, "v3": 10})
     route = cluster.route(take_over=True)
-    route.examine(("v1", "v2"), alone=True)
-    route.set({"v1": 100})
+    route.check(("v1", "v2"), exclusive=True)
+    route.set_weights({"v1": 100})
     assert cluster.weights == {"v1": 100}
     again = cluster.route()
-    again.examine(("v1", "v2"), alone=True)
-    again.set({"v1": 90, "v2": 10})
+    again.check(("v1", "v2"), exclusive=True)
+    again.set_weights({"v1": 90, "v2": 10})
     assert cluster.weights == {"v1": 90, "v2": 10}
 
 
-def test_a_route_that_says_more_than_weights_is_written_anew_when_it_is_taken_over(cluster: Cluster) -> None:
+def test_take_over_replaces_a_route_with_further_rules(cluster: Cluster) -> None:
     cluster.managed_by("bookinfo-canary", {"v1": 100})
     state = cluster.read()
     state["objects"][KEY]["spec"]["http"].insert(0, {"match": [{"uri": {"exact": "/"}}], "route": []})
     cluster.write(state)
-    with pytest.raises(RefusedError, match="rules for some requests only, which would be lost"):
-        cluster.route().examine(("v1", "v2"), alone=True)
+    with pytest.raises(RejectedError, match="rules for some requests only, which would be lost"):
+        cluster.route().check(("v1", "v2"), exclusive=True)
     route = cluster.route(take_over=True)
-    route.examine(("v1", "v2"), alone=True)
-    route.set({"v1": 90, "v2": 10})
+    route.check(("v1", "v2"), exclusive=True)
+    route.set_weights({"v1": 90, "v2": 10})
     assert cluster.weights == {"v1": 90, "v2": 10}
 
 
-def test_what_was_taken_over_is_not_taken_again(cluster: Cluster) -> None:
-    """An operator who steps in while the controller works is not overruled."""
+def test_take_over_applies_only_once(cluster: Cluster) -> None:
+    """The change of an operator during a release is not overwritten."""
     cluster.managed_by("helm", {"v1": 100})
     route = cluster.route(take_over=True)
-    route.examine(("v1", "v2"), alone=True)
-    route.set({"v1": 90, "v2": 10})
+    route.check(("v1", "v2"), exclusive=True)
+    route.set_weights({"v1": 90, "v2": 10})
     cluster.managed_by("kubectl-edit", {"v1": 80, "v2": 20})
     with pytest.raises(CanaryError, match='conflict with "kubectl-edit"'):
-        route.set({"v1": 75, "v2": 25})
+        route.set_weights({"v1": 75, "v2": 25})
 
 
-def test_a_third_version_with_requests_is_not_robbed_of_them_by_a_release(cluster: Cluster) -> None:
+def test_route_to_a_third_version_is_rejected(cluster: Cluster) -> None:
     cluster.managed_by("bookinfo-canary", {"v1": 50, "v3": 50})
-    with pytest.raises(RefusedError, match="also gives requests to v3: roll back first"):
-        cluster.route().examine(("v1", "v2"), alone=True)
-    cluster.route().examine(("v1",), alone=False)
+    with pytest.raises(RejectedError, match="also routes requests to v3; roll back first"):
+        cluster.route().check(("v1", "v2"), exclusive=True)
+    cluster.route().check(("v1",), exclusive=False)
 
 
-def test_a_version_that_is_not_there_gets_no_request(cluster: Cluster) -> None:
-    with pytest.raises(RefusedError, match="no DestinationRule has reviews's subset v9: its requests would fail"):
-        cluster.route().examine(("v1", "v9"), alone=True)
+def test_missing_version_is_rejected(cluster: Cluster) -> None:
+    with pytest.raises(
+        RejectedError, match="no DestinationRule defines the subset v9 of reviews; its requests would fail"
+    ):
+        cluster.route().check(("v1", "v9"), exclusive=True)
 
 
-def test_a_change_by_somebody_else_is_noticed(cluster: Cluster) -> None:
+def test_change_by_another_client_is_detected(cluster: Cluster) -> None:
     route = cluster.route()
-    route.set({"v1": 90, "v2": 10})
+    route.set_weights({"v1": 90, "v2": 10})
     cluster.managed_by("kubectl-edit", {"v1": 100})
-    with pytest.raises(CanaryError, match="somebody else changed the route of reviews to v1 100 %"):
-        route.verify()
+    with pytest.raises(CanaryError, match="another client changed the route of reviews to v1 100 %"):
+        route.check_unchanged()
 
 
-def test_the_way_back_is_tried_again(cluster: Cluster) -> None:
+def test_restoring_is_retried(cluster: Cluster) -> None:
     route = cluster.route()
-    route.set({"v1": 90, "v2": 10})
+    route.set_weights({"v1": 90, "v2": 10})
     cluster.change(down=True)
 
-    class Recovering(Patient):
+    class RecoveringCluster(FakeSleep):
         def sleep(self, seconds: float) -> None:
             super().sleep(seconds)
             cluster.change(down=False)
 
-    route.restore({"v1": 100}, Recovering())
+    route.restore_weights({"v1": 100}, RecoveringCluster())
     assert cluster.weights == {"v1": 100}
 
 
-def test_a_way_back_that_stays_closed_is_reported_with_its_reason(cluster: Cluster) -> None:
+def test_failed_restoring_is_reported_with_the_reason(cluster: Cluster) -> None:
     route = cluster.route()
-    route.set({"v1": 90, "v2": 10})
+    route.set_weights({"v1": 90, "v2": 10})
     cluster.change(down=True)
-    patient = Patient()
-    with pytest.raises(NotRestoredError, match="the server was refused"):
-        route.restore({"v1": 100}, patient)
-    assert patient.slept > 0
+    signals = FakeSleep()
+    with pytest.raises(RollbackFailedError, match="the server was refused"):
+        route.restore_weights({"v1": 100}, signals)
+    assert signals.slept_seconds > 0
 
 
-def test_what_somebody_else_took_over_is_not_fought_for(cluster: Cluster) -> None:
+def test_restoring_does_not_overwrite_another_manager(cluster: Cluster) -> None:
     route = cluster.route()
-    route.set({"v1": 90, "v2": 10})
+    route.set_weights({"v1": 90, "v2": 10})
     cluster.managed_by("kubectl-edit", {"v1": 80, "v2": 20})
-    with pytest.raises(NotRestoredError, match=r'conflict with "kubectl-edit": \.spec\.http$'):
-        route.restore({"v1": 100}, Patient())
+    with pytest.raises(RollbackFailedError, match=r'conflict with "kubectl-edit": \.spec\.http$'):
+        route.restore_weights({"v1": 100}, FakeSleep())
     assert cluster.weights == {"v1": 80, "v2": 20}
 
 
-def test_a_program_that_is_not_there_is_named() -> None:
-    with pytest.raises(CanaryError, match="no-kubectl-here: No such file or directory: install it"):
-        Kubectl("shop", None, ("no-kubectl-here",)).all("service")
+def test_missing_kubectl_is_an_error() -> None:
+    with pytest.raises(CanaryError, match="no-kubectl-here: No such file or directory; install it"):
+        KubectlTarget("shop", None, ("no-kubectl-here",)).list("service")
 
 
-def test_in_a_lab_the_label_tells_whose_route_it_is(tmp_path: Path) -> None:
-    lab = Lab()
-    mine = VirtualService().body(REVIEWS, {"v1": 100}, None)
-    assert lab.managers(mine, VirtualService()) == []
-    assert lab.managers({"metadata": {"name": "reviews"}}, VirtualService()) == ["somebody else"]
+def test_label_names_the_manager_in_a_lab(tmp_path: Path) -> None:
+    lab = LabTarget()
+    own_route = VirtualService().manifest(REVIEWS, {"v1": 100}, None)
+    assert lab.other_managers(own_route, VirtualService()) == []
+    assert lab.other_managers({"metadata": {"name": "reviews"}}, VirtualService()) == ["another client"]

@@ -1,5 +1,6 @@
-"""The canary controller: steps, a gate between them, and the way back.
+"""The canary controller: it shifts a service's requests to a new version in steps, and rolls back a bad version.
 
-`cli` reads what is asked for; `controller` walks the steps; `gate` judges what `metrics` makes of what `sources` read;
-`routes` is the one object that is changed, on one of the `targets`.
+`cli` reads the options. `controller` runs the steps. `gate` evaluates each step. `metrics` computes what the gate needs
+from the counters that `metrics_sources` reads. `route_owner` changes one object on one of the `targets`, in a format of
+`routes`.
 """

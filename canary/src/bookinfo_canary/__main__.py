@@ -1,4 +1,4 @@
-"""`python -m bookinfo_canary` is `bookinfo-canary`."""
+"""`python -m bookinfo_canary` runs `bookinfo-canary`."""
 
 from bookinfo_canary.cli import main
 

@@ -1,21 +1,21 @@
-"""What ends a canary other than success. Each message is one line for a person."""
+"""Why a release ends without success. Each message is one line for a person."""
 
 
 class CanaryError(Exception):
-    """Something that was needed did not work: a command failed, the metrics could not be read."""
+    """Something that the controller needs failed, such as kubectl or the metrics source."""
 
 
-class RefusedError(CanaryError):
-    """It was not begun, so nothing was changed."""
+class RejectedError(CanaryError):
+    """The release was rejected before it changed anything."""
 
 
 class StoppedError(CanaryError):
-    """Somebody asked the program to end."""
+    """A signal stopped the controller."""
 
 
-class BadCanaryError(CanaryError):
-    """The gate did not let the canary pass."""
+class CanaryFailedError(CanaryError):
+    """The gate rejected the canary."""
 
 
-class NotRestoredError(CanaryError):
-    """The stable route could not be put back: the canary may still get requests."""
+class RollbackFailedError(CanaryError):
+    """The stable route could not be restored, so the canary may still receive requests."""

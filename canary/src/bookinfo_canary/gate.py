@@ -1,93 +1,101 @@
-"""The gate: whether what was seen lets the canary have more.
+"""The gate: whether the metrics of a step allow the next step.
 
-Two rules, each a share of good requests against a target: requests that succeed, and requests that are fast enough.
-A share at or above its target passes. One that lies below it so far that chance does not explain it (the upper end of
-its Wilson interval is below too) fails at once. What is between is undecided, and more requests must tell.
+There are two rules. Each compares a share of good requests with a target: requests that succeed, and requests that are
+fast enough. A share at or above its target passes. A share fails at once if it is so far below its target that chance
+does not explain it, which is when the upper end of its Wilson interval is below the target too. Any other share is
+undecided until there are more requests.
 """
 
 import math
 from dataclasses import dataclass
 from typing import Literal
 
-from bookinfo_canary.metrics import Comparison, Observed
-from bookinfo_canary.plan import Criteria, Versions
-from bookinfo_canary.statistics import bucket_end, quantile, wilson, within
+from bookinfo_canary.metrics import Comparison, VersionMetrics
+from bookinfo_canary.release_plan import Criteria, Versions
+from bookinfo_canary.statistics import bucket_upper_bound, count_within, quantile, wilson_interval
 
 Outcome = Literal["passed", "failed", "undecided"]
 
-FAST = 0.99
-"""The share that must be fast enough: the rule is about the 99th percentile."""
+FAST_SHARE = 0.99
+"""The share of requests that must be fast enough, because the rule is about the 99th percentile."""
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What the gate says, and why."""
+class GateDecision:
+    """The outcome of the gate, and the reason."""
 
     outcome: Outcome
     reason: str
 
 
-def judge(seen: Comparison, baseline: Observed, versions: Versions, criteria: Criteria) -> Judgement:
-    """Judge a step by what was seen in it; `baseline` is what is known of the stable version."""
-    canary, needed = seen.canary, criteria.min_requests
-    if canary.requests < needed:
-        return Judgement(
-            "undecided", f"{versions.canary} had {canary.requests:.0f} of the {needed} requests that are needed"
+def evaluate(observed: Comparison, baseline: VersionMetrics, versions: Versions, criteria: Criteria) -> GateDecision:
+    """Evaluate a step from its metrics. `baseline` is the stable version to compare with."""
+    canary, required = observed.canary, criteria.min_requests
+    if canary.requests < required:
+        return GateDecision(
+            "undecided", f"{versions.canary} had {canary.requests:.0f} of the {required} requests that are required"
         )
-    if baseline.requests < needed:
-        return Judgement(
+    if baseline.requests < required:
+        return GateDecision(
             "undecided",
-            f"{versions.stable} had {baseline.requests:.0f} of the {needed} requests that a comparison needs",
+            f"{versions.stable} had {baseline.requests:.0f} of the {required} requests that a comparison requires",
         )
-    rules = [_successful(seen, baseline, versions, criteria), _fast(canary, baseline, versions, criteria)]
+    rules = [_success_rule(observed, baseline, versions, criteria), _speed_rule(canary, baseline, versions, criteria)]
     for outcome in ("failed", "undecided"):
         for rule in rules:
             if rule.outcome == outcome:
                 return rule
-    return Judgement("passed", "; ".join(rule.reason for rule in rules))
+    return GateDecision("passed", "; ".join(rule.reason for rule in rules))
 
 
-def _successful(seen: Comparison, baseline: Observed, versions: Versions, criteria: Criteria) -> Judgement:
-    canary = seen.canary
+def _success_rule(
+    observed: Comparison, baseline: VersionMetrics, versions: Versions, criteria: Criteria
+) -> GateDecision:
+    canary = observed.canary
     stable_share = baseline.successes / baseline.requests
     target = max(criteria.min_success, stable_share - criteria.max_success_drop)
-    because = "" if target == criteria.min_success else f" ({versions.stable}: {_percent(stable_share)})"
+    comparison = "" if target == criteria.min_success else f"; {versions.stable}: {_percent(stable_share)}"
     reason = (
         f"{_percent(canary.successes / canary.requests)} of {canary.requests:.0f} requests to {versions.canary} "
-        f"succeeded, at least {_percent(target)} must{because}"
+        f"succeeded (minimum {_percent(target)}{comparison})"
     )
-    if seen.lost:
-        reason += f"; {seen.lost:.0f} of the failures reached no instance of any version"
-    return Judgement(_decide(canary.successes, canary.requests, target), reason)
+    if observed.unassigned_failures:
+        reason += f"; {observed.unassigned_failures:.0f} failed requests reached no pod of any version"
+    return GateDecision(_decide(canary.successes, canary.requests, target), reason)
 
 
-def _fast(canary: Observed, baseline: Observed, versions: Versions, criteria: Criteria) -> Judgement:
-    stable = quantile(FAST, baseline.durations)
-    limit = _limit(stable, criteria)
+def _speed_rule(
+    canary: VersionMetrics, baseline: VersionMetrics, versions: Versions, criteria: Criteria
+) -> GateDecision:
+    stable_p99 = quantile(FAST_SHARE, baseline.durations)
+    limit = _limit(stable_p99, criteria)
     total = canary.durations.get(math.inf, 0.0)
     reason = (
-        f"p99 of {versions.canary} is {quantile(FAST, canary.durations):.0f} ms, at most {limit:.0f} ms may be "
-        f"({versions.stable}: {stable:.0f} ms)"
+        f"p99 of {versions.canary} is {quantile(FAST_SHARE, canary.durations):.0f} ms "
+        f"(maximum {limit:.0f} ms; {versions.stable}: {stable_p99:.0f} ms)"
     )
-    # The stable's p99 is an estimate too, and so is every count that ends inside a bucket: for a failure both are taken
-    # as they would be best for the canary.
-    known = baseline.durations.get(math.inf, 0.0)
-    _, at_most = wilson(FAST * known, known)
-    at_best = bucket_end(_limit(quantile(at_most, baseline.durations), criteria), canary.durations)
-    outcome = _decide(within(limit, canary.durations), total, FAST, within(at_best, canary.durations))
-    return Judgement(outcome, reason)
+    # The stable p99 is an estimate, and so is every count that ends inside a bucket. A canary fails only if it misses
+    # the target even with the most favorable value of both.
+    stable_total = baseline.durations.get(math.inf, 0.0)
+    _, highest_share = wilson_interval(FAST_SHARE * stable_total, stable_total)
+    highest_limit = _limit(quantile(highest_share, baseline.durations), criteria)
+    highest_limit = bucket_upper_bound(highest_limit, canary.durations)
+    outcome = _decide(
+        count_within(limit, canary.durations), total, FAST_SHARE, count_within(highest_limit, canary.durations)
+    )
+    return GateDecision(outcome, reason)
 
 
-def _limit(stable: float, criteria: Criteria) -> float:
-    # NaN, where the stable version answered nothing successfully, is not above the floor.
-    return max(criteria.p99_floor, criteria.max_p99_ratio * stable)
+def _limit(stable_p99: float, criteria: Criteria) -> float:
+    # The stable p99 is NaN if the stable version has no successful request. `max` then returns the floor.
+    return max(criteria.p99_floor_ms, criteria.max_p99_ratio * stable_p99)
 
 
 def _decide(good: float, total: float, target: float, good_at_best: float | None = None) -> Outcome:
     if total > 0 and good >= target * total - 1e-9:
         return "passed"
-    _, at_best = wilson(good if good_at_best is None else good_at_best, total)
-    return "failed" if at_best < target else "undecided"
+    _, highest_share = wilson_interval(good if good_at_best is None else good_at_best, total)
+    return "failed" if highest_share < target else "undecided"
 
 
 def _percent(share: float) -> str:

@@ -1,32 +1,32 @@
-"""From counters read twice to what each version did in between.
+"""The requests of each version between two readings of the mesh's counters.
 
 The metrics are Istio's standard ones (https://istio.io/latest/docs/reference/config/metrics/). Counters are subtracted
-one by one instead of by PromQL's `increase`, which misses the first requests of every series that is new, and a bad
-canary's first errors are such a series.
+series by series. PromQL's `increase` would miss the first requests of every new series, and the first errors of a bad
+canary are a new series.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from bookinfo_canary.plan import Versions
+from bookinfo_canary.release_plan import Versions
 from bookinfo_canary.statistics import Histogram
 
 REQUESTS = "istio_requests_total"
-DURATIONS = "istio_request_duration_milliseconds_bucket"
+DURATION_BUCKETS = "istio_request_duration_milliseconds_bucket"
 
 Labels = Mapping[str, str]
 Series = tuple[str, frozenset[tuple[str, str]]]
 Snapshot = Mapping[Series, float]
-"""Counters at one moment: name and labels to value."""
+"""The counters at one moment: value by name and labels."""
 
 
 @dataclass(frozen=True)
-class Selector:
-    """Which series matter: those of one service's requests, told by one side.
+class SeriesSelector:
+    """Which series to read: the requests of one service, as one reporter counts them.
 
-    With routes between Services of the versions (Gateway API) the destination is that of the version, so those count
-    as the service's too.
+    With a route between Services of the versions (Gateway API) the destination is the version's Service, so the
+    requests of those Services count too.
     """
 
     reporter: str
@@ -34,15 +34,15 @@ class Selector:
     services: tuple[str, ...]
 
     @classmethod
-    def of(cls, versions: Versions, reporter: str) -> Self:
-        """The series of a release."""
+    def for_release(cls, versions: Versions, reporter: str) -> Self:
+        """Select the series of a release."""
         name = versions.service.name
         return cls(
             reporter, versions.service.namespace, (name, f"{name}-{versions.stable}", f"{name}-{versions.canary}")
         )
 
-    def takes(self, labels: Labels) -> bool:
-        """Whether a series with these labels matters."""
+    def matches(self, labels: Labels) -> bool:
+        """Return whether a series with these labels is selected."""
         return (
             labels.get("reporter") == self.reporter
             and labels.get("destination_service_namespace") == self.namespace
@@ -51,8 +51,8 @@ class Selector:
 
     @property
     def promql(self) -> str:
-        """The same for Prometheus. A target that missed a scrape, or is gone, keeps its last value for a while."""
-        names = f"{REQUESTS}|{DURATIONS}"
+        """The same selection for Prometheus. A target that missed a scrape keeps its last value for 5 min."""
+        names = f"{REQUESTS}|{DURATION_BUCKETS}"
         services = "|".join(self.services)
         return (
             f'last_over_time({{__name__=~"{names}",reporter="{self.reporter}",'
@@ -61,16 +61,16 @@ class Selector:
 
 
 @dataclass(frozen=True)
-class Observed:
-    """What happened to the requests of one version."""
+class VersionMetrics:
+    """The requests of one version during some time."""
 
     requests: float = 0.0
     failures: float = 0.0
     durations: Histogram = field(default_factory=dict)
-    """Of the successful ones, in milliseconds: an error that comes fast is no speed."""
+    """Durations of the successful requests in milliseconds. A fast error is not a fast response."""
 
-    def __add__(self, other: "Observed") -> "Observed":
-        return Observed(
+    def __add__(self, other: "VersionMetrics") -> "VersionMetrics":
+        return VersionMetrics(
             self.requests + other.requests, self.failures + other.failures, _sum([self.durations, other.durations])
         )
 
@@ -82,21 +82,25 @@ class Observed:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both versions in the same time."""
+    """The requests of both versions during the same time."""
 
-    stable: Observed = field(default_factory=Observed)
-    canary: Observed = field(default_factory=Observed)
-    lost: float = 0.0
-    """Failed before they reached any version, as with no healthy instance; they count as the canary's."""
+    stable: VersionMetrics = field(default_factory=VersionMetrics)
+    canary: VersionMetrics = field(default_factory=VersionMetrics)
+    unassigned_failures: float = 0.0
+    """Failures that reached no version, for example without a healthy endpoint. They also count as the canary's."""
 
     def __add__(self, other: "Comparison") -> "Comparison":
-        return Comparison(self.stable + other.stable, self.canary + other.canary, self.lost + other.lost)
+        return Comparison(
+            self.stable + other.stable,
+            self.canary + other.canary,
+            self.unassigned_failures + other.unassigned_failures,
+        )
 
 
-def between(before: Snapshot, after: Snapshot, versions: Versions) -> Comparison:
-    """What happened from one snapshot to the next.
+def requests_between(before: Snapshot, after: Snapshot, versions: Versions) -> Comparison:
+    """Return the requests from one snapshot to the next.
 
-    A series that is not in `before` began at 0; one that fell began anew.
+    A series that is missing in `before` started at 0. A series whose value fell was reset to 0 in between.
     """
     requests: dict[str, float] = {}
     failures: dict[str, float] = {}
@@ -106,37 +110,39 @@ def between(before: Snapshot, after: Snapshot, versions: Versions) -> Comparison
         added = value - earlier if value >= earlier else value
         labels = dict(pairs)
         version = _version(labels, versions)
-        failed = _failed(labels)
+        failed = _is_failure(labels)
         if name == REQUESTS:
             requests[version] = requests.get(version, 0.0) + added
             failures[version] = failures.get(version, 0.0) + (added if failed else 0.0)
-        elif name == DURATIONS and not failed:
+        elif name == DURATION_BUCKETS and not failed:
             histogram = durations.setdefault(version, {})
             bound = float(labels["le"])
             histogram[bound] = histogram.get(bound, 0.0) + added
-    lost = failures.get("", 0.0)
+    unassigned = failures.get("", 0.0)
 
-    def observed(version: str, lost: float = 0.0) -> Observed:
-        return Observed(
-            requests.get(version, 0.0) + lost, failures.get(version, 0.0) + lost, durations.get(version, {})
+    def metrics(version: str, additional_failures: float = 0.0) -> VersionMetrics:
+        return VersionMetrics(
+            requests.get(version, 0.0) + additional_failures,
+            failures.get(version, 0.0) + additional_failures,
+            durations.get(version, {}),
         )
 
-    return Comparison(observed(versions.stable), observed(versions.canary, lost), lost)
+    return Comparison(metrics(versions.stable), metrics(versions.canary, unassigned), unassigned)
 
 
 def _version(labels: Labels, versions: Versions) -> str:
-    """Whose request it was; empty if it reached none, as Istio says by `unknown`."""
-    told = labels.get("destination_version", "unknown")
-    if told not in ("unknown", ""):
-        return told
+    """Return the version that a series belongs to. It is empty if no version was reached (`unknown` in Istio)."""
+    version = labels.get("destination_version", "unknown")
+    if version not in ("unknown", ""):
+        return version
     for version in (versions.stable, versions.canary):
         if labels.get("destination_service_name") == f"{versions.service.name}-{version}":
             return version
     return ""
 
 
-def _failed(labels: Labels) -> bool:
-    """5xx, or 0: the connection ended before an answer, as when the caller lost patience."""
+def _is_failure(labels: Labels) -> bool:
+    """A failure has status 5xx or 0. 0 means that the connection ended before a response, as in a timeout."""
     code = labels.get("response_code", "")
     return code == "0" or (len(code) == 3 and code.startswith("5"))
 

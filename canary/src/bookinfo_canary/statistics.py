@@ -1,23 +1,23 @@
-"""How sure a count makes us, and what a histogram says.
+"""Confidence intervals and histograms.
 
-Both rules of the gate are shares of good requests (successful; fast enough) that are held against a target, so one
-interval serves both.
+Both rules of the gate compare a share of good requests (successful, or fast enough) with a target, so both use one
+interval.
 """
 
 import math
 from collections.abc import Mapping
 
-SURE = 2.576
-"""Standard deviations: the true share is above the interval, or below it, with one chance in 200 each."""
+Z_SCORE = 2.576
+"""Standard deviations of a two-sided 99 % interval: the true share lies above it with a probability of 1 in 200."""
 
 Histogram = Mapping[float, float]
-"""Requests by the upper bound of their bucket, cumulative as in Prometheus; the last bound is infinite."""
+"""Requests by the upper bound of their bucket, cumulative as in Prometheus. The last bound is infinite."""
 
 
-def wilson(good: float, total: float, z: float = SURE) -> tuple[float, float]:
-    """The score interval of a share: where the true one lies, given `good` of `total`. (0, 1) for no request.
+def wilson_interval(good: float, total: float, z: float = Z_SCORE) -> tuple[float, float]:
+    """Return the Wilson score interval of a share, given `good` of `total`. It is (0, 1) without requests.
 
-    Unlike the normal approximation it is right for few requests and for shares near 0 and 1 (E. B. Wilson, 1927).
+    Unlike the normal approximation it is correct for few requests and for shares near 0 and 1 (E. B. Wilson, 1927).
     """
     if total <= 0:
         return 0.0, 1.0
@@ -29,9 +29,10 @@ def wilson(good: float, total: float, z: float = SURE) -> tuple[float, float]:
 
 
 def quantile(share: float, histogram: Histogram) -> float:
-    """The value that `share` of the requests do not exceed, linear inside a bucket as PromQL's histogram_quantile.
+    """Return the value that `share` of the requests do not exceed.
 
-    NaN for no request; the last finite bound where the value lies beyond it.
+    It is interpolated linearly inside a bucket, like PromQL's histogram_quantile. It is NaN without requests, and the
+    last finite bound if the value lies beyond that.
     """
     total = _total(histogram)
     if total <= 0:
@@ -45,10 +46,10 @@ def quantile(share: float, histogram: Histogram) -> float:
     return lower
 
 
-def within(limit: float, histogram: Histogram) -> float:
-    """How many requests took at most `limit`: the inverse of `quantile`, so an estimate inside a bucket.
+def count_within(limit: float, histogram: Histogram) -> float:
+    """Return how many requests took at most `limit`: the inverse of `quantile`, so an estimate inside a bucket.
 
-    What is beyond the last finite bound is beyond every limit.
+    Requests beyond the last finite bound exceed every limit.
     """
     below, lower = 0.0, 0.0
     for bound, count in sorted(histogram.items()):
@@ -58,8 +59,8 @@ def within(limit: float, histogram: Histogram) -> float:
     return below
 
 
-def bucket_end(value: float, histogram: Histogram) -> float:
-    """The bound of the bucket in which a value lies: what a histogram cannot tell apart from it."""
+def bucket_upper_bound(value: float, histogram: Histogram) -> float:
+    """Return the upper bound of the bucket of a value. The histogram cannot distinguish the two."""
     return min((bound for bound in histogram if bound >= value and math.isfinite(bound)), default=value)
 
 

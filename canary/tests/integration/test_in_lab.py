@@ -1,7 +1,7 @@
-"""The canary controller in a real lab: pages are loaded through real Envoys, and their numbers decide.
+"""The canary controller in a real lab: its decisions rest on real requests through real Envoys.
 
-One lab has a good new build of reviews, one that fails, and one that is slow, each as one more Deployment with a
-version of its own.
+The lab runs three new builds of reviews: a good one, a failing one and a slow one. Each is a Deployment with its own
+version.
 """
 
 import json
@@ -32,9 +32,16 @@ BUILDS = {
     "v1-failing": {"FAULT_ABORT_PERCENT": "40"},
     "v1-slow": {"FAULT_DELAY_MS": "1600"},
 }
-PAGES_A_SECOND = 30
-# Windows of seconds judge fewer requests than a release would; the floor leaves room for a busy machine.
-QUICK = ("--steps=25,50,100", "--window=3s", "--limit=30s", "--settle=1s", "--min-requests=20", "--p99-floor=1s")
+PAGES_PER_SECOND = 30
+# Short windows have fewer requests than those of a real release. The high floor tolerates a busy computer.
+SHORT_WINDOWS = (
+    "--steps=25,50,100",
+    "--window=3s",
+    "--limit=30s",
+    "--settle=1s",
+    "--min-requests=20",
+    "--p99-floor=1s",
+)
 
 
 REVIEWS_ROUTE = {
@@ -45,17 +52,17 @@ REVIEWS_ROUTE = {
 
 
 def documents(path: str) -> list[dict[str, Any]]:
-    """What a file of the repository holds."""
+    """Return the documents of a file of this repository."""
     return list(yaml.safe_load_all((ROOT / path).read_text()))
 
 
 def manifests() -> list[dict[str, Any]]:
-    """A Deployment for each new build of reviews v1, and the rule that names the versions."""
+    """Return a Deployment for each new build of reviews v1, and the rule that defines the versions."""
     documents = list(yaml.safe_load_all((ROOT / "kubernetes/bookinfo.yaml").read_text()))
     (stable,) = [
         item for item in documents if item["kind"] == "Deployment" and item["metadata"]["name"] == "reviews-v1"
     ]
-    made = []
+    deployments = []
     for version, env in BUILDS.items():
         build = json.loads(json.dumps(stable))
         build["metadata"]["name"] = f"reviews-{version}"
@@ -65,7 +72,7 @@ def manifests() -> list[dict[str, Any]]:
         build["spec"]["template"]["spec"]["containers"][0]["env"] += [
             {"name": name, "value": value} for name, value in env.items()
         ]
-        made.append(build)
+        deployments.append(build)
     subsets = [{"name": version, "labels": {"version": version}} for version in ("v1", *BUILDS)]
     rule = {
         "apiVersion": "networking.istio.io/v1",
@@ -73,71 +80,72 @@ def manifests() -> list[dict[str, Any]]:
         "metadata": {"name": "reviews"},
         "spec": {"host": "reviews", "subsets": subsets},
     }
-    return [*made, rule]
+    return [*deployments, rule]
 
 
 @dataclass(frozen=True)
-class Shop:
-    """A lab, and the controller that works on it."""
+class CanaryLab:
+    """A lab, with the controller for its service reviews."""
 
-    lab: Bookinfo
+    bookinfo: Bookinfo
 
     def start(self, command: str, *arguments: str) -> subprocess.Popen[str]:
-        """The controller."""
+        """Start the controller."""
         return subprocess.Popen(
             [*CANARY, command, "--service=reviews", "--stable=v1", "--target=lab", *arguments],
-            env=self.lab.env,
+            env=self.bookinfo.env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
     def run(self, command: str, *arguments: str) -> tuple[int, str]:
-        """How it ended, and what it said."""
+        """Return the exit code and the output of the controller."""
         with self.start(command, *arguments) as running:
             try:
-                told, _ = running.communicate(timeout=120)
+                output, _ = running.communicate(timeout=120)
             finally:
                 running.kill()
-        return running.returncode, told
+        return running.returncode, output
 
     def weights(self) -> dict[str, int]:
-        """The route as it is."""
-        (route,) = json.loads(self.lab("get", "virtualservice", "reviews", "-o", "json"))
+        """Return the current weights."""
+        (route,) = json.loads(self.bookinfo("get", "virtualservice", "reviews", "-o", "json"))
         (rule,) = route["spec"]["http"]
         return {entry["destination"]["subset"]: entry["weight"] for entry in rule["route"]}
 
     def pages(self, count: int = 20) -> Counter[str]:
-        """Which Deployments of reviews wrote so many pages."""
-        url = f"{self.lab.url}/productpage"
+        """Request pages, and return how many each Deployment of reviews served."""
+        url = f"{self.bookinfo.url}/productpage"
         pattern = re.compile(r"reviews-(v1[a-z-]*?)-[0-9a-f]{6,10}-")
         return Counter(found[1] for _ in range(count) if (found := pattern.search(get(url).text)))
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """All requests go to v1 before the new builds come, as in a release."""
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CanaryLab]:
+    """Start a lab, route every request to v1, and add the new builds."""
     try:
         envoy.find(os.environ)
     except LabError as error:
         pytest.skip(str(error))
-    lab = Bookinfo(tmp_path_factory.mktemp("state"), "canary")
-    lab("up", "--detach", "--gateway-port=0")
+    bookinfo = Bookinfo(tmp_path_factory.mktemp("state"), "canary")
+    bookinfo("up", "--detach", "--gateway-port=0")
     try:
-        shop = Shop(lab)
-        assert shop.run("rollback") == (0, "rolled back: v1 has every request of reviews, because that was asked for\n")
-        lab("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests()))
+        lab = CanaryLab(bookinfo)
+        rolled_back = "rolled back: v1 receives every request to reviews, because a rollback was requested\n"
+        assert lab.run("rollback") == (0, rolled_back)
+        bookinfo("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests()))
         for version in ("v2", "v3"):
-            lab("scale", f"reviews-{version}", "--replicas=0")
-        yield shop
+            bookinfo("scale", f"reviews-{version}", "--replicas=0")
+        yield lab
     finally:
-        lab("down")
+        bookinfo("down")
 
 
 @pytest.fixture(scope="module")
-def traffic(shop: Shop) -> Iterator[None]:
-    """People who read pages, from the first test that wants them."""
-    load = shop.lab.start("load", f"--rps={PAGES_A_SECOND}")
+def traffic(lab: CanaryLab) -> Iterator[None]:
+    """Request pages continuously, starting with the first test that needs it."""
+    load = lab.bookinfo.start("load", f"--rps={PAGES_PER_SECOND}")
     try:
         yield
     finally:
@@ -145,97 +153,97 @@ def traffic(shop: Shop) -> Iterator[None]:
         load.wait(30)
 
 
-def test_a_new_build_gets_nothing_before_its_release(shop: Shop) -> None:
-    assert shop.pages() == {"v1": 20}
+def test_new_build_receives_no_request_before_its_release(lab: CanaryLab) -> None:
+    assert lab.pages() == {"v1": 20}
 
 
-def test_without_requests_the_gate_waits_and_then_the_canary_goes_back(shop: Shop) -> None:
-    began = time.monotonic()
-    status, told = shop.run("run", "--canary=v1-good", "--window=1s", "--limit=2s", "--settle=0s")
-    assert status == 1, told
-    assert time.monotonic() - began > 2
-    assert "it was not decided within 2 s: v1-good had 0 of the 100 requests that are needed" in told
-    assert shop.weights() == {"v1": 100}
-
-
-@pytest.mark.usefixtures("traffic")
-def test_a_build_that_fails_is_rolled_back_at_the_first_step(shop: Shop) -> None:
-    status, told = shop.run("run", "--canary=v1-failing", *QUICK)
-    assert status == 1, told
-    assert re.search(r"rolled back: v1 .* because [\d.]+ % of \d+ requests to v1-failing succeeded", told)
-    assert "v1-failing 25 %" in told
-    assert "v1-failing 50 %" not in told
-    assert shop.weights() == {"v1": 100}
-    assert shop.pages() == {"v1": 20}
+def test_canary_without_requests_is_rolled_back_at_the_limit(lab: CanaryLab) -> None:
+    start = time.monotonic()
+    exit_code, output = lab.run("run", "--canary=v1-good", "--window=1s", "--limit=2s", "--settle=0s")
+    assert exit_code == 1, output
+    assert time.monotonic() - start > 2
+    assert "it was undecided after 2 s: v1-good had 0 of the 100 requests that are required" in output
+    assert lab.weights() == {"v1": 100}
 
 
 @pytest.mark.usefixtures("traffic")
-def test_a_build_that_is_slow_is_rolled_back_by_what_a_real_prometheus_saw(shop: Shop, prometheus: str) -> None:
-    status, told = shop.run("run", "--canary=v1-slow", *QUICK, f"--prometheus={prometheus}", "--settle=2s")
-    assert status == 1, told
-    assert re.search(r"rolled back: v1 .* because p99 of v1-slow is \d{4} ms, at most 1\d{3} ms may be", told)
-    assert "v1-slow 50 %" not in told
-    assert shop.weights() == {"v1": 100}
+def test_failing_build_is_rolled_back_at_the_first_step(lab: CanaryLab) -> None:
+    exit_code, output = lab.run("run", "--canary=v1-failing", *SHORT_WINDOWS)
+    assert exit_code == 1, output
+    assert re.search(r"rolled back: v1 .* because [\d.]+ % of \d+ requests to v1-failing succeeded", output)
+    assert "v1-failing 25 %" in output
+    assert "v1-failing 50 %" not in output
+    assert lab.weights() == {"v1": 100}
+    assert lab.pages() == {"v1": 20}
 
 
 @pytest.mark.usefixtures("traffic")
-def test_an_abort_half_way_restores_the_stable_route(shop: Shop) -> None:
-    with shop.start("run", "--canary=v1-good", *QUICK) as running:
+def test_slow_build_is_rolled_back_with_metrics_of_a_real_prometheus(lab: CanaryLab, prometheus: str) -> None:
+    exit_code, output = lab.run("run", "--canary=v1-slow", *SHORT_WINDOWS, f"--prometheus={prometheus}", "--settle=2s")
+    assert exit_code == 1, output
+    assert re.search(r"rolled back: v1 .* because p99 of v1-slow is \d{4} ms \(maximum 1\d{3} ms", output)
+    assert "v1-slow 50 %" not in output
+    assert lab.weights() == {"v1": 100}
+
+
+@pytest.mark.usefixtures("traffic")
+def test_sigterm_restores_the_stable_route(lab: CanaryLab) -> None:
+    with lab.start("run", "--canary=v1-good", *SHORT_WINDOWS) as running:
         assert running.stdout
-        told = ""
+        output = ""
         for line in running.stdout:
-            told += line
+            output += line
             if line == "reviews: v1 50 %, v1-good 50 %\n":
-                assert shop.weights() == {"v1": 50, "v1-good": 50}
+                assert lab.weights() == {"v1": 50, "v1-good": 50}
                 running.send_signal(signal.SIGTERM)
-        assert running.wait(30) == 1, told
-    assert "rolled back: v1 has every request of reviews, because it was stopped by SIGTERM" in told
-    assert shop.weights() == {"v1": 100}
-    assert shop.pages() == {"v1": 20}
+        assert running.wait(30) == 1, output
+    assert "rolled back: v1 receives every request to reviews, because it was stopped by SIGTERM" in output
+    assert lab.weights() == {"v1": 100}
+    assert lab.pages() == {"v1": 20}
 
 
 @pytest.mark.usefixtures("traffic")
-def test_a_good_build_gets_every_request(shop: Shop) -> None:
-    status, told = shop.run("run", "--canary=v1-good", *QUICK, "--steps=50,100")
-    assert status == 0, told
-    assert told.endswith("promoted: v1-good has every request of reviews\n")
-    assert shop.weights() == {"v1-good": 100}
-    assert shop.pages() == {"v1-good": 20}
+def test_good_build_receives_every_request(lab: CanaryLab) -> None:
+    exit_code, output = lab.run("run", "--canary=v1-good", *SHORT_WINDOWS, "--steps=50,100")
+    assert exit_code == 0, output
+    assert output.endswith("promoted: v1-good receives every request to reviews\n")
+    assert lab.weights() == {"v1-good": 100}
+    assert lab.pages() == {"v1-good": 20}
 
 
 @pytest.mark.usefixtures("traffic")
-def test_a_build_of_which_no_instance_is_there_is_rolled_back(shop: Shop) -> None:
-    """Its requests reach nobody, so no proxy can say which version they were for."""
-    shop.run("rollback")
-    shop.lab("scale", "reviews-v1-slow", "--replicas=0")
-    status, told = shop.run("run", "--canary=v1-slow", *QUICK)
-    assert status == 1, told
-    assert re.search(r"rolled back: v1 .*; \d+ of the failures reached no instance of any version", told)
-    assert shop.weights() == {"v1": 100}
+def test_build_without_a_pod_is_rolled_back(lab: CanaryLab) -> None:
+    """Its requests reach no pod, so no proxy knows the version."""
+    lab.run("rollback")
+    lab.bookinfo("scale", "reviews-v1-slow", "--replicas=0")
+    exit_code, output = lab.run("run", "--canary=v1-slow", *SHORT_WINDOWS)
+    assert exit_code == 1, output
+    assert re.search(r"rolled back: v1 .*; \d+ failed requests reached no pod of any version", output)
+    assert lab.weights() == {"v1": 100}
 
 
 @pytest.mark.usefixtures("traffic")
-def test_an_httproute_between_services_of_the_versions_does_the_same(shop: Shop) -> None:
-    shop.lab("delete", "-f", "-", stdin=yaml.safe_dump(REVIEWS_ROUTE))
+def test_failing_build_behind_an_httproute_is_rolled_back(lab: CanaryLab) -> None:
+    lab.bookinfo("delete", "-f", "-", stdin=yaml.safe_dump(REVIEWS_ROUTE))
     services = [
         item for item in documents("kubernetes/version-services.yaml") if item["metadata"]["name"] == "reviews-v1"
     ]
     text = yaml.safe_dump_all(services)
-    shop.lab("apply", "-f", "-", stdin=f"{text}---\n{re.sub('(?<!apiVersion: )v1', 'v1-failing', text)}")
-    assert shop.run("rollback", "--route=httproute")[0] == 0
-    status, told = shop.run("run", "--canary=v1-failing", "--route=httproute", *QUICK)
-    assert status == 1, told
-    assert re.search(r"rolled back: v1 .* because [\d.]+ % of \d+ requests to v1-failing succeeded", told)
-    (route,) = json.loads(shop.lab("get", "httproute", "reviews", "-o", "json"))
+    lab.bookinfo("apply", "-f", "-", stdin=f"{text}---\n{re.sub('(?<!apiVersion: )v1', 'v1-failing', text)}")
+    assert lab.run("rollback", "--route=httproute")[0] == 0
+    exit_code, output = lab.run("run", "--canary=v1-failing", "--route=httproute", *SHORT_WINDOWS)
+    assert exit_code == 1, output
+    assert re.search(r"rolled back: v1 .* because [\d.]+ % of \d+ requests to v1-failing succeeded", output)
+    (route,) = json.loads(lab.bookinfo("get", "httproute", "reviews", "-o", "json"))
     assert [backend["name"] for backend in route["spec"]["rules"][0]["backendRefs"]] == ["reviews-v1"]
-    assert shop.pages() == {"v1": 20}
+    assert lab.pages() == {"v1": 20}
 
 
 @pytest.fixture(scope="module")
-def prometheus(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Prometheus that scrapes what the lab says."""
+def prometheus(lab: CanaryLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a real Prometheus that scrapes the lab."""
     folder = tmp_path_factory.mktemp("prometheus")
-    configuration = yaml.safe_load(shop.lab("prometheus-config"))
+    configuration = yaml.safe_load(lab.bookinfo("prometheus-config"))
     for job in configuration["scrape_configs"]:
         job.update(scrape_interval="1s", scrape_timeout="1s")
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
@@ -246,15 +254,15 @@ def prometheus(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     try:
         running = subprocess.Popen([*command, f"--web.listen-address={address}", "--log.level=error"])
     except FileNotFoundError:
-        pytest.skip("there is no `prometheus` on PATH: install it to prove that the gate reads one")
+        pytest.skip("no `prometheus` on PATH; install it to test the gate with a real Prometheus")
     query = f"http://{address}/api/v1/query?query=istio_requests_total"
     try:
 
         def scraped() -> bool:
-            assert running.poll() is None, "Prometheus ended"
+            assert running.poll() is None, "Prometheus exited"
             try:
                 return bool(json.loads(get(query).text)["data"]["result"])
-            except (OSError, ValueError):  # nobody listens; what it reads first is not read yet
+            except (OSError, ValueError):  # It does not listen yet, or has not read its first data.
                 return False
 
         eventually(scraped)

@@ -1,4 +1,4 @@
-"""What the canary controller says to kubectl, held against a real one. The API behind it is a stand-in."""
+"""The canary controller with a real kubectl, against a fake Kubernetes API."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ RULE = {
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A namespace with a destination rule, to which `kubectl --context=kind` leads."""
+    """Start an API with a destination rule, and configure kubectl's context `kind` for it."""
     with serving() as (cluster, url):
         cluster.put(("networking.istio.io/v1", "destinationrules", "reviews"), RULE)
         configuration = {
@@ -42,8 +42,8 @@ def canary(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*command, "--namespace=shop"], capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_real_kubectl_finds_reads_and_applies_the_route(cluster: Cluster) -> None:
-    for _ in range(2):  # the second time it reads what it wrote
+def test_real_kubectl_reads_and_applies_the_route(cluster: Cluster) -> None:
+    for _ in range(2):  # The second run reads the route of the first.
         done = canary("rollback", "--stable=v1")
         assert (done.returncode, done.stderr) == (0, "")
     assert cluster.done == [("create", "DestinationRule", "reviews"), ("create", "VirtualService", "reviews")]
@@ -52,10 +52,10 @@ def test_a_real_kubectl_finds_reads_and_applies_the_route(cluster: Cluster) -> N
     assert route["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "bookinfo-canary"}
 
 
-def test_what_a_real_kubectl_cannot_do_is_told_in_one_line(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_a_real_kubectl_is_one_line(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     done = canary("rollback", "--stable=v9")
     assert done.returncode == 2
-    assert "no DestinationRule has reviews's subset v9" in done.stderr
+    assert "no DestinationRule defines the subset v9 of reviews" in done.stderr
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
     done = canary("rollback", "--stable=v1")
     assert done.returncode == 2
