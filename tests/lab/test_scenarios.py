@@ -1,4 +1,4 @@
-"""Every scenario's claims, on real Envoys, with its rules and without."""
+"""Every scenario's claims on real Envoys, with its rules and without."""
 
 import json
 import os
@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from bookinfo_lab import repository
-from bookinfo_lab.scenarios import commands, definitions, pages, verification
-from bookinfo_lab.scenarios.claims import Between, Counts, CountsEach, Every, No
+from bookinfo_lab.scenarios import definitions, documentation, shell_commands, verification
+from bookinfo_lab.scenarios.claims import CounterIncrease, CounterMatches, Every, NoneOf, ShareBetween
 from bookinfo_lab.scenarios.manifests import Manifests
-from bookinfo_lab.scenarios.matchers import Answered, Both, Carrying, Matcher, Showing
+from bookinfo_lab.scenarios.matchers import AllOf, Contains, HasHeader, HasStatus, Matcher
 from bookinfo_lab.scenarios.model import Claim, Scenario
-from bookinfo_lab.scenarios.runner import Judged, Runner
+from bookinfo_lab.scenarios.runner import ClaimResult, Runner
 
 from .conftest import Bookinfo, eventually
 
@@ -34,33 +34,41 @@ def runner(bookinfo: Bookinfo) -> Iterator[Runner]:
     target.restore()
 
 
-def bad(judged: list[Judged]) -> list[str]:
-    return [f"{row.step}: {row.expected}: {row.seen}; without: {row.without}" for row in judged if row.bad]
+def failures(results: list[ClaimResult]) -> list[str]:
+    return [
+        f"{row.step}: {row.expected}: {row.observed}; without the rule: {row.observed_without_rule}"
+        for row in results
+        if row.failed
+    ]
 
 
 @pytest.mark.parametrize("scenario", definitions.SCENARIOS, ids=lambda scenario: scenario.name)
-def test_the_scenario_shows_what_it_claims(runner: Runner, scenario: Scenario) -> None:
-    judged = runner.verify(scenario)
-    assert bad(judged) == []
-    assert {row.outcome for row in judged} == {"holds"}
+def test_all_claims_of_the_scenario_pass(runner: Runner, scenario: Scenario) -> None:
+    results = runner.verify(scenario)
+    assert failures(results) == []
+    assert {row.outcome for row in results} == {"passed"}
 
 
 @pytest.mark.parametrize("name", ["timeouts", "mirroring", "mutual-tls"])
-def test_a_scenario_without_its_rules_fails(runner: Runner, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bookinfo_lab.scenarios.runner.PATIENCE", 2.0)  # what does not come is not waited for
+def test_all_effects_of_a_scenario_fail_without_its_rules(
+    runner: Runner, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "bookinfo_lab.scenarios.runner.OBSERVATION_TIMEOUT_SECONDS", 2.0
+    )  # the claims fail, so do not wait long
     scenario = definitions.find(name)
     without_rules = replace(scenario, steps=tuple(replace(step, apply=()) for step in scenario.steps))
-    proved = sum(len(observation.shows) for step in scenario.steps for observation in step.observations)
-    assert len(bad(runner.verify(without_rules))) == proved
+    effects = sum(len(observation.effects) for step in scenario.steps for observation in step.observations)
+    assert len(failures(runner.verify(without_rules))) == effects
 
 
-def test_verify_restores_what_was_applied(bookinfo: Bookinfo) -> None:
+def test_verify_restores_the_applied_objects(bookinfo: Bookinfo) -> None:
     bookinfo("apply", "-f", str(REPOSITORY / "istio/gateway/destination-rules.yaml"))
     bookinfo("apply", "-f", str(REPOSITORY / "istio/routing/reviews-v3.yaml"))
     before = json.loads(bookinfo("get", "-o", "json"))
-    told = bookinfo("verify", "get-started")
-    assert "get-started: Get started" in told
-    assert "claims in" in told
+    output = bookinfo("verify", "get-started")
+    assert "get-started: Get started" in output
+    assert "claims in" in output
     after = json.loads(bookinfo("get", "-o", "json"))
     assert sorted(map(json.dumps, after)) == sorted(map(json.dumps, before))
     assert set(bookinfo.versions(10)) == {"v3"}
@@ -68,7 +76,7 @@ def test_verify_restores_what_was_applied(bookinfo: Bookinfo) -> None:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_verify_restores_when_it_is_stopped(bookinfo: Bookinfo, stop: signal.Signals) -> None:
+def test_verify_restores_the_objects_after_a_signal(bookinfo: Bookinfo, stop: signal.Signals) -> None:
     bookinfo("reset")
     before = json.loads(bookinfo("get", "-o", "json"))
     verifying = bookinfo.start("verify", "request-routing")
@@ -79,59 +87,62 @@ def test_verify_restores_when_it_is_stopped(bookinfo: Bookinfo, stop: signal.Sig
     assert sorted(map(json.dumps, after)) == sorted(map(json.dumps, before))
 
 
-def test_a_step_is_shown_and_stays(bookinfo: Bookinfo) -> None:
-    told = bookinfo("scenario", "run", "request-routing", "--step", "4")
-    assert "all served by reviews-v3" in told
+def test_step_is_shown_and_its_state_kept(bookinfo: Bookinfo) -> None:
+    output = bookinfo("scenario", "run", "request-routing", "--step", "4")
+    assert "all: served by reviews-v3" in output
     assert set(bookinfo.versions(10)) == {"v3"}
     bookinfo("reset")
 
 
-def test_verify_starts_a_lab_of_its_own_where_none_runs(tmp_path: Path) -> None:
-    found = json.loads(Bookinfo(tmp_path, "nobody")("verify", "mirroring", "--json"))
-    assert found["failed"] == 0
-    assert {claim["outcome"] for claim in found["claims"]} == {"holds"}
+def test_verify_starts_a_temporary_lab_if_none_is_running(tmp_path: Path) -> None:
+    report = json.loads(Bookinfo(tmp_path, "absent")("verify", "mirroring", "--json"))
+    assert report["failed"] == 0
+    assert {claim["outcome"] for claim in report["claims"]} == {"passed"}
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="install curl: the pages' commands use it")
 @pytest.mark.parametrize("name", ["retries", "circuit-breaking", "egress", "metrics"])
-def test_the_commands_of_a_page_show_what_it_claims(bookinfo: Bookinfo, name: str, tmp_path: Path) -> None:
+def test_commands_of_a_page_show_its_claims(bookinfo: Bookinfo, name: str, tmp_path: Path) -> None:
     bookinfo("reset")
     scenario = definitions.find(name)
-    page = pages.page(scenario)
+    page = documentation.page(scenario)
     program = tmp_path / "bookinfo"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m bookinfo_lab "$@"\n')
     program.chmod(0o755)
     env = bookinfo.env | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
 
-    def typed(command: str) -> str:
+    def run(command: str) -> str:
         assert f"\n{command}\n" in page
         here = command.replace("http://localhost:8080", bookinfo.url)
         result = subprocess.run(["bash", "-c", here], env=env, cwd=REPOSITORY, capture_output=True, text=True)
         assert result.stderr == "", command
         return result.stdout
 
-    for command in (*commands.change("delete", scenario.without), *commands.change("apply", scenario.given)):
-        typed(command)
+    for command in (
+        *shell_commands.change("delete", scenario.removed),
+        *shell_commands.change("apply", scenario.setup),
+    ):
+        run(command)
     for step in scenario.steps:
-        for command in (*commands.change("delete", step.delete), *commands.change("apply", step.apply)):
-            typed(command)
+        for command in (*shell_commands.change("delete", step.delete), *shell_commands.change("apply", step.apply)):
+            run(command)
         for observation in step.observations:
-            shown = Shown.of([typed(command) for command in commands.look(observation)])
-            for claim in (*observation.shows, *observation.keeps):
-                assert shown.bears_out(claim), (step.title, claim.expected, shown)
+            output = Output.of([run(command) for command in shell_commands.observe(observation)])
+            for claim in (*observation.effects, *observation.invariants):
+                assert output.satisfies(claim), (step.title, claim.expected, output)
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What a reader sees: how often each status and text came, and by how much numbers grew."""
+class Output:
+    """The output that a reader sees: the number of each status and text, and the increase of each counter."""
 
     counts: dict[str, int]
-    growth: list[float]
+    increases: list[float]
 
     @classmethod
-    def of(cls, outputs: list[str]) -> "Shown":
-        (index, counted) = next((i, text) for i, text in enumerate(outputs) if "status " in text)
-        counts = {text: int(number) for number, text in re.findall(r"^ *(\d+) (.+)$", counted, re.MULTILINE)}
+    def of(cls, outputs: list[str]) -> "Output":
+        (index, counts_text) = next((i, text) for i, text in enumerate(outputs) if "status " in text)
+        counts = {text: int(number) for number, text in re.findall(r"^ *(\d+) (.+)$", counts_text, re.MULTILINE)}
 
         def numbers(texts: list[str]) -> list[float]:
             return [sum(float(line.split()[-1]) for line in text.splitlines()) for text in texts]
@@ -139,47 +150,47 @@ class Shown:
         before, after = numbers(outputs[:index]), numbers(outputs[index + 1 :])
         return cls(counts, [later - earlier for earlier, later in zip(before, after, strict=True)])
 
-    def bears_out(self, claim: Claim) -> bool:
+    def satisfies(self, claim: Claim) -> bool:
         requests = sum(count for text, count in self.counts.items() if text.startswith("status "))
         match claim:
             case Every(matcher):
                 return self._matching(matcher) == requests > 0
-            case No(matcher):
+            case NoneOf(matcher):
                 return self._matching(matcher) == 0 < requests
-            case Between(matcher, low, high):
+            case ShareBetween(matcher, low, high):
                 return low <= 100 * self._matching(matcher) / requests <= high
-            case Counts(_, _, low, high):
-                least, most = (requests if bound is None else bound for bound in (low, high))
-                return any(least <= grown <= most for grown in self.growth)
-            case CountsEach(_, _, matcher):
-                return self._matching(matcher) in self.growth
+            case CounterIncrease(_, _, low, high):
+                minimum, maximum = (requests if bound is None else bound for bound in (low, high))
+                return any(minimum <= increase <= maximum for increase in self.increases)
+            case CounterMatches(_, _, matcher):
+                return self._matching(matcher) in self.increases
             case _:
                 raise NotImplementedError(claim.expected)
 
     def _matching(self, matcher: Matcher) -> int:
         match matcher:
-            case Answered(status):
-                wanted = f"status {status}"
-            case Both(Answered(status), Carrying(name, value)):
-                wanted = f"status {status}, {name}: {value}"
-            case Showing(text):
-                wanted = text
+            case HasStatus(status):
+                expected = f"status {status}"
+            case AllOf(HasStatus(status), HasHeader(name, value)):
+                expected = f"status {status}, {name}: {value}"
+            case Contains(text):
+                expected = text
             case _:
-                raise NotImplementedError(matcher.phrase)
-        return sum(count for text, count in self.counts.items() if text.startswith(wanted))
+                raise NotImplementedError(matcher.description)
+        return sum(count for text, count in self.counts.items() if text.startswith(expected))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "error"),
     [
-        (("verify", "canari"), "there is no scenario 'canari'"),
+        (("verify", "canari"), "scenario 'canari' not found"),
         (("verify", "canary", "canary"), "a scenario is named twice"),
         (("scenario", "run", "canary", "--step", "9"), "canary has 5 steps"),
-        (("scenario", "show", "canari"), "there is no scenario 'canari'"),
+        (("scenario", "show", "canari"), "scenario 'canari' not found"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(bookinfo: Bookinfo, arguments: tuple[str, ...], told: str) -> None:
-    assert told in bookinfo(*arguments, ok=False)
+def test_invalid_arguments_are_reported(bookinfo: Bookinfo, arguments: tuple[str, ...], error: str) -> None:
+    assert error in bookinfo(*arguments, ok=False)
 
 
 def test_scenarios_are_listed_and_shown(bookinfo: Bookinfo) -> None:

@@ -209,7 +209,7 @@ def test_alerts_stay_quiet_while_all_is_well_and_each_is_raised_by_what_it_is_ab
     slow = {"BookinfoSlow", "BookinfoMeshSlow"}  # which a busy machine may be
     assert prometheus.alerts() - slow == set()
 
-    lab("apply", "--filename", ROOT / "kubernetes/ratings-sick.yaml")
+    lab("apply", "--filename", ROOT / "kubernetes/ratings-failing.yaml")
     eventually(lambda: prometheus.alerts() >= {alert for alert in ALERTS if "Errors" in alert})
 
     lab("apply", "--filename", ROOT / "istio/timeouts/ratings-delay-2s.yaml")

@@ -1,108 +1,133 @@
-"""What claims make of samples."""
+"""Claims about samples."""
 
 import pytest
 
 from bookinfo_client.send import Result
-from bookinfo_lab.scenarios.claims import Between, Counts, CountsEach, Every, InOrder, Logs, No, Share
-from bookinfo_lab.scenarios.matchers import Answered, Both, Carrying, ServedBy, Showing, Taking, Unanswered
-from bookinfo_lab.scenarios.model import Claim, Counter, Log, Sample
+from bookinfo_lab.scenarios.claims import (
+    UNBOUNDED,
+    CounterIncrease,
+    CounterMatches,
+    Every,
+    LogLines,
+    NoneOf,
+    Share,
+    ShareBetween,
+    StatusSequence,
+)
+from bookinfo_lab.scenarios.matchers import AllOf, ConnectionFailed, Contains, HasHeader, HasStatus, ServedBy, Takes
+from bookinfo_lab.scenarios.model import Claim, Counter, LogPattern, Sample
 
 COUNTER = Counter("client", "requests")
-LOG = Log("client", "GET")
-UNBOUNDED = float("inf")
+LOG = LogPattern("client", "GET")
 
 
 def result(status: int = 200, seconds: float = 0.1, body: str = "", error: str = "", **headers: str) -> Result:
     return Result(status, seconds, headers, body, error)
 
 
-def sample(*results: Result, counted: int = 0, logged: int = 0) -> Sample:
-    return Sample(results, {COUNTER: counted}, {LOG: logged})
+def sample(*results: Result, counter_increases: int = 0, log_line_counts: int = 0) -> Sample:
+    return Sample(results, {COUNTER: counter_increases}, {LOG: log_line_counts})
 
 
-OK, BROKEN = result(200), result(503)
+OK, UNAVAILABLE = result(200), result(503)
 
 
 @pytest.mark.parametrize(
-    ("claim", "holds", "fails"),
+    ("claim", "passing", "failing"),
     [
-        (Every(Answered(200)), sample(OK, OK), sample(OK, BROKEN)),
-        (No(Answered(503)), sample(OK, OK), sample(OK, BROKEN)),
-        (Every(Unanswered()), sample(result(0, error="refused")), sample(OK)),
-        (Every(Showing("stars")), sample(result(body="red stars")), sample(result(body="none"))),
+        (Every(HasStatus(200)), sample(OK, OK), sample(OK, UNAVAILABLE)),
+        (NoneOf(HasStatus(503)), sample(OK, OK), sample(OK, UNAVAILABLE)),
+        (Every(ConnectionFailed()), sample(result(0, error="refused")), sample(OK)),
+        (Every(Contains("stars")), sample(result(body="red stars")), sample(result(body="none"))),
         (Every(ServedBy("reviews-v1")), sample(result(body="reviews-v1-abc")), sample(result(body="reviews-v12-abc"))),
-        (Every(Taking(1, 2)), sample(result(seconds=1.5)), sample(result(seconds=2.5))),
-        (Every(Taking(1)), sample(result(seconds=60)), sample(result(seconds=0.5))),
-        (Every(Carrying("a", "1")), sample(result(a="1")), sample(result(a="2"))),
-        (Every(Both(Answered(503), Carrying("a", "1"))), sample(result(503, a="1")), sample(result(503))),
-        (InOrder((200, 503)), sample(OK, BROKEN), sample(BROKEN, OK)),
-        (Between(Answered(503), 10, 60), sample(OK, BROKEN), sample(OK, OK)),
-        (Between(Answered(503), 0, 40), sample(OK, OK), sample(OK, BROKEN)),
-        (Share(Answered(503), 50, otherwise=0), sample(*[OK, BROKEN] * 50), sample(*[OK] * 100)),
-        (Share(Answered(503), 50, otherwise=100), sample(*[OK, BROKEN] * 50), sample(*[BROKEN] * 100)),
-        (Counts(COUNTER, "requests"), sample(OK, counted=1), sample(OK, counted=0)),
-        (Counts(COUNTER, "requests", None, None), sample(OK, OK, counted=2), sample(OK, OK, counted=3)),
-        (Counts(COUNTER, "requests", 0, 0), sample(OK, counted=0), sample(OK, counted=1)),
-        (CountsEach(COUNTER, "refused", Answered(503)), sample(OK, BROKEN, counted=1), sample(OK, BROKEN, counted=2)),
-        (CountsEach(COUNTER, "refused", Answered(503)), sample(BROKEN, counted=1), sample(OK, counted=0)),
-        (Logs(LOG, "requests"), sample(OK, logged=1), sample(OK, logged=2)),
-        (Logs(LOG, "requests", 1, UNBOUNDED), sample(OK, logged=9), sample(OK, logged=0)),
+        (Every(Takes(1, 2)), sample(result(seconds=1.5)), sample(result(seconds=2.5))),
+        (Every(Takes(1)), sample(result(seconds=60)), sample(result(seconds=0.5))),
+        (Every(HasHeader("a", "1")), sample(result(a="1")), sample(result(a="2"))),
+        (Every(AllOf(HasStatus(503), HasHeader("a", "1"))), sample(result(503, a="1")), sample(result(503))),
+        (StatusSequence((200, 503)), sample(OK, UNAVAILABLE), sample(UNAVAILABLE, OK)),
+        (ShareBetween(HasStatus(503), 10, 60), sample(OK, UNAVAILABLE), sample(OK, OK)),
+        (ShareBetween(HasStatus(503), 0, 40), sample(OK, OK), sample(OK, UNAVAILABLE)),
+        (Share(HasStatus(503), 50, percent_without_rule=0), sample(*[OK, UNAVAILABLE] * 50), sample(*[OK] * 100)),
+        (
+            Share(HasStatus(503), 50, percent_without_rule=100),
+            sample(*[OK, UNAVAILABLE] * 50),
+            sample(*[UNAVAILABLE] * 100),
+        ),
+        (CounterIncrease(COUNTER, "requests"), sample(OK, counter_increases=1), sample(OK, counter_increases=0)),
+        (
+            CounterIncrease(COUNTER, "requests", None, None),
+            sample(OK, OK, counter_increases=2),
+            sample(OK, OK, counter_increases=3),
+        ),
+        (CounterIncrease(COUNTER, "requests", 0, 0), sample(OK, counter_increases=0), sample(OK, counter_increases=1)),
+        (
+            CounterMatches(COUNTER, "refused", HasStatus(503)),
+            sample(OK, UNAVAILABLE, counter_increases=1),
+            sample(OK, UNAVAILABLE, counter_increases=2),
+        ),
+        (
+            CounterMatches(COUNTER, "refused", HasStatus(503)),
+            sample(UNAVAILABLE, counter_increases=1),
+            sample(OK, counter_increases=0),
+        ),
+        (LogLines(LOG, "requests"), sample(OK, log_line_counts=1), sample(OK, log_line_counts=2)),
+        (LogLines(LOG, "requests", 1, UNBOUNDED), sample(OK, log_line_counts=9), sample(OK, log_line_counts=0)),
     ],
 )
-def test_a_claim_holds_or_fails(claim: Claim, holds: Sample, fails: Sample) -> None:
-    assert claim.judge(holds).holds
-    assert not claim.judge(fails).holds
+def test_claim_passes_or_fails(claim: Claim, passing: Sample, failing: Sample) -> None:
+    assert claim.check(passing).passed
+    assert not claim.check(failing).passed
 
 
 @pytest.mark.parametrize(
     "claim",
     [
-        Every(Answered(200)),
-        No(Answered(503)),
-        Share(Answered(503), 50, otherwise=0),
-        Between(Answered(503), 0, 14),
-        InOrder((200,)),
-        Counts(COUNTER, "requests", None, None),
-        Counts(COUNTER, "requests", 0, 0),
-        CountsEach(COUNTER, "refused", Answered(503)),
-        Logs(LOG, "requests"),
+        Every(HasStatus(200)),
+        NoneOf(HasStatus(503)),
+        Share(HasStatus(503), 50, percent_without_rule=0),
+        ShareBetween(HasStatus(503), 0, 14),
+        StatusSequence((200,)),
+        CounterIncrease(COUNTER, "requests", None, None),
+        CounterIncrease(COUNTER, "requests", 0, 0),
+        CounterMatches(COUNTER, "refused", HasStatus(503)),
+        LogLines(LOG, "requests"),
     ],
 )
-def test_no_claim_holds_where_nothing_was_sent(claim: Claim) -> None:
-    assert not claim.judge(sample()).holds
+def test_claim_fails_without_requests(claim: Claim) -> None:
+    assert not claim.check(sample()).passed
 
 
 @pytest.mark.parametrize(
     ("claim", "words"),
     [
-        (Every(Answered(200)), "all answered 200"),
-        (No(Showing("stars")), "none showing “stars”"),
-        (Every(Taking(0, 2)), "all within 2 s"),
-        (Every(Taking(5.8, 8)), "all taking 5.8 to 8 s"),
-        (Share(ServedBy("reviews-v2"), 10, otherwise=0), "10 % served by reviews-v2"),
-        (Between(Answered(503), 0, 14), "at most 14 % answered 503"),
-        (Between(Answered(503), 14, 100), "at least 14 % answered 503"),
-        (Between(Answered(503), 14, 20), "14 to 20 % answered 503"),
-        (Counts(COUNTER, "calls", None, None), "client: calls: one a request"),
-        (Counts(COUNTER, "calls", 2), "client: calls: 2 or more"),
-        (Counts(COUNTER, "calls", 0, 0), "client: calls: 0"),
-        (Counts(COUNTER, "calls", 1, 3), "client: calls: 1 to 3"),
-        (Counts(COUNTER, "calls", None), "client: calls: one a request or more"),
-        (Logs(LOG, "calls"), "client logs calls: one a request"),
-        (Logs(LOG, "calls", 1, UNBOUNDED), "client logs calls: 1 or more"),
-        (InOrder((200, 429)), "answered 200 429"),
+        (Every(HasStatus(200)), "all: status 200"),
+        (NoneOf(Contains("stars")), "none: contains “stars”"),
+        (Every(Takes(0, 2)), "all: within 2 s"),
+        (Every(Takes(5.8, 8)), "all: after 5.8 to 8 s"),
+        (Share(ServedBy("reviews-v2"), 10, percent_without_rule=0), "10 %: served by reviews-v2"),
+        (ShareBetween(HasStatus(503), 0, 14), "at most 14 %: status 503"),
+        (ShareBetween(HasStatus(503), 14, 100), "at least 14 %: status 503"),
+        (ShareBetween(HasStatus(503), 14, 20), "14 to 20 %: status 503"),
+        (CounterIncrease(COUNTER, "calls", None, None), "client: calls: one per request"),
+        (CounterIncrease(COUNTER, "calls", 2), "client: calls: 2 or more"),
+        (CounterIncrease(COUNTER, "calls", 0, 0), "client: calls: 0"),
+        (CounterIncrease(COUNTER, "calls", 1, 3), "client: calls: 1 to 3"),
+        (CounterIncrease(COUNTER, "calls", None), "client: calls: one per request or more"),
+        (LogLines(LOG, "calls"), "client: log lines with calls: one per request"),
+        (LogLines(LOG, "calls", 1, UNBOUNDED), "client: log lines with calls: 1 or more"),
+        (StatusSequence((200, 429)), "statuses in this order: 200 429"),
     ],
 )
-def test_a_claim_says_what_it_is(claim: Claim, words: str) -> None:
+def test_claim_describes_what_is_expected(claim: Claim, words: str) -> None:
     assert claim.expected == words
 
 
-def test_what_was_seen_names_the_statuses_and_why_there_was_no_answer() -> None:
-    verdict = Every(Answered(200)).judge(sample(OK, OK, BROKEN, result(0, error="refused")))
-    assert verdict.seen == "no answer: 1, 200: 2, 503: 1 (refused)"
+def test_observed_text_contains_statuses_and_the_error() -> None:
+    check = Every(HasStatus(200)).check(sample(OK, OK, UNAVAILABLE, result(0, error="refused")))
+    assert check.observed == "no response: 1, 200: 2, 503: 1 (refused)"
 
 
-def test_a_share_tells_how_probably_chance_misleads_it_either_way() -> None:
-    claim = Share(Answered(503), 10, otherwise=20)
-    assert claim.false_alarm(100) > 0.5  # 100 requests cannot tell 10 % from 20 %
-    assert claim.false_alarm(1600) < 1e-7
+def test_false_alarm_probability_of_a_share_includes_both_errors() -> None:
+    claim = Share(HasStatus(503), 10, percent_without_rule=20)
+    assert claim.false_alarm_probability(100) > 0.5  # 100 requests cannot distinguish 10 % from 20 %
+    assert claim.false_alarm_probability(1600) < 1e-7

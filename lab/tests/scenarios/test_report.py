@@ -1,4 +1,4 @@
-"""What verification prints."""
+"""The output of a verification."""
 
 import json
 from dataclasses import replace
@@ -6,45 +6,45 @@ from dataclasses import replace
 import pytest
 
 from bookinfo_lab.scenarios import report
-from bookinfo_lab.scenarios.runner import Judged
+from bookinfo_lab.scenarios.runner import ClaimResult
 
-PROVED = Judged("canary", 1, "10 %", "browser: GET /", "all answered 200", "200: 2", "503: 2", "holds", 1e-8)
-FAILED = replace(PROVED, step=2, seen="503: 2", outcome="fails")
+PASSED = ClaimResult("canary", 1, "10 %", "browser: GET /", "all: status 200", "200: 2", "503: 2", "passed", 1e-8)
+FAILED = replace(PASSED, step=2, observed="503: 2", outcome="failed")
 
 
-def test_a_table_has_a_line_for_the_traffic_and_one_for_each_claim() -> None:
-    lines = report.table([PROVED, FAILED]).splitlines()
+def test_table_has_a_line_per_traffic_and_per_claim() -> None:
+    lines = report.table([PASSED, FAILED]).splitlines()
     assert [line.split("  ")[0] for line in lines] == ["step", "", "1", "2"]
     assert "browser: GET /" in lines[1]
-    assert lines[2].endswith("holds")
-    assert lines[3].endswith("fails")
+    assert lines[2].endswith("passed")
+    assert lines[3].endswith("failed")
 
 
-def test_a_long_cell_is_wrapped_and_nothing_is_lost() -> None:
+def test_long_cell_is_wrapped_completely() -> None:
     words = " ".join(f"word{number}" for number in range(40))
-    table = report.table([replace(PROVED, seen=words)])
+    table = report.table([replace(PASSED, observed=words)])
     assert all(f"word{number}" in table for number in range(40))
 
 
 @pytest.mark.parametrize("width", [100, 160])
-def test_a_table_is_no_wider_than_it_may_be(width: int) -> None:
-    table = report.table([replace(PROVED, seen="word " * 40, outcome="holds without its rule")], width)
+def test_table_fits_the_width(width: int) -> None:
+    table = report.table([replace(PASSED, observed="word " * 40, outcome="passed without the rule")], width)
     assert max(map(len, table.splitlines())) <= width
 
 
-def test_the_summary_counts_outcomes_and_adds_up_chances() -> None:
-    text = report.summary([PROVED, FAILED], 12.3)
-    assert text.startswith("2 claims in 12 s: 1 fails, 1 holds.")
+def test_summary_counts_outcomes_and_adds_probabilities() -> None:
+    text = report.summary([PASSED, FAILED], 12.3)
+    assert text.startswith("2 claims in 12 s: 1 failed, 1 passed.")
     assert "2e-08" in text
-    assert "chance" not in report.summary([replace(PROVED, false_alarm=0.0)], 1)
+    assert "by chance" not in report.summary([replace(PASSED, false_alarm_probability=0.0)], 1)
 
 
-def test_the_summary_names_the_steps_that_are_not_proved() -> None:
-    unchecked = replace(PROVED, step=3, outcome="not checked", false_alarm=0.0)
-    assert "Not proved, for something was not checked: canary 3." in report.summary([PROVED, unchecked, unchecked], 1)
-    assert "Not proved" not in report.summary([PROVED], 1)
+def test_summary_names_steps_with_unchecked_claims() -> None:
+    unchecked = replace(PASSED, step=3, outcome="not checked", false_alarm_probability=0.0)
+    assert "Steps with unchecked claims: canary 3." in report.summary([PASSED, unchecked, unchecked], 1)
+    assert "unchecked" not in report.summary([PASSED], 1)
 
 
-def test_programs_get_json() -> None:
-    found = json.loads(report.as_json([PROVED, FAILED], 12.3))
-    assert (found["failed"], found["claims"][1]["outcome"]) == (1, "fails")
+def test_json_contains_all_claims() -> None:
+    output = json.loads(report.as_json([PASSED, FAILED], 12.3))
+    assert (output["failed"], output["claims"][1]["outcome"]) == (1, "failed")

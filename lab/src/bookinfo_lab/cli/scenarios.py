@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from bookinfo_lab.scenarios.model import Scenario
-    from bookinfo_lab.scenarios.runner import Judged
+    from bookinfo_lab.scenarios.runner import ClaimResult
     from bookinfo_lab.scenarios.target import Target
 
 LabOption = Annotated[str, typer.Option("--lab", envvar="BOOKINFO_LAB", help="Which lab, if there are several.")]
@@ -41,9 +41,9 @@ def list_scenarios() -> None:
 @scenario_app.command()
 def show(name: NameArgument) -> None:
     """Print a scenario's page."""
-    from bookinfo_lab.scenarios import definitions, pages
+    from bookinfo_lab.scenarios import definitions, documentation
 
-    typer.echo(pages.page(definitions.find(name)), nl=False)
+    typer.echo(documentation.page(definitions.find(name)), nl=False)
 
 
 @scenario_app.command()
@@ -70,13 +70,13 @@ def run(
         raise LabError(f"{name} has {len(scenario.steps)} steps")
     runner = Runner(verification.running_lab(lab, os.environ), Manifests(repository.find(os.environ)), _progress)
     began = time.monotonic()
-    judged = runner.show(scenario, step)
+    results = runner.show(scenario, step)
     if as_json:
-        typer.echo(report.as_json(judged, time.monotonic() - began))
+        typer.echo(report.as_json(results, time.monotonic() - began))
     else:
-        typer.echo(report.table(judged, _width()))
+        typer.echo(report.table(results, _width()))
         typer.echo(f"\n{scenario.steps[step - 1].text.strip()}\n\nIt stays so; `bookinfo reset` goes back.")
-    if any(row.bad for row in judged):
+    if any(row.failed for row in results):
         raise typer.Exit(1)
 
 
@@ -87,14 +87,14 @@ def docs(
     """Write docs/scenarios anew from the definitions."""
     from bookinfo_lab import repository
     from bookinfo_lab.errors import LabError
-    from bookinfo_lab.scenarios import pages
+    from bookinfo_lab.scenarios import documentation
 
-    folder = repository.find(os.environ) / pages.FOLDER
+    folder = repository.find(os.environ) / documentation.DIRECTORY
     if check:
-        if stale := pages.stale(folder):
+        if stale := documentation.stale(folder):
             raise LabError(f"not current: {', '.join(stale)}; run `bookinfo scenario docs`")
         return
-    pages.write(folder)
+    documentation.write(folder)
 
 
 def verify(
@@ -113,7 +113,7 @@ def verify(
 ) -> None:
     """Prove on real traffic that the mesh does what its rules say, and restore what was there before.
 
-    Each claim is judged twice: with its rule it must hold, and without it, on the same traffic, it must not. If no lab
+    Each claim is results twice: with its rule it must hold, and without it, on the same traffic, it must not. If no lab
     runs, one is started for the purpose. The exit code is 1 if any claim does not come out so.
     """
     from bookinfo_lab.errors import LabError
@@ -125,11 +125,11 @@ def verify(
         option = "--gateway" if gateway else "--take-over" if take_over else f"--namespace {namespace}"
         raise LabError(f"{option} is for a cluster: name it by --context, one of `kubectl config get-contexts`")
 
-    def done(scenario: "Scenario", judged: "list[Judged]") -> None:
+    def done(scenario: "Scenario", results: "list[ClaimResult]") -> None:
         if not as_json:
-            typer.echo(f"\n{scenario.name}: {scenario.title}\n{report.table(judged, _width())}")
+            typer.echo(f"\n{scenario.name}: {scenario.title}\n{report.table(results, _width())}")
 
-    scenarios = verification.chosen(names or [])
+    scenarios = verification.select_scenarios(names or [])
     for number in (signal.SIGTERM, signal.SIGHUP):  # so that everything is restored then, too
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     with contextlib.ExitStack() as stack:
@@ -143,9 +143,9 @@ def verify(
             target = stack.enter_context(verification.lab(lab, os.environ, _progress))
         outcome = verification.verify(target, scenarios, os.environ, _progress, done)
         if as_json:
-            typer.echo(report.as_json(outcome.judged, outcome.seconds))
+            typer.echo(report.as_json(outcome.results, outcome.seconds))
         else:
-            typer.echo(f"\n{report.summary(outcome.judged, outcome.seconds)}")
+            typer.echo(f"\n{report.summary(outcome.results, outcome.seconds)}")
     if outcome.failed:
         raise typer.Exit(1)
 

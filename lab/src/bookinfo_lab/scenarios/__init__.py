@@ -1,1 +1,1 @@
-"""Scenarios: what each teaches, what it applies, what traffic it sends, and what must be seen then."""
+"""Scenarios: lessons in steps, and their verification with real traffic."""

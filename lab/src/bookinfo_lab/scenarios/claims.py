@@ -1,225 +1,236 @@
-"""What can be claimed of a sample."""
+"""Claims about a sample."""
 
+import math
 from dataclasses import dataclass
 
 from bookinfo_lab.scenarios import binomial
 from bookinfo_lab.scenarios.matchers import Matcher, statuses
-from bookinfo_lab.scenarios.model import Counter, Log, Sample, Verdict
+from bookinfo_lab.scenarios.model import CheckResult, Counter, LogPattern, Sample
 
 ALPHA = 1e-8
-"""How probable it may be that a share falls outside of its interval by chance."""
+"""The probability that an observed share lies outside the allowed interval by chance."""
 
-_NOTHING_SENT = Verdict(holds=False, seen="nothing was sent")
-"""Of no answers anything could be said."""
+UNBOUNDED = math.inf
+ONE_PER_REQUEST = None
+"""A bound that is the number of requests."""
+
+_NO_REQUESTS = CheckResult(passed=False, observed="no requests were sent")
+"""Without responses every claim about all of them would pass."""
 
 
-class _OfAnswers:
-    """A claim that needs nothing but the answers."""
+class _ResponseClaim:
+    """A claim that needs only the responses."""
 
     @property
-    def reads(self) -> tuple[Counter | Log, ...]:
+    def reads(self) -> tuple[Counter | LogPattern, ...]:
         return ()
 
-    def false_alarm(self, requests: int) -> float:  # noqa: ARG002
+    def false_alarm_probability(self, requests: int) -> float:  # noqa: ARG002
         return 0.0
 
 
 @dataclass(frozen=True)
-class Every(_OfAnswers):
-    """All answers are like that."""
+class Every(_ResponseClaim):
+    """Every response matches."""
 
     matcher: Matcher
 
     @property
     def expected(self) -> str:
-        return f"all {self.matcher.phrase}"
+        return f"all: {self.matcher.description}"
 
-    def judge(self, sample: Sample) -> Verdict:
+    def check(self, sample: Sample) -> CheckResult:
         if not sample.results:
-            return _NOTHING_SENT
-        return Verdict(all(map(self.matcher.matches, sample.results)), self.matcher.seen(sample.results))
+            return _NO_REQUESTS
+        return CheckResult(all(map(self.matcher.matches, sample.results)), self.matcher.observed(sample.results))
 
 
 @dataclass(frozen=True)
-class No(_OfAnswers):
-    """No answer is like that."""
+class NoneOf(_ResponseClaim):
+    """No response matches."""
 
     matcher: Matcher
 
     @property
     def expected(self) -> str:
-        return f"none {self.matcher.phrase}"
+        return f"none: {self.matcher.description}"
 
-    def judge(self, sample: Sample) -> Verdict:
+    def check(self, sample: Sample) -> CheckResult:
         if not sample.results:
-            return _NOTHING_SENT
-        return Verdict(not any(map(self.matcher.matches, sample.results)), self.matcher.seen(sample.results))
+            return _NO_REQUESTS
+        return CheckResult(not any(map(self.matcher.matches, sample.results)), self.matcher.observed(sample.results))
 
 
 @dataclass(frozen=True)
 class Share:
-    """Each answer is like that with a probability of `percent`, independently of the others.
+    """Each response matches with a probability of `percent`, independently of the others.
 
-    `otherwise` is that probability where the rule does not hold, also in percent: it tells how probably chance alone
-    would make the claim hold there.
+    `percent_without_rule` is that probability without the rule. It determines how likely the claim passes there by
+    chance.
     """
 
     matcher: Matcher
     percent: float
-    otherwise: float
+    percent_without_rule: float
 
     @property
-    def reads(self) -> tuple[Counter | Log, ...]:
+    def reads(self) -> tuple[Counter | LogPattern, ...]:
         return ()
 
     @property
     def expected(self) -> str:
-        return f"{self.percent:g} % {self.matcher.phrase}"
+        return f"{self.percent:g} %: {self.matcher.description}"
 
-    def false_alarm(self, requests: int) -> float:
+    def false_alarm_probability(self, requests: int) -> float:
         low, high = self._interval(requests)
-        here = 1 - binomial.probability(low, high, requests, self.percent / 100)
-        return max(here, 0.0) + binomial.probability(low, high, requests, self.otherwise / 100)
+        outside = 1 - binomial.probability(low, high, requests, self.percent / 100)
+        inside_without_rule = binomial.probability(low, high, requests, self.percent_without_rule / 100)
+        return max(outside, 0.0) + inside_without_rule
 
-    def judge(self, sample: Sample) -> Verdict:
+    def check(self, sample: Sample) -> CheckResult:
         requests = len(sample.results)
         if not requests:
-            return _NOTHING_SENT
+            return _NO_REQUESTS
         low, high = self._interval(requests)
         found = sum(map(self.matcher.matches, sample.results))
         allowed = f"{100 * low / requests:.1f} to {100 * high / requests:.1f} %"
-        return Verdict(low <= found <= high, f"{100 * found / requests:.1f} % of {requests} (allowed: {allowed})")
+        return CheckResult(low <= found <= high, f"{100 * found / requests:.1f} % of {requests} (allowed: {allowed})")
 
     def _interval(self, requests: int) -> tuple[int, int]:
         return binomial.interval(requests, self.percent / 100, ALPHA)
 
 
 @dataclass(frozen=True)
-class Between(_OfAnswers):
-    """The share of such answers is in a range, in percent, that is wide because it is not a matter of pure chance."""
+class ShareBetween(_ResponseClaim):
+    """The share of matching responses is in a wide range, in percent, because it does not depend on chance alone."""
 
     matcher: Matcher
-    at_least: float
-    at_most: float
+    minimum: float
+    maximum: float
 
     @property
     def expected(self) -> str:
-        if self.at_least == 0:
-            return f"at most {self.at_most:g} % {self.matcher.phrase}"
-        if self.at_most == 100:
-            return f"at least {self.at_least:g} % {self.matcher.phrase}"
-        return f"{self.at_least:g} to {self.at_most:g} % {self.matcher.phrase}"
+        if self.minimum == 0:
+            return f"at most {self.maximum:g} %: {self.matcher.description}"
+        if self.maximum == 100:
+            return f"at least {self.minimum:g} %: {self.matcher.description}"
+        return f"{self.minimum:g} to {self.maximum:g} %: {self.matcher.description}"
 
-    def judge(self, sample: Sample) -> Verdict:
+    def check(self, sample: Sample) -> CheckResult:
         if not sample.results:
-            return _NOTHING_SENT
+            return _NO_REQUESTS
         share = 100 * sum(map(self.matcher.matches, sample.results)) / len(sample.results)
-        return Verdict(self.at_least <= share <= self.at_most, f"{share:.1f} % of {len(sample.results)}")
+        return CheckResult(self.minimum <= share <= self.maximum, f"{share:.1f} % of {len(sample.results)}")
 
 
 @dataclass(frozen=True)
-class InOrder(_OfAnswers):
-    """The answers have these statuses, one after the other."""
+class StatusSequence(_ResponseClaim):
+    """The responses have these statuses, in this order."""
 
     statuses: tuple[int, ...]
 
     @property
     def expected(self) -> str:
-        return f"answered {' '.join(map(str, self.statuses))}"
+        return f"statuses in this order: {' '.join(map(str, self.statuses))}"
 
-    def judge(self, sample: Sample) -> Verdict:
-        seen = tuple(result.status for result in sample.results)
-        return Verdict(seen == self.statuses, " ".join(map(str, seen)))
+    def check(self, sample: Sample) -> CheckResult:
+        observed = tuple(result.status for result in sample.results)
+        return CheckResult(observed == self.statuses, " ".join(map(str, observed)))
 
 
 @dataclass(frozen=True)
-class Counts:
-    """A proxy counts so many meanwhile; a bound of None is the number of requests."""
+class CounterIncrease:
+    """A counter increases by `minimum` to `maximum`. `meaning` is what it counts, in words."""
 
     counter: Counter
-    means: str  # what is counted, in words
-    at_least: int | None = 1
-    at_most: int | float | None = float("inf")
+    meaning: str
+    minimum: int | None = 1
+    maximum: float | None = UNBOUNDED
 
     @property
-    def reads(self) -> tuple[Counter | Log, ...]:
+    def reads(self) -> tuple[Counter | LogPattern, ...]:
         return (self.counter,)
 
     @property
     def expected(self) -> str:
-        if self.at_least == self.at_most:
-            return f"{self.counter.workload}: {self.means}: {'one a request' if self.at_most is None else self.at_most}"
-        low = "one a request or more" if self.at_least is None else f"{self.at_least} or more"
-        if self.at_most == float("inf"):
-            return f"{self.counter.workload}: {self.means}: {low}"
-        high = "one a request" if self.at_most is None else self.at_most
-        return f"{self.counter.workload}: {self.means}: {self.at_least} to {high}"
+        return f"{self.counter.workload}: {self.meaning}: {_range_text(self.minimum, self.maximum)}"
 
-    def false_alarm(self, requests: int) -> float:  # noqa: ARG002
+    def false_alarm_probability(self, requests: int) -> float:  # noqa: ARG002
         return 0.0
 
-    def judge(self, sample: Sample) -> Verdict:
+    def check(self, sample: Sample) -> CheckResult:
         requests = len(sample.results)
-        low = requests if self.at_least is None else self.at_least
-        high = requests if self.at_most is None else self.at_most
         if not requests:
-            return _NOTHING_SENT
-        counted = sample.counted[self.counter]
-        return Verdict(low <= counted <= high, str(counted))
+            return _NO_REQUESTS
+        increase = sample.counter_increases[self.counter]
+        return CheckResult(_in_range(increase, self.minimum, self.maximum, requests), str(increase))
 
 
 @dataclass(frozen=True)
-class CountsEach:
-    """A proxy counts as many as there are such answers, and there are some."""
+class CounterMatches:
+    """A counter increases by the number of matching responses, and at least one response matches."""
 
     counter: Counter
-    means: str
+    meaning: str
     matcher: Matcher
 
     @property
-    def reads(self) -> tuple[Counter | Log, ...]:
+    def reads(self) -> tuple[Counter | LogPattern, ...]:
         return (self.counter,)
 
     @property
     def expected(self) -> str:
-        return f"{self.counter.workload}: {self.means}: one for each {self.matcher.phrase}"
+        return f"{self.counter.workload}: {self.meaning}: one per response with {self.matcher.description}"
 
-    def false_alarm(self, requests: int) -> float:  # noqa: ARG002
+    def false_alarm_probability(self, requests: int) -> float:  # noqa: ARG002
         return 0.0
 
-    def judge(self, sample: Sample) -> Verdict:
+    def check(self, sample: Sample) -> CheckResult:
         found = sum(map(self.matcher.matches, sample.results))
-        counted = sample.counted[self.counter]
-        return Verdict(counted == found > 0, f"{counted} for {found} ({statuses(sample.results)})")
+        increase = sample.counter_increases[self.counter]
+        return CheckResult(increase == found > 0, f"{increase} for {found} ({statuses(sample.results)})")
 
 
 @dataclass(frozen=True)
-class Logs:
-    """A proxy logs so many such lines meanwhile; None is one for each request."""
+class LogLines:
+    """A proxy logs `minimum` to `maximum` matching lines during the traffic. `meaning` is what they show, in words."""
 
-    log: Log
-    means: str
-    at_least: int | None = None
-    at_most: int | float | None = None
+    log: LogPattern
+    meaning: str
+    minimum: int | None = ONE_PER_REQUEST
+    maximum: float | None = ONE_PER_REQUEST
 
     @property
-    def reads(self) -> tuple[Counter | Log, ...]:
+    def reads(self) -> tuple[Counter | LogPattern, ...]:
         return (self.log,)
 
     @property
     def expected(self) -> str:
-        many = "one a request" if self.at_least is None else str(self.at_least)
-        more = " or more" if self.at_most == float("inf") else ""
-        return f"{self.log.workload} logs {self.means}: {many}{more}"
+        return f"{self.log.workload}: log lines with {self.meaning}: {_range_text(self.minimum, self.maximum)}"
 
-    def false_alarm(self, requests: int) -> float:  # noqa: ARG002
+    def false_alarm_probability(self, requests: int) -> float:  # noqa: ARG002
         return 0.0
 
-    def judge(self, sample: Sample) -> Verdict:
+    def check(self, sample: Sample) -> CheckResult:
         requests = len(sample.results)
-        low = requests if self.at_least is None else self.at_least
-        high = requests if self.at_most is None else self.at_most
         if not requests:
-            return _NOTHING_SENT
-        logged = sample.logged[self.log]
-        return Verdict(low <= logged <= high, f"{logged} lines for {requests} requests")
+            return _NO_REQUESTS
+        lines = sample.log_line_counts[self.log]
+        passed = _in_range(lines, self.minimum, self.maximum, requests)
+        return CheckResult(passed, f"{lines} lines for {requests} requests")
+
+
+def _in_range(number: int, minimum: int | None, maximum: float | None, requests: int) -> bool:
+    low = requests if minimum is None else minimum
+    high = requests if maximum is None else maximum
+    return low <= number <= high
+
+
+def _range_text(minimum: int | None, maximum: float | None) -> str:
+    if minimum == maximum:
+        return "one per request" if minimum is None else str(minimum)
+    if maximum == UNBOUNDED:
+        return "one per request or more" if minimum is None else f"{minimum} or more"
+    low = "one per request" if minimum is None else str(minimum)
+    high = "one per request" if maximum is None else f"{maximum:g}"
+    return f"{low} to {high}"

@@ -1,7 +1,6 @@
-"""What a verification found in a cluster, on disk before it changes anything.
+"""The originals of all objects that a verification changes, on disk before it changes them.
 
-So what was there can be put back even if the verification was killed or its cluster was out of reach: the next one does
-so first.
+If a verification is killed or loses its cluster, the next one restores the objects from here.
 """
 
 import contextlib
@@ -21,18 +20,18 @@ from bookinfo_lab.scenarios.kubectl import Json
 
 
 @dataclass(frozen=True)
-class Touched:
-    """An object and what it was before."""
+class ChangedObject:
+    """An object and its original."""
 
-    body: Json  # enough of it to find it
-    original: Json | None
+    body: Json  # enough to find the object
+    original: Json | None  # None: it did not exist
 
 
 class Journal:
-    """The file at `path`, locked until it is closed: two verifications of one namespace would spoil each other.
+    """The journal file at `path`, locked until `close`: only one verification of a namespace runs at a time.
 
     Raises:
-        LabError: another one has it, or it cannot be read or written.
+        LabError: another verification has the lock, or the file cannot be read or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,51 +41,49 @@ class Journal:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 lock = stack.enter_context(path.with_suffix(".lock").open("w"))
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._touched = _read(path)
+                self._changed = _read(path)
             except BlockingIOError:
-                raise LabError("another verification of this namespace is under way: wait for it") from None
+                raise LabError("another verification of this namespace is running; wait until it ends") from None
             except OSError as error:
-                raise LabError(
-                    f"{path}: {error.strerror}; set XDG_STATE_HOME to a folder that you may write"
-                ) from error
+                raise LabError(f"{path}: {error.strerror}; set XDG_STATE_HOME to a writable directory") from error
             except (ValueError, TypeError) as error:
-                raise LabError(f"{path}: not what a verification left ({error}); move it away") from error
+                raise LabError(f"{path}: invalid journal ({error}); move the file away") from error
             self._lock = stack.pop_all()
 
     def close(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         self._lock.close()
 
     def __contains__(self, identity: Key) -> bool:
-        return identity in self._touched
+        return identity in self._changed
 
-    def __getitem__(self, identity: Key) -> Touched:
-        return self._touched[identity]
+    def __getitem__(self, identity: Key) -> ChangedObject:
+        return self._changed[identity]
 
     def __bool__(self) -> bool:
-        return bool(self._touched)
+        return bool(self._changed)
 
-    def latest_first(self) -> Iterator[tuple[Key, Touched]]:
-        """What was touched, in the order in which it is best put back: what refers to something goes before it."""
-        return iter(list(reversed(self._touched.items())))
+    def latest_first(self) -> Iterator[tuple[Key, ChangedObject]]:
+        """Yield the changed objects in the order of restoration: an object precedes the objects that it refers to."""
+        return iter(list(reversed(self._changed.items())))
 
-    def add(self, identity: Key, touched: Touched) -> None:
-        """Remember an object that is about to be changed."""
-        self._touched[identity] = touched
+    def add(self, identity: Key, changed: ChangedObject) -> None:
+        """Record an object before it is changed."""
+        self._changed[identity] = changed
         self._write()
 
     def remove(self, identity: Key) -> None:
-        """Forget an object that is what it was before."""
-        del self._touched[identity]
+        """Remove an object that is restored."""
+        del self._changed[identity]
         self._write()
 
     def _write(self) -> None:
-        if not self._touched:
+        if not self._changed:
             self._path.unlink(missing_ok=True)
             return
-        rows = [[identity, touched.body, touched.original] for identity, touched in self._touched.items()]
+        rows = [[identity, changed.body, changed.original] for identity, changed in self._changed.items()]
         partial = self._path.with_suffix(".new")
-        partial.touch(mode=0o600)  # a Secret may be among them
+        partial.touch(mode=0o600)  # a Secret may be among the objects
         with partial.open("w") as file:
             json.dump(rows, file)
             file.flush()
@@ -94,22 +91,22 @@ class Journal:
         partial.replace(self._path)
 
 
-def _read(path: Path) -> dict[Key, Touched]:
+def _read(path: Path) -> dict[Key, ChangedObject]:
     if not path.exists():
         return {}
-    found: dict[Key, Touched] = {}
+    changed: dict[Key, ChangedObject] = {}
     for (group, kind, namespace, name), body, original in json.loads(path.read_text()):
-        found[group, kind, namespace, name] = Touched(body, original)
-    return found
+        changed[group, kind, namespace, name] = ChangedObject(body, original)
+    return changed
 
 
 def journal_path(context: str, namespace: str, environ: Mapping[str, str]) -> Path:
-    """Where the journal of that namespace of that kubectl context is.
+    """Return the path of the journal for a namespace of a kubectl context.
 
     Raises:
-        LabError: there is no folder for it.
+        LabError: there is no directory for it.
     """
-    # A context's name may hold anything; the digest keeps two of them apart that look alike afterwards.
+    # A context's name may contain any character. The digest distinguishes two names that become equal here.
     readable = re.sub(r"[^A-Za-z0-9.-]+", "-", f"{context}-{namespace}")[:60]
     digest = hashlib.sha256(f"{context}\n{namespace}".encode()).hexdigest()[:12]
     return state_home(environ) / "bookinfo-clusters" / f"{readable}-{digest}.json"

@@ -15,111 +15,110 @@ from bookinfo_lab.resources import proxy_directory
 from bookinfo_lab.resources.conventions import METRICS_PATH, METRICS_PORT
 from bookinfo_lab.resources.documents import Document, read_documents
 from bookinfo_lab.resources.store import Key, key
-from bookinfo_lab.scenarios import counting
-from bookinfo_lab.scenarios.model import Browser, Counter, Log, Mesh, Traffic
-from bookinfo_lab.scenarios.plans import browser_plan, pod_plan
+from bookinfo_lab.scenarios import proxy_statistics
+from bookinfo_lab.scenarios.model import Browser, Counter, LogPattern, Mesh, Traffic
+from bookinfo_lab.scenarios.request_plans import browser_plan, pod_plan
 
 _Objects = dict[Key, Document]
 
 
 class LabTarget:
-    """The lab in `folder`. `start` is what its baseline consists of: the objects that a lab starts with."""
+    """The lab in `folder`. `start` contains the objects that a lab starts with."""
 
     mesh = Mesh.SIDECAR
-    settle = 0.0
+    propagation_seconds = 0.0
 
     def __init__(self, folder: LabFolder, start: Sequence[Document]) -> None:
-        """Remember what is applied.
+        """Record the objects that are applied.
 
         Raises:
             LabError: the lab is not running.
         """
         self._folder = folder
         self._start: _Objects = {key(document): document for document in start}
-        self._applied = self._found = self._objects()
-        address = urlsplit(self._ask("/status")["url"])
+        self._current = self._original = self._read_objects()
+        address = urlsplit(self._request("/status")["url"])
         self._gateway = f"{address.scheme}://{address.netloc}"
 
-    def bring(self, documents: Sequence[Document], without: Collection[Key] = ()) -> None:
-        """See `Target`. One change: Envoys run the new rules when the lab answers."""
-        start = {identity: document for identity, document in self._start.items() if identity not in without}
-        self._become(start | {key(document): document for document in documents})
+    def set_state(self, documents: Sequence[Document], removed: Collection[Key] = ()) -> None:
+        """See `Target`. It is one change: every Envoy uses the new rules when the lab responds."""
+        start = {identity: document for identity, document in self._start.items() if identity not in removed}
+        self._change_to(start | {key(document): document for document in documents})
 
     def restore(self) -> None:
-        """See `Target`. What somebody else applied meanwhile goes as well."""
-        # A change that an interrupt left behind is still being made; the lab makes one after the other.
+        """See `Target`. Objects that others applied meanwhile are removed as well."""
+        # The lab makes one change at a time. This empty change waits for one that an interrupt left running.
         self._exchange([], [])
-        self._applied = self._objects()
-        self._become(self._found)
+        self._current = self._read_objects()
+        self._change_to(self._original)
 
     def send(self, traffic: Traffic) -> list[Result]:
-        """See `Target`. A pod's requests go out by its sidecar's outbound port, as those of `bookinfo exec` do."""
+        """See `Target`. A pod's requests use its sidecar's outbound port, as those of `bookinfo exec` do."""
         if isinstance(traffic.caller, Browser):
             return send(browser_plan(self._gateway, traffic, {}), {})
-        env = self._ask(f"/workloads/{traffic.caller.deployment}")["env"]
-        plan = pod_plan(traffic)
-        return send(plan, {"http": env["http_proxy"], "https": env["https_proxy"]})
+        env = self._request(f"/workloads/{traffic.caller.deployment}")["env"]
+        return send(pod_plan(traffic), {"http": env["http_proxy"], "https": env["https_proxy"]})
 
     def count(self, counter: Counter) -> int:
         """See `Target`."""
         texts = (
-            self._metrics(pod) if counter.application else self._stats(pod, counter.pattern)
+            self._application_metrics(pod) if counter.application else self._proxy_stats(pod, counter.pattern)
             for pod in self._pods(counter.workload)
         )
-        return sum(counting.total(text, counter) for text in texts)
+        return sum(proxy_statistics.total(text, counter) for text in texts)
 
-    def log_mark(self, log: Log) -> object:
+    def log_mark(self, log: LogPattern) -> object:
         """See `Target`."""
         return {path: path.stat().st_size for path in self._logs(log)}
 
-    def log_lines(self, log: Log, mark: object) -> int:
+    def log_lines(self, log: LogPattern, mark: object) -> int:
         """See `Target`."""
         sizes: dict[Path, int] = mark if isinstance(mark, dict) else {}
         text = "".join(path.read_bytes()[sizes.get(path, 0) :].decode(errors="replace") for path in self._logs(log))
-        return counting.lines(text, log)
+        return proxy_statistics.lines(text, log)
 
-    def _stats(self, pod: str, pattern: str) -> str:
+    def _proxy_stats(self, pod: str, pattern: str) -> str:
         return asyncio.run(control.admin(self._folder, pod, f"/stats?filter={quote(pattern)}"))
 
-    def _metrics(self, pod: str) -> str:
-        """As a scraper without an identity reads it."""
-        address = self._ask(f"/workloads/{pod}")["address"]
+    def _application_metrics(self, pod: str) -> str:
+        """Read the metrics as a scraper without a certificate does."""
+        address = self._request(f"/workloads/{pod}")["address"]
         return asyncio.run(http.request((address, METRICS_PORT), METRICS_PATH)).text
 
-    def _logs(self, log: Log) -> list[Path]:
-        folders = [Path(self._ask(f"/workloads/{pod}")["folder"]) for pod in self._pods(log.workload)]
-        return [folder / proxy_directory.ENVOY_LOG for folder in folders]
+    def _logs(self, log: LogPattern) -> list[Path]:
+        directories = [Path(self._request(f"/workloads/{pod}")["folder"]) for pod in self._pods(log.workload)]
+        return [directory / proxy_directory.ENVOY_LOG for directory in directories]
 
     def _pods(self, workload: str) -> list[str]:
-        status = self._ask("/status")
+        status = self._request("/status")
         if workload in [gateway["name"] for gateway in (status["gateway"], *status["gateways"])]:
             return [workload]
         found = [row["name"] for row in status["workloads"] if row["deployment"] == workload]
         if not found:
-            raise LabError(f"there is no workload {workload!r}")
+            raise LabError(f"workload {workload!r} not found")
         return found
 
-    def _objects(self) -> _Objects:
-        bodies = self._ask("/objects")
+    def _read_objects(self) -> _Objects:
+        bodies = self._request("/objects")
         documents = [document for body in bodies for document in read_documents(json.dumps(body), "the lab")]
         return {key(document): document for document in documents}
 
-    def _become(self, wanted: _Objects) -> None:
+    def _change_to(self, desired: _Objects) -> None:
         changed = [
             document
-            for identity, document in wanted.items()
-            if identity not in self._applied or self._applied[identity].body != document.body
+            for identity, document in desired.items()
+            if identity not in self._current or self._current[identity].body != document.body
         ]
-        gone = [document for identity, document in self._applied.items() if identity not in wanted]
-        if changed or gone:
-            self._exchange(changed, gone)
-        self._applied = wanted
+        deleted = [document for identity, document in self._current.items() if identity not in desired]
+        if changed or deleted:
+            self._exchange(changed, deleted)
+        self._current = desired
 
     def _exchange(self, applied: Collection[Document], deleted: Collection[Document]) -> None:
         body = {"apply": _sources(applied), "delete": _sources(deleted)}
-        self._ask("/exchange", method="POST", body=json.dumps(body).encode())
+        self._request("/exchange", method="POST", body=json.dumps(body).encode())
 
-    def _ask(self, path: str, method: str = "GET", body: bytes = b"") -> Any:
+    def _request(self, path: str, method: str = "GET", body: bytes = b"") -> Any:
         return asyncio.run(control.ask(self._folder, path, method=method, body=body))
 
 

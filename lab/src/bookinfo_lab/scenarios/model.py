@@ -1,4 +1,4 @@
-"""What a scenario is made of. Definitions are Python, because mypy then checks them and nothing has to be parsed."""
+"""The parts of a scenario. Scenarios are defined in Python, so mypy checks them and no parser is needed."""
 
 import enum
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from bookinfo_client.send import Result
 
 
 class Mesh(enum.StrEnum):
-    """What stands between the workloads."""
+    """The kind of mesh that connects the workloads."""
 
     NONE = "no mesh"
     L4 = "ambient mode without a waypoint"
@@ -19,11 +19,11 @@ class Mesh(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Browser:
-    """Somebody outside, who comes by way of the gateway."""
+    """A client outside the mesh. Its requests go through the gateway."""
 
-    user: str = ""  # signed in under this name
+    user: str = ""  # the name of the signed-in user
     brand: str = ""
-    agent: str = ""  # the User-Agent by which that brand calls itself
+    agent: str = ""  # the User-Agent header of that brand
 
     def __str__(self) -> str:
         return (self.brand or "browser") + (f" as {self.user}" if self.user else "")
@@ -31,7 +31,7 @@ class Browser:
 
 @dataclass(frozen=True)
 class Pod:
-    """A workload from which commands are run, e.g. `client`."""
+    """A workload inside the cluster or the lab that sends requests, e.g. `client`."""
 
     deployment: str
 
@@ -41,33 +41,33 @@ class Pod:
 
 @dataclass(frozen=True)
 class Traffic:
-    """The same request `count` times, `concurrency` at once; `url` is a path for a browser, whole for a pod."""
+    """The same request `count` times, `concurrency` at a time. `url` is a path for a browser and a URL for a pod."""
 
     caller: Browser | Pod
     url: str
     count: int = 1
     concurrency: int = 1
-    per_second: float = 0.0  # 0: as fast as the answers come
+    per_second: float = 0.0  # 0: no rate limit
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
     token: str = ""  # a file with a bearer token, relative to the repository
-    known_as: str = ""  # a host that a cluster's DNS knows, where only the mesh knows that of `url`
-    timeout: float = 20.0
+    dns_name: str = ""  # a host that a cluster's DNS resolves, if only the mesh knows the host of `url`
+    timeout: float = 20.0  # seconds
 
     def __str__(self) -> str:
         times = f"{self.count} x " if self.count > 1 else ""
-        at_once = f", {self.concurrency} at once" if self.concurrency > 1 else ""
-        rate = f", {self.per_second:g} a second" if self.per_second else ""
+        concurrency = f", {self.concurrency} concurrent" if self.concurrency > 1 else ""
+        rate = f", {self.per_second:g} per second" if self.per_second else ""
         token = f", with {self.token.rpartition('/')[2]}" if self.token else ""
-        return f"{self.caller}: {times}{self.method} {self.url}{at_once}{rate}{token}"
+        return f"{self.caller}: {times}{self.method} {self.url}{concurrency}{rate}{token}"
 
 
 @dataclass(frozen=True)
 class Counter:
-    """Numbers that a workload's proxy keeps, added up: those whose whole name `pattern` (a regular expression) matches.
+    """The sum of a proxy's statistics whose whole name matches `pattern` (a regular expression).
 
-    `gauge` is a level; of all others the increment during the traffic is meant. With `application` it is the
-    application that counts, on /metrics, and a name includes the labels.
+    A gauge is read once, after the traffic. Other counters are read before and after it, and the increase counts. With
+    `application`, the application's /metrics is read instead, and a name includes its labels.
     """
 
     workload: str
@@ -77,8 +77,8 @@ class Counter:
 
 
 @dataclass(frozen=True)
-class Log:
-    """Lines that a workload's proxy logs during the traffic and that `pattern` is found in."""
+class LogPattern:
+    """The lines that a workload's proxy logs during the traffic and that match `pattern` (a regular expression)."""
 
     workload: str
     pattern: str
@@ -86,78 +86,79 @@ class Log:
 
 @dataclass(frozen=True)
 class Sample:
-    """What one traffic brought: its answers, and what the proxies counted and logged meanwhile."""
+    """The responses to one traffic, and what the proxies counted and logged during it."""
 
     results: tuple[Result, ...]
-    counted: Mapping[Counter, int] = field(default_factory=dict)
-    logged: Mapping[Log, int] = field(default_factory=dict)
-    unseen: Mapping[Counter | Log, str] = field(default_factory=dict)  # what cannot be counted here, and why
-    tries: int = 1  # until a change that is slow to take effect had done so
+    counter_increases: Mapping[Counter, int] = field(default_factory=dict)
+    log_line_counts: Mapping[LogPattern, int] = field(default_factory=dict)
+    unobservable: Mapping[Counter | LogPattern, str] = field(default_factory=dict)  # with the reason
+    tries: int = 1  # samples that were taken until the rule was in effect
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Whether a claim holds for a sample, and what was seen, in words."""
+class CheckResult:
+    """Whether a sample satisfies a claim, and what was observed, in words."""
 
-    holds: bool
-    seen: str
+    passed: bool
+    observed: str
 
 
 class Claim(Protocol):
-    """Something that a sample has or has not."""
+    """A statement about a sample."""
 
     @property
     def expected(self) -> str:
         """The claim in words."""
 
     @property
-    def reads(self) -> tuple[Counter | Log, ...]:
-        """What must be counted for it."""
+    def reads(self) -> tuple[Counter | LogPattern, ...]:
+        """The counters and logs that the claim needs."""
 
-    def false_alarm(self, requests: int) -> float:
-        """The probability that chance alone makes it come out wrong, over `requests` answers."""
+    def false_alarm_probability(self, requests: int) -> float:
+        """The probability that a sample of this many requests fails the claim by chance."""
 
-    def judge(self, sample: Sample) -> Verdict:
-        """Whether it holds."""
+    def check(self, sample: Sample) -> CheckResult:
+        """Check the claim."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """Traffic, and what it must show.
+    """One traffic and the claims about it.
 
-    `shows` must hold, and must not hold for the same traffic `against` the state before the step, or against the
-    scenario's baseline: that proves that the rule makes the difference. `keeps` are invariants: they hold either way.
+    An effect must be observed with the rule, and must not be observed for the same traffic without it: after the
+    previous step, or in the scenario's baseline. That shows that the rule makes the difference. An invariant must be
+    observed with the rule, and may be observed without it.
     """
 
     traffic: Traffic
-    shows: tuple[Claim, ...] = ()
-    keeps: tuple[Claim, ...] = ()
-    against: Literal["before", "baseline"] = "before"
+    effects: tuple[Claim, ...] = ()
+    invariants: tuple[Claim, ...] = ()
+    contrast_with: Literal["previous step", "baseline"] = "previous step"
 
 
 @dataclass(frozen=True)
-class Generated:
-    """A manifest that must be new each time: what `command` prints."""
+class GeneratedManifest:
+    """A manifest that is generated for each run: the output of `command`."""
 
     command: str
-    make: Callable[[], str]
+    generate: Callable[[], str]
 
 
 @dataclass(frozen=True)
-class Scaled:
-    """One of the lab's own Deployments with so many pods."""
+class ScaledDeployment:
+    """A Deployment of kubernetes/bookinfo.yaml with another number of replicas."""
 
     deployment: str
     replicas: int
 
 
-Manifest = str | Generated | Scaled
-"""A file, relative to the repository, or what a command makes."""
+Manifest = str | GeneratedManifest | ScaledDeployment
+"""A file, relative to the repository, or a manifest that is generated."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One change and what comes of it."""
+    """One change of the mesh and its observations."""
 
     title: str
     text: str  # Markdown: what happens, and why
@@ -168,14 +169,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A lesson: from a baseline, step by step."""
+    """A lesson in steps, from a baseline."""
 
     name: str
     title: str
     teaches: str  # one sentence
-    text: str  # Markdown: what it is about
+    text: str  # Markdown: the subject
     steps: tuple[Step, ...]
-    given: tuple[Manifest, ...] = ()  # applied before the first step: with the lab's own start, the baseline
-    without: tuple[Manifest, ...] = ()  # of the lab's own start, what the baseline lacks
-    meshes: tuple[Mesh, ...] = (Mesh.SIDECAR, Mesh.AMBIENT)  # where it can be seen
-    more: str = ""  # Markdown: what to look at next, and what a real cluster adds
+    setup: tuple[Manifest, ...] = ()  # applied before the first step
+    removed: tuple[Manifest, ...] = ()  # deleted before the first step, from the manifests that a lab starts with
+    meshes: tuple[Mesh, ...] = (Mesh.SIDECAR, Mesh.AMBIENT)  # the kinds of mesh in which it can be verified
+    further_reading: str = ""  # Markdown: related commands, and what a cluster adds

@@ -1,57 +1,59 @@
-"""What was expected and what was seen, for people and for programs."""
+"""Reports claim results, for people and for programs."""
 
 import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
-from bookinfo_lab.scenarios.runner import Judged
+from bookinfo_lab.scenarios.runner import ClaimResult
 
 WIDTH = 160
-"""Of a table that no terminal limits, in characters."""
+"""The width of a table, in characters, if the output is not a terminal."""
 
 _STEP = 4
-_OUTCOME = 21
+_OUTCOME = 24
 _GAP = 2
 _Cells = tuple[str, str, str, str, str]
 _Widths = tuple[int, int, int, int]
-_COLUMNS: _Cells = ("step", "expected", "seen", "without the rule", "result")
+_COLUMNS: _Cells = ("step", "expected", "observed", "observed without the rule", "result")
 
 
-def table(judged: Sequence[Judged], width: int = WIDTH) -> str:
-    """One scenario's claims as a table of plain text, `width` characters wide if that is enough."""
+def table(results: Sequence[ClaimResult], width: int = WIDTH) -> str:
+    """Format the claims of one scenario as a table of plain text, at most `width` characters wide (at least 96)."""
     room = max(width - _STEP - _OUTCOME - 4 * _GAP, 60)
     widths = (_STEP, room * 36 // 100, room * 34 // 100, room * 30 // 100)
-    lines = [_line(_COLUMNS, widths)]
+    lines = list(_wrapped(_COLUMNS, widths))
     traffic = ""
-    for row in judged:
+    for row in results:
         if row.traffic != traffic:
             traffic = row.traffic
             lines.append(f"{'':<{_STEP + _GAP}}{traffic}")
-        lines += _wrapped((str(row.step), row.expected, row.seen, row.without or "-", row.outcome), widths)
+        lines += _wrapped(
+            (str(row.step), row.expected, row.observed, row.observed_without_rule or "-", row.outcome), widths
+        )
     return "\n".join(lines)
 
 
-def summary(judged: Sequence[Judged], seconds: float) -> str:
-    """The whole run in a few sentences: what came of the claims, and which steps are not wholly proved."""
-    count = {outcome: sum(row.outcome == outcome for row in judged) for outcome in {row.outcome for row in judged}}
-    parts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(count.items()))
-    told = f"{len(judged)} claims in {seconds:.0f} s: {parts}."
-    unchecked = dict.fromkeys(f"{row.scenario} {row.step}" for row in judged if row.outcome == "not checked")
+def summary(results: Sequence[ClaimResult], seconds: float) -> str:
+    """Summarize the run: the number of claims by outcome, and the steps with unchecked claims."""
+    outcomes = {outcome: sum(row.outcome == outcome for row in results) for outcome in {row.outcome for row in results}}
+    parts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
+    text = f"{len(results)} claims in {seconds:.0f} s: {parts}."
+    unchecked = dict.fromkeys(f"{row.scenario} {row.step}" for row in results if row.outcome == "not checked")
     if unchecked:
-        told += f" Not proved, for something was not checked: {', '.join(unchecked)}."
-    alarm = sum(row.false_alarm for row in judged)
-    if alarm:
-        told += f" By chance alone a claim about shares comes out wrong with a probability of {alarm:.0e}."
-    return told
+        text += f" Steps with unchecked claims: {', '.join(unchecked)}."
+    probability = sum(row.false_alarm_probability for row in results)
+    if probability:
+        text += f" The probability that a claim about shares fails by chance is {probability:.0e}."
+    return text
 
 
-def as_json(judged: Iterable[Judged], seconds: float) -> str:
-    """The whole run for programs."""
-    rows = list(judged)
-    failed = sum(row.bad for row in rows)
-    found = {"seconds": round(seconds, 1), "failed": failed, "claims": [asdict(row) for row in rows]}
-    return json.dumps(found, indent=2)
+def as_json(results: Iterable[ClaimResult], seconds: float) -> str:
+    """Format the run as JSON."""
+    rows = list(results)
+    failed = sum(row.failed for row in rows)
+    report = {"seconds": round(seconds, 1), "failed": failed, "claims": [asdict(row) for row in rows]}
+    return json.dumps(report, indent=2)
 
 
 def _wrapped(cells: _Cells, widths: _Widths) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Where scenarios run: what the runner needs of a lab or a cluster."""
+"""Where scenarios run: the interface that the runner needs of a lab or a cluster."""
 
 from collections.abc import Collection, Sequence
 from typing import Protocol
@@ -6,11 +6,11 @@ from typing import Protocol
 from bookinfo_client.send import Result
 from bookinfo_lab.resources.documents import Document
 from bookinfo_lab.resources.store import Key
-from bookinfo_lab.scenarios.model import Counter, Log, Mesh, Traffic
+from bookinfo_lab.scenarios.model import Counter, LogPattern, Mesh, Traffic
 
 
 class NotObservableError(Exception):
-    """Here this cannot be seen; the message says why. It is reported as not checked, never as passed."""
+    """The target cannot show this. The message is the reason. The claim is reported as not checked."""
 
 
 class Target(Protocol):
@@ -18,30 +18,30 @@ class Target(Protocol):
 
     @property
     def mesh(self) -> Mesh:
-        """What stands between its workloads."""
+        """The kind of mesh that connects its workloads."""
 
     @property
-    def settle(self) -> float:
-        """Seconds for which a change may not yet be in effect everywhere when `bring` returns."""
+    def propagation_seconds(self) -> float:
+        """How long a change may take to be in effect everywhere after `set_state` returns."""
 
-    def bring(self, documents: Sequence[Document], without: Collection[Key] = ()) -> None:
-        """Make the state what it was at the start, less `without`, plus `documents`.
+    def set_state(self, documents: Sequence[Document], removed: Collection[Key] = ()) -> None:
+        """Set the state to the target's initial state, without `removed`, plus `documents`.
 
         Raises:
-            NotObservableError: something that would have to change must not be touched.
+            NotObservableError: an object that would change must not be touched.
         """
 
     def send(self, traffic: Traffic) -> list[Result]:
-        """Send it and wait for all answers."""
+        """Send the traffic and wait for all responses."""
 
     def count(self, counter: Counter) -> int:
-        """What the counter stands at. Raises `NotObservableError`."""
+        """Return the counter's current value. Raises `NotObservableError`."""
 
-    def log_mark(self, log: Log) -> object:
-        """Where the log ends now. Raises `NotObservableError`."""
+    def log_mark(self, log: LogPattern) -> object:
+        """Return the current end of the log. Raises `NotObservableError`."""
 
-    def log_lines(self, log: Log, mark: object) -> int:
-        """How many of the log's lines have come since. Raises `NotObservableError`."""
+    def log_lines(self, log: LogPattern, mark: object) -> int:
+        """Return the number of matching lines since `mark`. Raises `NotObservableError`."""
 
     def restore(self) -> None:
-        """Make everything what it was before the first `bring`."""
+        """Restore the state before the first `set_state`."""

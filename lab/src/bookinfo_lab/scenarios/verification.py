@@ -1,4 +1,4 @@
-"""One verification: a target, its scenarios one after the other, and everything as it was afterwards."""
+"""One verification: open a target, run scenarios on it, and restore it."""
 
 import contextlib
 import re
@@ -14,35 +14,35 @@ from bookinfo_lab.client import state
 from bookinfo_lab.client.state import LabFolder
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.runtime import background, supervisor
-from bookinfo_lab.scenarios import detection
-from bookinfo_lab.scenarios.cluster import ClusterTarget, Settings
+from bookinfo_lab.scenarios import mesh_detection
+from bookinfo_lab.scenarios.cluster_target import ClusterTarget, Settings
 from bookinfo_lab.scenarios.journal import Journal, journal_path
 from bookinfo_lab.scenarios.kubectl import Kubectl
 from bookinfo_lab.scenarios.lab_target import LabTarget
 from bookinfo_lab.scenarios.manifests import Manifests
 from bookinfo_lab.scenarios.model import Mesh, Scenario
-from bookinfo_lab.scenarios.runner import Judged, Runner
+from bookinfo_lab.scenarios.runner import ClaimResult, Runner
 from bookinfo_lab.scenarios.target import Target
 
 Report = Callable[[str], None]
 
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What a person, a supervisor and a lost terminal send."""
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals of Ctrl-C, of a supervisor and of a lost terminal."""
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
-class Run:
-    """What came of it."""
+class VerificationResult:
+    """The claim results of one verification."""
 
-    judged: tuple[Judged, ...]
+    results: tuple[ClaimResult, ...]
     seconds: float
 
     @property
     def failed(self) -> bool:
-        """Whether a claim did not come out right, or nothing was checked at all."""
-        return any(row.bad for row in self.judged) or all(row.outcome == "not checked" for row in self.judged)
+        """Whether a claim failed, or no claim was checked."""
+        return any(row.failed for row in self.results) or all(row.outcome == "not checked" for row in self.results)
 
 
 def verify(
@@ -50,74 +50,75 @@ def verify(
     scenarios: Sequence[Scenario],
     environ: Mapping[str, str],
     report: Report,
-    done: Callable[[Scenario, list[Judged]], None],
-) -> Run:
-    """Verify `scenarios`; `done` takes each one's claims. The target is restored whatever happens."""
+    scenario_done: Callable[[Scenario, list[ClaimResult]], None],
+) -> VerificationResult:
+    """Verify `scenarios` and restore the target, also after an error. `scenario_done` receives each one's results."""
     manifests = Manifests(repository.find(environ), ambient=target.mesh is Mesh.AMBIENT)
     runner = Runner(target, manifests, report)
-    judged: list[Judged] = []
+    results: list[ClaimResult] = []
     began = time.monotonic()
     try:
         for scenario in scenarios:
-            found = runner.verify(scenario)
-            judged += found
-            done(scenario, found)
+            scenario_results = runner.verify(scenario)
+            results += scenario_results
+            scenario_done(scenario, scenario_results)
     finally:
-        with _undisturbed(report):
+        with _signals_deferred(report):
             target.restore()
-    return Run(tuple(judged), time.monotonic() - began)
+    return VerificationResult(tuple(results), time.monotonic() - began)
 
 
 @contextlib.contextmanager
 def lab(name: str, environ: Mapping[str, str], report: Report) -> Iterator[LabTarget]:
-    """The running lab `name`, or, if there is none, one that lives as long as this.
+    """Open the running lab `name`. If it is not running, start a temporary one.
 
     Raises:
-        LabError: none can be started.
+        LabError: no lab can be started.
     """
     folder = state.lab_folder(name, environ)
     if state.supervisor_pid(folder) is not None:
-        yield _target(folder, environ)
+        yield _lab_target(folder, environ)
         return
-    report(f"lab {name!r} is not running: starting one for the purpose")
+    report(f"lab {name!r} is not running; starting a temporary one")
     with tempfile.TemporaryDirectory(prefix="bookinfo-verify-") as home:
-        own = state.lab_folder(name, {**environ, "XDG_STATE_HOME": home})
-        background.start(own, ["--gateway-port=0", "--no-watch"], {**environ, "XDG_STATE_HOME": home}, lambda _: None)
+        temporary_environ = {**environ, "XDG_STATE_HOME": home}
+        temporary = state.lab_folder(name, temporary_environ)
+        background.start(temporary, ["--gateway-port=0", "--no-watch"], temporary_environ, lambda _: None)
         try:
-            yield _target(own, environ)
+            yield _lab_target(temporary, environ)
         finally:
-            _stop(own)
+            _stop(temporary)
 
 
 def _stop(folder: LabFolder) -> None:
     try:
         background.stop(folder)
-    except LabError:  # on a busy machine its pods may take long to drain; nobody waits for them
-        background.stop(folder)  # the second time without grace
+    except LabError:  # on a busy machine its pods may take long to drain
+        background.stop(folder)  # the second signal stops it without a grace period
 
 
 def running_lab(name: str, environ: Mapping[str, str]) -> LabTarget:
-    """The running lab `name`.
+    """Open the running lab `name`.
 
     Raises:
         LabError: it is not running.
     """
-    return _target(state.lab_folder(name, environ), environ)
+    return _lab_target(state.lab_folder(name, environ), environ)
 
 
-def _target(folder: LabFolder, environ: Mapping[str, str]) -> LabTarget:
+def _lab_target(folder: LabFolder, environ: Mapping[str, str]) -> LabTarget:
     objects = supervisor.initial_objects(repository.find(environ))
     return LabTarget(folder, list(objects.documents.values()))
 
 
 @contextlib.contextmanager
-def _undisturbed(report: Report) -> Iterator[None]:
-    """No interrupt ends what is done here: half restored would be worse than late."""
+def _signals_deferred(report: Report) -> Iterator[None]:
+    """Ignore stop signals while the context is active: a target that is half restored is worse than a late exit."""
 
-    def patience(*_: object) -> None:
-        report("putting back what was there before; one moment")
+    def ignore(*_: object) -> None:
+        report("restoring the original state; please wait")
 
-    before = {number: signal.signal(number, patience) for number in STOPS}
+    before = {number: signal.signal(number, ignore) for number in STOP_SIGNALS}
     try:
         yield
     finally:
@@ -130,59 +131,61 @@ def cluster(
     context: str,
     namespace: str,
     gateway: str,
-    settle: float,
+    propagation_seconds: float,
     environ: Mapping[str, str],
     report: Report,
     *,
     take_over: bool,
 ) -> Iterator[ClusterTarget]:
-    """The cluster of that kubectl context; without `gateway` its own account of where its gateway is holds.
+    """Open the cluster of a kubectl context. Without `gateway`, the URL comes from the gateway's Service.
 
-    What a verification before could not put back is put back first.
+    Objects that an earlier verification could not restore are restored first.
 
     Raises:
-        LabError: it cannot be reached, or something is not what it was, or there can be no such namespace or gateway.
+        LabError: the cluster does not respond, an object cannot be restored, or an argument is invalid.
     """
     if not _NAMESPACE.fullmatch(namespace):
-        raise LabError(f"--namespace {namespace!r} is not the name of one; write one like bookinfo")
-    if gateway and not _is_address(gateway):
-        raise LabError(f"--gateway {gateway}: not a URL without a path; write one like http://localhost:8080")
+        raise LabError(f"--namespace {namespace!r}: invalid name; use 1 to 63 of a-z, 0-9 and - (not at the ends)")
+    if gateway and not _is_base_url(gateway):
+        raise LabError(f"--gateway {gateway}: invalid URL; use a URL without a path, such as http://localhost:8080")
     connection = Kubectl(context, namespace)
     with contextlib.closing(Journal(journal_path(context, namespace, environ))) as journal:
         if journal:
             names = ", ".join(f"{kind} {name}" for (_, kind, _, name), _ in journal.latest_first())
-            report(f"a verification before did not put everything back: doing so first ({names})")
-            # Neither a gateway nor a mesh is needed to put objects back.
-            with _undisturbed(report):
-                ClusterTarget(connection, Settings(namespace, "", take_over, settle, Mesh.NONE), journal).restore()
-        mesh = detection.mesh(connection, namespace)
+            report(f"restoring objects that an earlier verification did not restore ({names})")
+            # This needs neither a gateway nor a mesh.
+            settings = Settings(namespace, "", take_over, propagation_seconds, Mesh.NONE)
+            with _signals_deferred(report):
+                ClusterTarget(connection, settings, journal).restore()
+        mesh = mesh_detection.mesh(connection, namespace)
         report(f"namespace {namespace} of {context}: {mesh}")
-        url = (gateway or detection.gateway_url(connection)).rstrip("/")
+        url = (gateway or mesh_detection.gateway_url(connection)).rstrip("/")
+        settings = Settings(namespace, url, take_over, propagation_seconds, mesh)
         try:
-            yield ClusterTarget(connection, Settings(namespace, url, take_over, settle, mesh), journal)
+            yield ClusterTarget(connection, settings, journal)
         finally:
-            if not journal:  # an object leaves it when it was compared with what it had been
-                report("everything is as it was before: no difference")
+            if not journal:  # an object leaves the journal when it equals its original
+                report("all objects are restored: no difference")
 
 
-def _is_address(url: str) -> bool:
-    """Whether `url` is one of a host, so that paths can be put behind it."""
+def _is_base_url(url: str) -> bool:
+    """Whether `url` is an HTTP URL with a host and without a path."""
     try:
         parts = urlsplit(url)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-    return known and parts.path in ("", "/") and not parts.query and not parts.fragment
+    return valid and parts.path in ("", "/") and not parts.query and not parts.fragment
 
 
-def chosen(names: Sequence[str]) -> Sequence[Scenario]:
-    """The scenarios of these names; all if there are none.
+def select_scenarios(names: Sequence[str]) -> Sequence[Scenario]:
+    """Return the scenarios of these names; all if there are no names.
 
     Raises:
-        LabError: there is no such scenario.
+        LabError: a scenario does not exist, or is named twice.
     """
     from bookinfo_lab.scenarios import definitions
 
     if len(set(names)) < len(names):
-        raise LabError("a scenario is named twice")
+        raise LabError("a scenario is named twice; name each one once")
     return [definitions.find(name) for name in names] or definitions.SCENARIOS

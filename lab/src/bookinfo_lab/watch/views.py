@@ -14,7 +14,7 @@ _SECRET_FIELDS = ("data", "stringData")
 
 def scenarios() -> list[dict[str, Any]]:
     """All scenarios, with what each step applies, sends and claims."""
-    from bookinfo_lab.scenarios import commands
+    from bookinfo_lab.scenarios import shell_commands
     from bookinfo_lab.scenarios.definitions import SCENARIOS
 
     return [
@@ -23,16 +23,22 @@ def scenarios() -> list[dict[str, Any]]:
             "title": scenario.title,
             "teaches": scenario.teaches,
             "text": scenario.text.strip(),
-            "given": [*commands.change("delete", scenario.without), *commands.change("apply", scenario.given)],
+            "given": [
+                *shell_commands.change("delete", scenario.removed),
+                *shell_commands.change("apply", scenario.setup),
+            ],
             "steps": [
                 {
                     "title": step.title,
                     "text": step.text.strip(),
-                    "commands": [*commands.change("delete", step.delete), *commands.change("apply", step.apply)],
+                    "commands": [
+                        *shell_commands.change("delete", step.delete),
+                        *shell_commands.change("apply", step.apply),
+                    ],
                     "observations": [
                         {
                             "traffic": str(observation.traffic),
-                            "claims": [claim.expected for claim in (*observation.shows, *observation.keeps)],
+                            "claims": [claim.expected for claim in (*observation.effects, *observation.invariants)],
                         }
                         for observation in step.observations
                     ],

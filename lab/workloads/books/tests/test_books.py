@@ -16,26 +16,26 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
-def test_finds_the_book_by_its_isbn(client: TestClient) -> None:
-    answer = client.get("/books/v1/volumes?q=isbn:0486424618").json()
-    assert answer["totalItems"] == 1
-    assert answer["items"][0]["volumeInfo"]["authors"] == ["William Shakespeare"]
+def test_book_is_found_by_its_isbn(client: TestClient) -> None:
+    response = client.get("/books/v1/volumes?q=isbn:0486424618").json()
+    assert response["totalItems"] == 1
+    assert response["items"][0]["volumeInfo"]["authors"] == ["William Shakespeare"]
 
 
-def test_finds_no_other_book(client: TestClient) -> None:
-    answer = client.get("/books/v1/volumes?q=isbn:0000000000")
-    assert answer.json() == {"kind": "books#volumes", "totalItems": 0}
+def test_unknown_isbn_returns_no_items(client: TestClient) -> None:
+    response = client.get("/books/v1/volumes?q=isbn:0000000000")
+    assert response.json() == {"kind": "books#volumes", "totalItems": 0}
 
 
-def test_wants_a_query(client: TestClient) -> None:
+def test_missing_query_returns_400(client: TestClient) -> None:
     assert client.get("/books/v1/volumes").status_code == 400
 
 
-def test_is_healthy(client: TestClient) -> None:
+def test_health_returns_200(client: TestClient) -> None:
     assert client.get("/health").json() == {"status": "Books is healthy"}
 
 
-@pytest.mark.parametrize("given", [{"tls_certificate": "PEM"}, {"tls_key": "PEM"}])
-def test_wants_a_certificate_with_its_key(given: dict[str, str]) -> None:
-    with pytest.raises(InvalidSettingsError, match=r"^TLS_KEY: it and TLS_CERTIFICATE belong together"):
-        Settings.load(**given)
+@pytest.mark.parametrize("settings", [{"tls_certificate": "PEM"}, {"tls_key": "PEM"}])
+def test_certificate_and_key_must_be_set_together(settings: dict[str, str]) -> None:
+    with pytest.raises(InvalidSettingsError, match=r"^TLS_KEY: must be set together with TLS_CERTIFICATE"):
+        Settings.load(**settings)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 
-def test_starts_listens_and_ends_on_sigterm(tmp_path: Path) -> None:
+def test_process_listens_and_exits_with_0_on_sigterm(tmp_path: Path) -> None:
     socket = tmp_path / "books.sock"
     env = {**os.environ, "UDS": str(socket), "DRAIN_SECONDS": "0"}
     deadline = time.monotonic() + 60

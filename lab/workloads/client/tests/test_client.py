@@ -1,4 +1,4 @@
-"""The client lives until it is told to stop."""
+"""The client process waits for a signal."""
 
 import signal
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_lives_until_it_is_told_to_stop_and_exits_0(stop: signal.Signals) -> None:
+def test_process_runs_until_a_signal_and_exits_with_0(stop: signal.Signals) -> None:
     with subprocess.Popen([sys.executable, "-m", "bookinfo_client"]) as process:
         time.sleep(0.5)
         assert process.poll() is None

@@ -1,4 +1,4 @@
-"""What the sender sends, and what it tells of the answers."""
+"""The requests that the sender sends, and the results that it reports."""
 
 import json
 import subprocess
@@ -10,11 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bookinfo_client.send import Plan, decode, send
+from bookinfo_client.send import RequestPlan, decode, send
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers with what it was asked, and 302 to /redirect."""
+    """Responds with the request, and with 302 for /redirect."""
 
     def do_GET(self) -> None:
         if self.path == "/cut":
@@ -30,7 +30,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -44,45 +44,45 @@ def url(socket_enabled: None) -> Iterator[str]:
     server.server_close()
 
 
-def test_tells_status_headers_and_body(url: str) -> None:
-    (result,) = send(Plan(f"{url}/a", headers={"end-user": "jason"}))
+def test_result_contains_status_headers_and_body(url: str) -> None:
+    (result,) = send(RequestPlan(f"{url}/a", headers={"end-user": "jason"}))
     assert (result.status, result.body) == (200, "GET /a jason")
     assert result.headers["location"] == "/elsewhere"
 
 
-def test_sends_as_many_as_asked(url: str) -> None:
-    assert [result.status for result in send(Plan(f"{url}/missing", count=7, concurrency=3))] == [404] * 7
+def test_request_is_sent_count_times(url: str) -> None:
+    assert [result.status for result in send(RequestPlan(f"{url}/missing", count=7, concurrency=3))] == [404] * 7
 
 
-def test_sends_at_once_what_may_be_concurrent(url: str) -> None:
+def test_requests_are_sent_concurrently(url: str) -> None:
     began = time.monotonic()
-    send(Plan(f"{url}/slow", count=8, concurrency=8))
+    send(RequestPlan(f"{url}/slow", count=8, concurrency=8))
     assert time.monotonic() - began < 8 * 0.3
 
 
-def test_keeps_to_the_rate(url: str) -> None:
+def test_rate_limit_is_kept(url: str) -> None:
     began = time.monotonic()
-    send(Plan(f"{url}/", count=5, per_second=10))
+    send(RequestPlan(f"{url}/", count=5, per_second=10))
     assert time.monotonic() - began >= 4 / 10
 
 
-def test_leaves_redirects_alone(url: str) -> None:
-    assert send(Plan(f"{url}/redirect"))[0].status == 302
+def test_redirect_is_not_followed(url: str) -> None:
+    assert send(RequestPlan(f"{url}/redirect"))[0].status == 302
 
 
-def test_posts(url: str) -> None:
-    assert send(Plan(f"{url}/login", method="POST"))[0].body.startswith("POST /login")
+def test_method_post_is_sent(url: str) -> None:
+    assert send(RequestPlan(f"{url}/login", method="POST"))[0].body.startswith("POST /login")
 
 
 @pytest.mark.parametrize("path", ["/cut", ":1/"])
-def test_a_lost_answer_is_a_result(url: str, path: str) -> None:
+def test_lost_connection_is_a_result_with_an_error(url: str, path: str) -> None:
     target = url + path if path.startswith("/") else "http://127.0.0.1:1/"
-    (result,) = send(Plan(target))
+    (result,) = send(RequestPlan(target))
     assert result.status == 0
     assert result.error
 
 
-def test_runs_as_a_program(url: str) -> None:
+def test_program_reads_a_plan_and_writes_results(url: str) -> None:
     plan = json.dumps({"url": f"{url}/", "count": 2})
     ran = subprocess.run(
         [sys.executable, "-m", "bookinfo_client.send"], input=plan, capture_output=True, text=True, check=True

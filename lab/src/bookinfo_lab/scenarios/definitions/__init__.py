@@ -1,4 +1,4 @@
-"""All scenarios, in the order in which they are best learned."""
+"""All scenarios, in the recommended order."""
 
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.scenarios.definitions import (
@@ -48,17 +48,17 @@ SCENARIOS: tuple[Scenario, ...] = (
 
 
 def find(name: str) -> Scenario:
-    """The scenario of that name.
+    """Return the scenario of that name.
 
     Raises:
-        LabError: there is none.
+        LabError: it does not exist.
     """
     for scenario in SCENARIOS:
         if scenario.name == name:
             return scenario
-    raise LabError(f"there is no scenario {name!r}; `bookinfo scenario list` shows them")
+    raise LabError(f"scenario {name!r} not found; `bookinfo scenario list` lists the scenarios")
 
 
 def file_name(scenario: Scenario) -> str:
-    """Of its page, e.g. `03-canary.md`."""
+    """Return the file name of the scenario's page, e.g. `04-canary.md`."""
     return f"{SCENARIOS.index(scenario) + 1:02}-{scenario.name}.md"

@@ -1,93 +1,96 @@
-"""Scenario: who may call whom."""
+"""Scenario: authorization between workloads."""
 
-from bookinfo_lab.scenarios.claims import Every, No
-from bookinfo_lab.scenarios.definitions.parts import (
-    ANYBODY,
+from bookinfo_lab.scenarios.claims import Every, NoneOf
+from bookinfo_lab.scenarios.definitions.shared import (
+    ANYONE,
     CLIENT_POD,
     NO_RATINGS,
     PAGE,
     RED_STARS,
     VERSIONS,
-    calls_of_ratings,
     pages,
+    ratings_requests,
 )
-from bookinfo_lab.scenarios.matchers import Answered, Showing
+from bookinfo_lab.scenarios.matchers import Contains, HasStatus
 from bookinfo_lab.scenarios.model import Observation, Scenario, Step, Traffic
 
-DENIED = Showing("RBAC: access denied")
+DENIED = Contains("RBAC: access denied")
 PAGES = pages(10)
-POST = Traffic(ANYBODY, PAGE, method="POST", count=5)
+POST = Traffic(ANYONE, PAGE, method="POST", count=5)
 
 SCENARIO = Scenario(
     name="authorization",
-    title="Authorization: who may call whom",
-    teaches="How to forbid every call and then allow what is needed, one edge of the graph at a time.",
+    title="Authorization: which workload may call which",
+    teaches="Deny every request, then allow the required ones, one edge of the service graph at a time.",
     text="""\
-Mutual TLS tells a sidecar who calls; an AuthorizationPolicy tells it who may. As soon as one policy allows something,
-all that none allows is forbidden: the answer is 403, `RBAC: access denied`, from the sidecar of the called service.
+Mutual TLS authenticates the caller. An AuthorizationPolicy decides what the caller may do. As soon as one ALLOW policy
+applies to a workload, its sidecar denies every request that no policy allows: it responds with 403 and the text `RBAC:
+access denied`.
 
-Everybody is sent to reviews v3, and mutual TLS is demanded.""",
-    given=(VERSIONS, CLIENT_POD, "istio/routing/reviews-v3.yaml", "istio/security/mtls-strict.yaml"),
+In this scenario all requests to reviews go to v3, and mutual TLS is required.""",
+    setup=(VERSIONS, CLIENT_POD, "istio/routing/reviews-v3.yaml", "istio/security/mtls-strict.yaml"),
     steps=(
         Step(
-            title="Nothing is allowed",
-            text="A policy without rules allows nothing. The gateway cannot even call productpage.",
+            title="Deny all requests",
+            text="A policy without rules allows nothing. Even the gateway cannot call productpage.",
             apply=("istio/security/allow-nothing.yaml",),
             observations=(
-                Observation(PAGES, shows=(Every(Answered(403)), Every(DENIED))),
-                Observation(calls_of_ratings(5), shows=(Every(Answered(403)),)),
+                Observation(PAGES, effects=(Every(HasStatus(403)), Every(DENIED))),
+                Observation(ratings_requests(5), effects=(Every(HasStatus(403)),)),
             ),
         ),
         Step(
-            title="Everyone may read productpage",
+            title="Allow everyone to read productpage",
             text="""\
-The page comes, with a hole for each service that productpage may not call. Reading is all that is allowed: another
-method is still forbidden.""",
+The page is served, with an error in place of each service that productpage may not call. The policy allows only
+reading: other methods are still denied.""",
             apply=("istio/security/allow-everyone-to-productpage.yaml",),
             observations=(
                 Observation(
                     PAGES,
-                    shows=(
-                        Every(Answered(200)),
-                        Every(Showing("Error fetching product details")),
-                        Every(Showing("Error fetching product reviews")),
+                    effects=(
+                        Every(HasStatus(200)),
+                        Every(Contains("Error fetching product details")),
+                        Every(Contains("Error fetching product reviews")),
                     ),
                 ),
-                Observation(POST, shows=(Every(Answered(403)),), against="baseline"),
+                Observation(POST, effects=(Every(HasStatus(403)),), contrast_with="baseline"),
             ),
         ),
         Step(
-            title="productpage may read details",
-            text="The details are there.",
+            title="Allow productpage to read details",
+            text="The page shows the details.",
             apply=("istio/security/allow-productpage-to-details.yaml",),
             observations=(
                 Observation(
                     PAGES,
-                    shows=(Every(Showing("PublisherA")), No(Showing("Error fetching product details"))),
-                    keeps=(Every(Showing("Error fetching product reviews")),),
+                    effects=(Every(Contains("PublisherA")), NoneOf(Contains("Error fetching product details"))),
+                    invariants=(Every(Contains("Error fetching product reviews")),),
                 ),
             ),
         ),
         Step(
-            title="productpage may read reviews",
-            text="So are the reviews, without their stars: reviews may not call ratings.",
+            title="Allow productpage to read reviews",
+            text="The page shows the reviews, without stars, because reviews may not call ratings.",
             apply=("istio/security/allow-productpage-to-reviews.yaml",),
             observations=(
                 Observation(
                     PAGES,
-                    shows=(Every(Showing("Book Reviews")), Every(NO_RATINGS)),
+                    effects=(Every(Contains("Book Reviews")), Every(NO_RATINGS)),
                 ),
             ),
         ),
         Step(
-            title="reviews may read ratings",
-            text="The page is whole. Nobody else may call ratings, and nothing else is open.",
+            title="Allow reviews to read ratings",
+            text="The page is complete. No other workload may call ratings.",
             apply=("istio/security/allow-reviews-to-ratings.yaml",),
             observations=(
-                Observation(PAGES, shows=(Every(RED_STARS), No(NO_RATINGS))),
-                Observation(calls_of_ratings(5), shows=(Every(Answered(403)), Every(DENIED)), against="baseline"),
+                Observation(PAGES, effects=(Every(RED_STARS), NoneOf(NO_RATINGS))),
+                Observation(
+                    ratings_requests(5), effects=(Every(HasStatus(403)), Every(DENIED)), contrast_with="baseline"
+                ),
             ),
         ),
     ),
-    more="The identities are service accounts: `bookinfo describe reviews-v3` shows the one of a workload.",
+    further_reading="The identity of a workload is its service account: `bookinfo describe reviews-v3` prints it.",
 )

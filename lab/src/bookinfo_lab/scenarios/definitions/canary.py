@@ -1,12 +1,12 @@
-"""Scenario: a release in steps."""
+"""Scenario: a canary release."""
 
-from bookinfo_lab.scenarios.claims import Every, No, Share
-from bookinfo_lab.scenarios.definitions.parts import ALL_V1, ANYBODY, RED_STARS, REVIEWS, VERSIONS, pages
-from bookinfo_lab.scenarios.matchers import Answered, ServedBy
+from bookinfo_lab.scenarios.claims import Every, NoneOf, Share
+from bookinfo_lab.scenarios.definitions.shared import ALL_V1, ANYONE, RED_STARS, REVIEWS, VERSIONS, pages
+from bookinfo_lab.scenarios.matchers import HasStatus, ServedBy
 from bookinfo_lab.scenarios.model import Observation, Scenario, Step, Traffic
 
-MANY = Traffic(ANYBODY, REVIEWS, count=1600, concurrency=8)
-"""So many that 10 % and 20 % cannot be taken for each other."""
+MANY = Traffic(ANYONE, REVIEWS, count=1600, concurrency=8)
+"""Enough requests to distinguish 10 % from 20 %."""
 
 
 def shared(
@@ -18,7 +18,10 @@ def shared(
     before: tuple[float, float],
     traffic: Traffic = MANY,
 ) -> Step:
-    """A step in which `canary` gets `percent` and reviews v1 the rest; `before` it they got these shares."""
+    """A step in which `canary` receives `percent` of the requests, and reviews v1 the rest.
+
+    `before` contains both shares, in percent, in the previous step.
+    """
     return Step(
         title=title,
         text=text,
@@ -26,42 +29,44 @@ def shared(
         observations=(
             Observation(
                 traffic,
-                shows=(
-                    Share(ServedBy(canary), percent, otherwise=before[0]),
-                    Share(ServedBy("reviews-v1"), 100 - percent, otherwise=before[1]),
+                effects=(
+                    Share(ServedBy(canary), percent, percent_without_rule=before[0]),
+                    Share(ServedBy("reviews-v1"), 100 - percent, percent_without_rule=before[1]),
                 ),
-                keeps=(Every(Answered(200)),),
+                invariants=(Every(HasStatus(200)),),
             ),
         ),
     )
 
 
 def finished(manifest: str, traffic: Traffic = MANY) -> Step:
-    """The step in which the canary has become the version."""
+    """The step in which the canary receives all requests."""
     return Step(
-        title="All",
-        text="The release is done: v2 answers every request. A destination with weight 0 gets none.",
+        title="100 %",
+        text="The release is complete: v2 serves every request. A destination with weight 0 receives none.",
         apply=(manifest,),
-        observations=(Observation(traffic, shows=(Every(ServedBy("reviews-v2")),), keeps=(Every(Answered(200)),)),),
+        observations=(
+            Observation(traffic, effects=(Every(ServedBy("reviews-v2")),), invariants=(Every(HasStatus(200)),)),
+        ),
     )
 
 
 SCENARIO = Scenario(
     name="canary",
-    title="Canary: a release in steps",
-    teaches="How to give a new version a share of the requests, raise it, and end the release.",
+    title="Canary: release a version in steps",
+    teaches="Route a share of the requests to a new version, increase the share, and complete the release.",
     text="""\
-A new version proves itself on few requests before it gets all of them. The share is a matter of the mesh alone: the
-number of instances has nothing to do with it, so a single instance can take a tenth of the requests of a hundred.
+A new version serves few requests before it serves all of them. The mesh alone determines the share. It does not depend
+on the number of instances: one instance can receive a tenth of the requests of a hundred instances.
 
-For each request the caller's sidecar throws a die. Over N requests with a share p the number that the canary gets
-follows the binomial distribution; what is allowed below is the range outside of which it falls by chance once in a
-hundred million times.""",
-    given=(VERSIONS, ALL_V1),
+The caller's sidecar chooses a version at random for each request. The number of requests to the canary therefore
+follows the binomial distribution. The allowed range below is the one that this number leaves by chance once in a
+hundred million runs.""",
+    setup=(VERSIONS, ALL_V1),
     steps=(
         shared(
             "10 %",
-            "The canary, reviews v2, gets a tenth.",
+            "The canary, reviews v2, receives a tenth of the requests.",
             "istio/canary/reviews-90-10.yaml",
             "reviews-v2",
             percent=10,
@@ -69,7 +74,7 @@ hundred million times.""",
         ),
         shared(
             "20 %",
-            "It does well, so it gets a fifth.",
+            "The canary works, so its share increases to a fifth.",
             "istio/canary/reviews-80-20.yaml",
             "reviews-v2",
             percent=20,
@@ -77,21 +82,23 @@ hundred million times.""",
         ),
         finished("istio/canary/reviews-100-v2.yaml"),
         shared(
-            "The next one: half",
-            "v3 gets half of the requests beside v1; v2 is out of use and could be stopped.",
+            "The next canary: 50 %",
+            "v3 and v1 receive half of the requests each. v2 receives none and could be stopped.",
             "istio/canary/reviews-50-v3.yaml",
             "reviews-v3",
             percent=50,
             before=(0, 100),
         ),
         Step(
-            title="v3 for everybody but jason",
-            text="A share can also be given to somebody in particular: jason keeps v2.",
+            title="v3 for all users except jason",
+            text="A rule can also select a user: jason stays on v2.",
             apply=("istio/canary/reviews-jason-v2-v3.yaml",),
-            observations=(Observation(pages(60), shows=(Every(RED_STARS),), keeps=(No(ServedBy("reviews-v2")),)),),
+            observations=(
+                Observation(pages(60), effects=(Every(RED_STARS),), invariants=(NoneOf(ServedBy("reviews-v2")),)),
+            ),
         ),
     ),
-    more="""\
-In a cluster each version is a Deployment of its own, so a HorizontalPodAutoscaler can give the canary more instances as
-its share grows. In the lab it is `bookinfo scale reviews-v2 --replicas 3`: the shares stay as they are.""",
+    further_reading="""\
+In a cluster each version has its own Deployment, so a HorizontalPodAutoscaler can add instances of the canary as its
+share grows. In the lab, use `bookinfo scale reviews-v2 --replicas 3`. The shares do not change.""",
 )

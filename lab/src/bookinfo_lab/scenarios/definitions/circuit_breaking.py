@@ -1,44 +1,44 @@
-"""Scenario: a limit on what a service is asked."""
+"""Scenario: connection pool limits."""
 
-from bookinfo_lab.scenarios.claims import Between, CountsEach, Every
-from bookinfo_lab.scenarios.definitions.parts import CLIENT_POD, VERSIONS, calls_of_ratings, to
-from bookinfo_lab.scenarios.matchers import Answered, Both, Carrying
+from bookinfo_lab.scenarios.claims import CounterMatches, Every, ShareBetween
+from bookinfo_lab.scenarios.definitions.shared import CLIENT_POD, VERSIONS, outbound, ratings_requests
+from bookinfo_lab.scenarios.matchers import AllOf, HasHeader, HasStatus
 from bookinfo_lab.scenarios.model import Observation, Scenario, Step
 
-OVERFLOW = to("client", "ratings", "upstream_rq_pending_overflow")
+OVERFLOW = outbound("client", "ratings", "upstream_rq_pending_overflow")
 
 SCENARIO = Scenario(
     name="circuit-breaking",
-    title="Circuit breaking: failing at once instead of waiting",
-    teaches="How to keep load from piling up at a service.",
+    title="Circuit breaking: fail fast instead of waiting",
+    teaches="Limit the connections and pending requests to a service, so that load cannot pile up.",
     text="""\
-A service that gets more than it can do becomes slow, its callers wait, and soon everything waits. A circuit breaker
-ends that: what goes beyond a limit is refused at once, in the caller's own sidecar. The service is left to do what it
-can, and the caller can do something better than wait.
+A service with more requests than it can handle becomes slow, its callers wait, and finally all services wait. A
+circuit breaker prevents this: the caller's own sidecar immediately rejects requests above a limit. The service can
+finish its work, and the caller can respond without waiting.
 
-`client` is a pod that calls ratings itself.""",
-    given=(VERSIONS, CLIENT_POD),
+`client` is a pod that calls ratings directly.""",
+    setup=(VERSIONS, CLIENT_POD),
     steps=(
         Step(
-            title="One connection, one waiting request",
+            title="One connection, one pending request",
             text="""\
-With 20 requests at once most find the only connection busy and the only place in the queue taken. The caller's sidecar
-answers those 503 and counts them: `upstream_rq_pending_overflow`. One after the other all pass.""",
+Of 20 concurrent requests, most find the only connection in use and the only pending slot taken. The caller's sidecar
+responds to them with 503 and counts them in `upstream_rq_pending_overflow`. Sequential requests all succeed.""",
             apply=("istio/circuit-breaking/ratings-connection-pool.yaml",),
             observations=(
                 Observation(
-                    calls_of_ratings(200, concurrency=20),
-                    shows=(
-                        Between(Both(Answered(503), Carrying("x-envoy-overloaded", "true")), 10, 99),
-                        CountsEach(OVERFLOW, "requests that overflowed", Answered(503)),
+                    ratings_requests(200, concurrency=20),
+                    effects=(
+                        ShareBetween(AllOf(HasStatus(503), HasHeader("x-envoy-overloaded", "true")), 10, 99),
+                        CounterMatches(OVERFLOW, "rejected requests", HasStatus(503)),
                     ),
-                    keeps=(Between(Answered(200), 1, 100),),
+                    invariants=(ShareBetween(HasStatus(200), 1, 100),),
                 ),
-                Observation(calls_of_ratings(20), keeps=(Every(Answered(200)),)),
+                Observation(ratings_requests(20), invariants=(Every(HasStatus(200)),)),
             ),
         ),
     ),
-    more="""\
-The limits of a cluster are as many times higher as there are callers: each sidecar counts for itself. The other half of
-circuit breaking is to leave out an instance that fails: see the scenario outlier-detection.""",
+    further_reading="""\
+In a cluster each sidecar counts separately, so the total limit is multiplied by the number of callers. To exclude a
+failing instance, see the scenario outlier-detection.""",
 )

@@ -1,56 +1,56 @@
-"""Scenario: what is left of the page when a service is gone. It needs no mesh."""
+"""Scenario: the page without one of its services. It needs no mesh."""
 
-from bookinfo_lab.scenarios.claims import Every, No
-from bookinfo_lab.scenarios.definitions.parts import ANYBODY, JASON, NO_DETAILS, NO_REVIEWS, pages
-from bookinfo_lab.scenarios.matchers import Answered, Showing
-from bookinfo_lab.scenarios.model import Mesh, Observation, Scaled, Scenario, Step, Traffic
+from bookinfo_lab.scenarios.claims import Every, NoneOf
+from bookinfo_lab.scenarios.definitions.shared import ANYONE, JASON, NO_DETAILS, NO_REVIEWS, pages
+from bookinfo_lab.scenarios.matchers import Contains, HasStatus
+from bookinfo_lab.scenarios.model import Mesh, Observation, ScaledDeployment, Scenario, Step, Traffic
 
 PAGES = pages(20)
-WHOLE = Every(Answered(200))
+SERVED = Every(HasStatus(200))
 
 SCENARIO = Scenario(
     name="degradation",
-    title="Degradation: a page that is always there",
-    teaches="What the application does by itself when a part of it is missing, with a mesh or without.",
+    title="Degradation: the page works without its services",
+    teaches="See how the application itself handles unavailable services, with or without a mesh.",
     text="""\
-Before a mesh can help, an application must cope: the page is there whatever becomes of the services behind it, and says
-what is missing. Nothing but Kubernetes is needed for that.""",
+Before a mesh can help, an application must tolerate failures. productpage responds with 200 when its backends are
+unavailable, and names the missing part. This requires only Kubernetes.""",
     meshes=tuple(Mesh),
     steps=(
         Step(
-            title="details is gone",
-            text="The page has no details and says so; the reviews are there as before.",
-            apply=(Scaled("details-v1", 0),),
+            title="details is unavailable",
+            text="The page shows the reviews, and an error message in place of the details.",
+            apply=(ScaledDeployment("details-v1", 0),),
             observations=(
-                Observation(PAGES, shows=(Every(NO_DETAILS),), keeps=(WHOLE, Every(Showing("Book Reviews")))),
+                Observation(PAGES, effects=(Every(NO_DETAILS),), invariants=(SERVED, Every(Contains("Book Reviews")))),
             ),
         ),
         Step(
-            title="ratings is gone",
-            text="The reviews come without stars, from whichever version; v2 and v3 say that ratings is missing.",
-            apply=(Scaled("details-v1", 1), Scaled("ratings-v1", 0)),
+            title="ratings is unavailable",
+            text="The page shows reviews without stars from any version. v2 and v3 report that ratings is unavailable.",
+            apply=(ScaledDeployment("details-v1", 1), ScaledDeployment("ratings-v1", 0)),
             observations=(
-                Observation(PAGES, shows=(No(NO_DETAILS),), keeps=(WHOLE, Every(Showing("Book Reviews")))),
+                Observation(PAGES, effects=(NoneOf(NO_DETAILS),), invariants=(SERVED, Every(Contains("Book Reviews")))),
                 Observation(
-                    Traffic(ANYBODY, "/api/v1/products/0/ratings", count=10),
-                    shows=(Every(Showing("Sorry, product ratings are currently unavailable for this book.")),),
+                    Traffic(ANYONE, "/api/v1/products/0/ratings", count=10),
+                    effects=(Every(Contains("Sorry, product ratings are currently unavailable for this book.")),),
                 ),
             ),
         ),
         Step(
-            title="All of reviews is gone",
-            text="The page is still there, and its sign-in works.",
+            title="All versions of reviews are unavailable",
+            text="The page is still served, and users can sign in.",
             apply=(
-                Scaled("ratings-v1", 1),
-                Scaled("reviews-v1", 0),
-                Scaled("reviews-v2", 0),
-                Scaled("reviews-v3", 0),
+                ScaledDeployment("ratings-v1", 1),
+                ScaledDeployment("reviews-v1", 0),
+                ScaledDeployment("reviews-v2", 0),
+                ScaledDeployment("reviews-v3", 0),
             ),
             observations=(
-                Observation(PAGES, shows=(Every(NO_REVIEWS),), keeps=(WHOLE, Every(Showing("PublisherA")))),
-                Observation(pages(5, JASON), keeps=(WHOLE, Every(Showing("jason")))),
+                Observation(PAGES, effects=(Every(NO_REVIEWS),), invariants=(SERVED, Every(Contains("PublisherA")))),
+                Observation(pages(5, JASON), invariants=(SERVED, Every(Contains("jason")))),
             ),
         ),
     ),
-    more="How the mesh keeps a slow or failing service from getting this far is what the next lessons are about.",
+    further_reading="The next scenarios show how a mesh limits the effect of slow or failing services.",
 )

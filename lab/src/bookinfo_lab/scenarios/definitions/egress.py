@@ -1,18 +1,18 @@
-"""Scenario: the world outside."""
+"""Scenario: calls to external services."""
 
 from bookinfo_lab.scenarios.certificate import secret_manifest
-from bookinfo_lab.scenarios.claims import Counts, Every, No
-from bookinfo_lab.scenarios.definitions.parts import CLIENT, CLIENT_POD, NO_DETAILS, VERSIONS, pages
-from bookinfo_lab.scenarios.matchers import Answered, Showing
-from bookinfo_lab.scenarios.model import Counter, Generated, Mesh, Observation, Scenario, Step, Traffic
+from bookinfo_lab.scenarios.claims import CounterIncrease, Every, NoneOf
+from bookinfo_lab.scenarios.definitions.shared import CLIENT, CLIENT_POD, NO_DETAILS, VERSIONS, pages
+from bookinfo_lab.scenarios.matchers import Contains, HasStatus
+from bookinfo_lab.scenarios.model import Counter, GeneratedManifest, Mesh, Observation, Scenario, Step, Traffic
 
 BOOKS = "http://books.example/books/v1/volumes?q=isbn:0486424618"
-CERTIFICATE = Generated("bookinfo certificate books.example", lambda: secret_manifest("books.example"))
-OUTSIDE = Showing("Outside Press")
-BY_CLIENT = Traffic(CLIENT, BOOKS, count=10, known_as="external-books")
+CERTIFICATE = GeneratedManifest("bookinfo certificate books.example", lambda: secret_manifest("books.example"))
+EXTERNAL = Contains("Outside Press")
+BY_CLIENT = Traffic(CLIENT, BOOKS, count=10, dns_name="external-books")
 PAGES = pages(20)
-AROUND = Traffic(CLIENT, "http://external-books/books/v1/volumes?q=isbn:0486424618", count=10)
-"""The same service by the name of its Service: in a lab the world outside has one."""
+DIRECT = Traffic(CLIENT, "http://external-books/books/v1/volumes?q=isbn:0486424618", count=10)
+"""The same service under its Service name. Only in the lab does the external service have one."""
 OUTBOUND = r"cluster\.outbound\|80\|\|books\.example;?"
 HANDSHAKES = Counter("details-v2", rf"{OUTBOUND}\.ssl\.handshake")
 BY_DETAILS = Counter("details-v2", rf"{OUTBOUND}\.upstream_rq_total")
@@ -20,16 +20,16 @@ BY_GATEWAY = Counter("istio-egressgateway", rf"{OUTBOUND}\.upstream_rq_total")
 
 SCENARIO = Scenario(
     name="egress",
-    title="Egress: the world outside",
-    teaches="How to decide what outside the mesh may be called, to encrypt what goes there, and to guard the way out.",
+    title="Egress: calls to external services",
+    teaches="""\
+Control which external services workloads may call, encrypt these calls, and route them through a gateway.""",
     text="""\
-details v2 does not know the book itself: it asks an external book service, `books.example`, by plain HTTP. In the lab
-kubernetes/external-books.yaml plays the world outside: it has no sidecar, and a certificate of its own authority.
+details v2 has no book data of its own. It calls an external book service, `books.example`, over plain HTTP. In the lab
+kubernetes/external-books.yaml is this external service. It has no sidecar, and a certificate from its own CA.
 
-Istio lets everything out unless it is told otherwise. A lab starts where a careful cluster ends, so the first thing to
-do here is to let everything out: `allow-any.yaml`. A call of books.example then fails only because no DNS server knows
-that name: 503.""",
-    given=(
+By default Istio allows calls to all external hosts. The lab blocks unknown hosts by default, so the setup first allows
+them (`allow-any.yaml`). A call to books.example still fails with 503, because no DNS server knows that name.""",
+    setup=(
         VERSIONS,
         CLIENT_POD,
         CERTIFICATE,
@@ -41,14 +41,15 @@ that name: 503.""",
     ),
     steps=(
         Step(
-            title="Nobody gets out",
+            title="Block unknown hosts",
             text="""\
-With `REGISTRY_ONLY` a call to a host that the mesh does not know is answered 502 by the caller's own sidecar, which
-does not even look for it. The page has no details.
+With `REGISTRY_ONLY`, the caller's sidecar responds with 502 to a call to a host that the mesh does not know. It does
+not resolve the name. The page has no details.
 
-In a cluster the application itself looks the name up first, and where DNS does not know it nothing comes as far as the
-sidecar. There the client calls the address of a name that DNS does know, as `books.example`: the sidecar decides by the
-Host header. Without the rule the outside answers (200), with it the sidecar (502):
+In a cluster the application resolves the name first. If DNS does not know it, the request never reaches the sidecar.
+To observe the rule there, send the request to a name that DNS knows, with `books.example` in the Host header. The
+sidecar routes by that header: without the rule the response is 200, from the external service, and with it 502, from
+the sidecar.
 
 ```
 kubectl exec deployment/client -c client -- curl -s -o /dev/null -w '%{http_code}\\n' \\
@@ -56,72 +57,73 @@ kubectl exec deployment/client -c client -- curl -s -o /dev/null -w '%{http_code
 ```""",
             apply=("istio/egress/registry-only.yaml",),
             observations=(
-                Observation(BY_CLIENT, shows=(Every(Answered(502)),)),
-                Observation(PAGES, keeps=(Every(NO_DETAILS), Every(Answered(200)))),
+                Observation(BY_CLIENT, effects=(Every(HasStatus(502)),)),
+                Observation(PAGES, invariants=(Every(NO_DETAILS), Every(HasStatus(200)))),
             ),
         ),
         Step(
-            title="The book service is known",
+            title="Register the external service",
             text="""\
-A ServiceEntry makes `books.example` a part of what the mesh knows. It can be called now, and all that Istio does for
-the services inside it does for this one: routes, timeouts, counting.""",
+A ServiceEntry adds `books.example` to the mesh's registry. Workloads can now call it, and Istio's features for
+internal services apply to it too: routes, timeouts and metrics.""",
             apply=("istio/egress/books-service-entry.yaml",),
             observations=(
-                Observation(BY_CLIENT, shows=(Every(Answered(200)), Every(OUTSIDE))),
-                Observation(PAGES, shows=(Every(OUTSIDE), No(NO_DETAILS))),
+                Observation(BY_CLIENT, effects=(Every(HasStatus(200)), Every(EXTERNAL))),
+                Observation(PAGES, effects=(Every(EXTERNAL), NoneOf(NO_DETAILS))),
             ),
         ),
         Step(
-            title="Encrypted from the sidecar on",
+            title="Originate TLS in the sidecar",
             text="""\
-details goes on calling plain HTTP, and its sidecar speaks TLS with the world outside, checks the certificate against
-the authority in the Secret and the name in it. The application needs neither code nor certificates for that.""",
+details still sends plain HTTP. Its sidecar connects to the external service with TLS, and validates the name in the
+certificate and the CA from the Secret. The application needs no code and no certificates for this.""",
             apply=("istio/egress/books-tls-origination.yaml",),
             observations=(
                 Observation(
                     PAGES,
-                    shows=(Counts(HANDSHAKES, "TLS handshakes with books.example"),),
-                    keeps=(Every(OUTSIDE), Every(Answered(200))),
+                    effects=(CounterIncrease(HANDSHAKES, "TLS handshakes with books.example"),),
+                    invariants=(Every(EXTERNAL), Every(HasStatus(200))),
                 ),
             ),
         ),
         Step(
-            title="Out by a gateway",
+            title="Route through an egress gateway",
             text="""\
-One way out is easier to watch and to guard than one in every pod. Sidecars send calls of `books.example` to the egress
-gateway, by mutual TLS, and the gateway is the one that speaks TLS with the world outside. Who calls notices nothing.
+One exit is easier to monitor and to protect than one per pod. Sidecars send calls to `books.example` to the egress
+gateway over mutual TLS, and the gateway originates TLS to the external service. The callers do not change.
 
-A VirtualService does it with two rules: what comes from the mesh goes to the gateway, what comes to the gateway goes
-outside.""",
+One VirtualService contains both rules: requests from the mesh go to the gateway, and requests at the gateway go to the
+external service.""",
             apply=("istio/egress/egress-gateway.yaml",),
             observations=(
                 Observation(
                     PAGES,
-                    shows=(
-                        Counts(BY_GATEWAY, "requests sent to books.example", None),
-                        Counts(BY_DETAILS, "requests sent to books.example by its own sidecar", 0, 0),
+                    effects=(
+                        CounterIncrease(BY_GATEWAY, "requests sent to books.example", None),
+                        CounterIncrease(BY_DETAILS, "requests sent to books.example by its own sidecar", 0, 0),
                     ),
-                    keeps=(Every(OUTSIDE), Every(Answered(200))),
+                    invariants=(Every(EXTERNAL), Every(HasStatus(200))),
                 ),
-                Observation(AROUND, keeps=(Every(Answered(200)),)),
+                Observation(DIRECT, invariants=(Every(HasStatus(200)),)),
             ),
         ),
         Step(
-            title="Only the gateway gets out",
+            title="Allow only the egress gateway",
             text="""\
-So far that is an offer: the client calls the outside as `external-books` and goes around the gateway. Two policies make
-it the rule. A Sidecar leaves the sidecars no host but those of Bookinfo and the gateway, and at the gateway an
-AuthorizationPolicy lets details out and nobody else: it knows its callers by their certificates.""",
+So far workloads can bypass the gateway: the client calls the external service as `external-books`. Two policies
+prevent this. A Sidecar resource restricts the sidecars to the hosts of Bookinfo and the gateway. An
+AuthorizationPolicy at the gateway allows only details, which the gateway identifies by its certificate.""",
             apply=("istio/egress/only-by-gateway.yaml",),
             observations=(
-                Observation(BY_CLIENT, shows=(Every(Answered(403)),)),
-                Observation(AROUND, shows=(Every(Answered(502)),)),
-                Observation(PAGES, keeps=(Every(OUTSIDE), Every(Answered(200)))),
+                Observation(BY_CLIENT, effects=(Every(HasStatus(403)),)),
+                Observation(DIRECT, effects=(Every(HasStatus(502)),)),
+                Observation(PAGES, invariants=(Every(EXTERNAL), Every(HasStatus(200)))),
             ),
         ),
     ),
-    meshes=(Mesh.SIDECAR,),  # a Sidecar resource is for sidecars
-    more="""\
-`istio/egress/google-apis.yaml` is the same for the public Google Books API. In a cluster a Sidecar binds only those who
-use theirs: a NetworkPolicy that lets no pod but the gateway out is what closes the way around it.""",
+    meshes=(Mesh.SIDECAR,),  # a Sidecar resource applies to sidecars only
+    further_reading="""\
+`istio/egress/google-apis.yaml` does the same for the public Google Books API. In a cluster a Sidecar resource binds
+only traffic that goes through the sidecar. A NetworkPolicy that allows external traffic only from the gateway closes
+the remaining path.""",
 )

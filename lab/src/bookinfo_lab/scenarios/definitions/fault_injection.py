@@ -1,9 +1,9 @@
-"""Scenario: failures on purpose."""
+"""Scenario: injected delays and errors."""
 
-from bookinfo_lab.scenarios.claims import Every, No, Share
-from bookinfo_lab.scenarios.definitions.parts import (
+from bookinfo_lab.scenarios.claims import Every, NoneOf, Share
+from bookinfo_lab.scenarios.definitions.shared import (
     ALL_V1,
-    ANYBODY,
+    ANYONE,
     JASON,
     NO_DETAILS,
     NO_RATINGS,
@@ -12,7 +12,7 @@ from bookinfo_lab.scenarios.definitions.parts import (
     VERSIONS,
     pages,
 )
-from bookinfo_lab.scenarios.matchers import Answered, Taking
+from bookinfo_lab.scenarios.matchers import HasStatus, Takes
 from bookinfo_lab.scenarios.model import Observation, Scenario, Step, Traffic
 
 AS_JASON = pages(4, JASON)
@@ -22,79 +22,86 @@ FEW = pages(40)
 
 SCENARIO = Scenario(
     name="fault-injection",
-    title="Fault injection: failures on purpose",
-    teaches="How to find out, before the users do, what happens when a service is slow or fails.",
+    title="Fault injection: delays and errors",
+    teaches="Find out how the application handles a slow or failing service before its users do.",
     text="""\
-The mesh can hold up or fail calls on purpose, for a single user, without a change of any service. The calling side's
-sidecar does it: the called service never sees an aborted request.
+The mesh can delay or abort requests, for example for one user, without a change to any service. The caller's sidecar
+injects the fault, so the called service does not receive an aborted request.
 
-jason is sent to reviews v2, which asks ratings; nobody else is touched.""",
-    given=(VERSIONS, ALL_V1, "istio/routing/reviews-jason-v2.yaml"),
+In this scenario jason's requests go to reviews v2, which calls ratings. Other users are not affected.""",
+    setup=(VERSIONS, ALL_V1, "istio/routing/reviews-jason-v2.yaml"),
     steps=(
         Step(
-            title="ratings is slow for jason",
+            title="Delay ratings for jason",
             text="""\
-Every call of ratings takes 7 s when the user is jason. reviews would wait 10 s for it, so the page should be slow and
-whole. It is not: it comes after about 6 s and without reviews. productpage gives reviews 3 s, and tries it twice. The
-two time limits, each sensible by itself, do not fit: that is the mistake that the delay has found.
+Each of jason's requests to ratings is delayed by 7 s. reviews waits up to 10 s for ratings, so you might expect a slow
+but complete page. Instead the page arrives after about 6 s without reviews, because productpage waits 3 s for reviews
+and tries twice. Each timeout is reasonable, but they do not fit together. The injected delay reveals this bug.
 
-reviews v3 waits only 2.5 s for ratings: with it the reviews stay, and the stars are missing.""",
+reviews v3 waits only 2.5 s for ratings. With v3 the page shows the reviews, without stars.""",
             apply=("istio/faults/ratings-delay-jason.yaml",),
             observations=(
                 Observation(
-                    AS_JASON, shows=(Every(Taking(5.8, 8.0)), Every(NO_REVIEWS)), keeps=(Every(Answered(200)),)
+                    AS_JASON, effects=(Every(Takes(5.8, 8.0)), Every(NO_REVIEWS)), invariants=(Every(HasStatus(200)),)
                 ),
-                Observation(OTHERS, keeps=(Every(Taking(0, 2.0)), No(NO_REVIEWS))),
+                Observation(OTHERS, invariants=(Every(Takes(0, 2.0)), NoneOf(NO_REVIEWS))),
             ),
         ),
         Step(
-            title="ratings fails for jason",
+            title="Abort requests to ratings for jason",
             text="""\
-Every call of ratings is answered 500 when the user is jason. This reviews can cope with: the page comes at once, with
-the reviews and without their stars.""",
+Each of jason's requests to ratings gets the response 500. reviews handles this: the page arrives at once and shows the
+reviews without stars.""",
             apply=("istio/faults/ratings-abort-jason.yaml",),
             observations=(
                 Observation(
-                    AS_JASON, shows=(Every(Taking(0, 2.0)), Every(NO_RATINGS)), keeps=(Every(Answered(200)), No(STARS))
+                    AS_JASON,
+                    effects=(Every(Takes(0, 2.0)), Every(NO_RATINGS)),
+                    invariants=(Every(HasStatus(200)), NoneOf(STARS)),
                 ),
-                Observation(OTHERS, keeps=(No(NO_RATINGS),)),
+                Observation(OTHERS, invariants=(NoneOf(NO_RATINGS),)),
             ),
         ),
         Step(
-            title="60 % of the calls are slow, whoever calls",
-            text="Everybody is sent to reviews v2, and six of ten calls of ratings take 2 s.",
+            title="Delay 60 % of the requests to ratings",
+            text="All requests to reviews go to v2, and six of ten requests to ratings are delayed by 2 s.",
             apply=("istio/routing/reviews-v2.yaml", "istio/faults/ratings-delay-60.yaml"),
             observations=(
                 Observation(
-                    MANY, shows=(Share(Taking(2.0), 60, otherwise=0),), keeps=(Every(Answered(200)), No(NO_REVIEWS))
+                    MANY,
+                    effects=(Share(Takes(2.0), 60, percent_without_rule=0),),
+                    invariants=(Every(HasStatus(200)), NoneOf(NO_REVIEWS)),
                 ),
             ),
         ),
         Step(
-            title="Half of the calls fail",
-            text="Half of the pages lack their stars.",
+            title="Abort half of the requests to ratings",
+            text="Half of the pages have no stars.",
             apply=("istio/faults/ratings-abort-50.yaml",),
             observations=(
-                Observation(MANY, shows=(Share(NO_RATINGS, 50, otherwise=0),), keeps=(Every(Answered(200)),)),
+                Observation(
+                    MANY, effects=(Share(NO_RATINGS, 50, percent_without_rule=0),), invariants=(Every(HasStatus(200)),)
+                ),
             ),
         ),
         Step(
-            title="All calls fail",
-            text="All pages do.",
+            title="Abort all requests to ratings",
+            text="No page has stars.",
             apply=("istio/faults/ratings-abort-100.yaml",),
-            observations=(Observation(FEW, shows=(Every(NO_RATINGS), No(STARS))),),
+            observations=(Observation(FEW, effects=(Every(NO_RATINGS), NoneOf(STARS))),),
         ),
         Step(
-            title="details fails, with a status that nobody else gives",
+            title="Abort requests to details with status 555",
             text="""\
-555 is no status of HTTP: whoever sees it knows that it is the mesh's doing. The API passes it on; the page says what is
-missing, and is still a page.""",
+555 is not a standard status, so it can only come from the mesh. The API returns it to the client. The page shows an
+error in place of the details, with status 200.""",
             apply=("istio/faults/details-abort-555.yaml",),
             observations=(
-                Observation(Traffic(ANYBODY, "/api/v1/products/0", count=10), shows=(Every(Answered(555)),)),
-                Observation(FEW, shows=(Every(NO_DETAILS),), keeps=(Every(Answered(200)),)),
+                Observation(Traffic(ANYONE, "/api/v1/products/0", count=10), effects=(Every(HasStatus(555)),)),
+                Observation(FEW, effects=(Every(NO_DETAILS),), invariants=(Every(HasStatus(200)),)),
             ),
         ),
     ),
-    more="A fault is injected before the timeout of the same route begins: see the scenario timeouts.",
+    further_reading="""\
+The timeout of a route does not include a delay that is injected on the same route: see the scenario timeouts.""",
 )

@@ -1,8 +1,8 @@
-"""Scenario: the application, and the way in."""
+"""Scenario: the application and its gateway."""
 
-from bookinfo_lab.scenarios.claims import Between, Every
-from bookinfo_lab.scenarios.definitions.parts import VERSIONS, pages
-from bookinfo_lab.scenarios.matchers import Answered, ServedBy, Showing, Unanswered
+from bookinfo_lab.scenarios.claims import Every, ShareBetween
+from bookinfo_lab.scenarios.definitions.shared import VERSIONS, pages
+from bookinfo_lab.scenarios.matchers import ConnectionFailed, Contains, HasStatus, ServedBy
 from bookinfo_lab.scenarios.model import Observation, Scenario, Step
 
 GATEWAY = "istio/gateway/bookinfo-gateway.yaml"
@@ -10,31 +10,32 @@ GATEWAY = "istio/gateway/bookinfo-gateway.yaml"
 SCENARIO = Scenario(
     name="get-started",
     title="Get started",
-    teaches="What the application consists of, and that nothing gets in without a Gateway.",
+    teaches="Learn the parts of the application, and that no request enters the mesh without a Gateway.",
     text="""\
-Bookinfo shows one book. Its page is put together by productpage, which asks details and reviews; reviews runs in three
-versions at the same time: v1 shows no stars, v2 black ones and v3 red ones, which they fetch from ratings.
+Bookinfo shows one book. productpage builds the page from the responses of details and reviews. Three versions of
+reviews run at the same time: v1 shows no stars, v2 shows black stars and v3 red stars. v2 and v3 call ratings for the
+stars.
 
-Beside every instance stands an Envoy, its sidecar, through which it calls and is called, and one more stands at the
-edge, the ingress gateway. At the start the gateway has no rules, so it does not even listen.""",
-    without=(GATEWAY,),
+Each instance has an Envoy as its sidecar. All requests to and from the instance pass through it. Another Envoy is the
+ingress gateway. Without rules the gateway does not listen, and this scenario starts without its rules.""",
+    removed=(GATEWAY,),
     steps=(
         Step(
             title="Open the gateway",
             text="""\
-A Gateway says on which port and for which hosts the gateway listens, and a VirtualService which paths lead where. Now
-the page can be had. Reload it a few times: the stars come and go, because the calls of reviews are spread over its
-three versions.""",
+A Gateway resource defines on which port and for which hosts the gateway listens. A VirtualService routes paths to
+services. Now the page is reachable. Reload it a few times: the stars change, because requests to reviews are
+distributed over its three versions.""",
             apply=(GATEWAY,),
             observations=(
                 Observation(
                     pages(300, concurrency=8),
-                    shows=(
-                        Every(Answered(200)),
-                        Every(Showing("<title>Simple Bookstore App</title>")),
-                        Between(ServedBy("reviews-v1"), 15, 55),
-                        Between(ServedBy("reviews-v2"), 15, 55),
-                        Between(ServedBy("reviews-v3"), 15, 55),
+                    effects=(
+                        Every(HasStatus(200)),
+                        Every(Contains("<title>Simple Bookstore App</title>")),
+                        ShareBetween(ServedBy("reviews-v1"), 15, 55),
+                        ShareBetween(ServedBy("reviews-v2"), 15, 55),
+                        ShareBetween(ServedBy("reviews-v3"), 15, 55),
                     ),
                 ),
             ),
@@ -42,27 +43,27 @@ three versions.""",
         Step(
             title="Name the versions",
             text="""\
-A DestinationRule gives the versions of each service names, subsets, that later rules refer to. It does not change who
-is called.""",
+A DestinationRule defines subsets: names for the versions of each service, to which later rules refer. It does not
+change the routing.""",
             apply=(VERSIONS,),
             observations=(
                 Observation(
                     pages(300, concurrency=8),
-                    keeps=(
-                        Every(Answered(200)),
-                        Between(ServedBy("reviews-v1"), 15, 55),
-                        Between(ServedBy("reviews-v2"), 15, 55),
-                        Between(ServedBy("reviews-v3"), 15, 55),
+                    invariants=(
+                        Every(HasStatus(200)),
+                        ShareBetween(ServedBy("reviews-v1"), 15, 55),
+                        ShareBetween(ServedBy("reviews-v2"), 15, 55),
+                        ShareBetween(ServedBy("reviews-v3"), 15, 55),
                     ),
                 ),
             ),
         ),
         Step(
             title="Close the gateway",
-            text="Without its rules the gateway is a closed door again.",
+            text="Without its rules the gateway does not listen.",
             delete=(GATEWAY,),
-            observations=(Observation(pages(3), shows=(Every(Unanswered()),)),),
+            observations=(Observation(pages(3), effects=(Every(ConnectionFailed()),)),),
         ),
     ),
-    more="`bookinfo status` shows what runs, `bookinfo describe reviews-v1` what the lab knows of one workload.",
+    further_reading="`bookinfo status` prints what is running. `bookinfo describe reviews-v1` describes one workload.",
 )

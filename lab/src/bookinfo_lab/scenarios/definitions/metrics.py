@@ -1,41 +1,41 @@
-"""Scenario: counting what happens."""
+"""Scenario: metrics of proxies and services."""
 
-from bookinfo_lab.scenarios.claims import Counts, Every
-from bookinfo_lab.scenarios.definitions.parts import ALL_V1, CLIENT_POD, NO_RATINGS, VERSIONS, pages, to
-from bookinfo_lab.scenarios.matchers import Answered
-from bookinfo_lab.scenarios.model import Counter, Observation, Scaled, Scenario, Step
+from bookinfo_lab.scenarios.claims import CounterIncrease, Every
+from bookinfo_lab.scenarios.definitions.shared import ALL_V1, CLIENT_POD, NO_RATINGS, VERSIONS, outbound, pages
+from bookinfo_lab.scenarios.matchers import HasStatus
+from bookinfo_lab.scenarios.model import Counter, Observation, ScaledDeployment, Scenario, Step
 
 PAGES = pages(60)
 
 SCENARIO = Scenario(
     name="metrics",
-    title="Metrics: counting what happens",
-    teaches="Which numbers the proxies and the services keep, and where a failure shows in them.",
+    title="Metrics: find a failure in the numbers",
+    teaches="Learn which metrics proxies and services provide, and where a failure appears in them.",
     text="""\
-Every proxy counts what it sends and gets, for each service that it calls, and every service counts what it is asked. A
-failure is seen by whoever asked; where it is counted tells where it happened.""",
-    given=(VERSIONS, ALL_V1, "istio/routing/reviews-v2.yaml", CLIENT_POD),
+Each proxy counts the requests that it sends and receives, per service. Each service counts the requests that it
+serves. All callers see a failure. The component that counts it shows where it occurred.""",
+    setup=(VERSIONS, ALL_V1, "istio/routing/reviews-v2.yaml", CLIENT_POD),
     steps=(
         Step(
-            title="Half of the calls of ratings fail",
+            title="Abort half of the requests to ratings",
             text="""\
-The failures are injected in the sidecar of reviews, so it is there that they are counted. ratings' own numbers show
-nothing but half as many requests.""",
+The caller's sidecar injects the fault, so the sidecar of reviews counts it. The metrics of ratings only show half as
+many requests.""",
             apply=("istio/faults/ratings-abort-50.yaml",),
             observations=(
                 Observation(
                     PAGES,
-                    shows=(
-                        Counts(
+                    effects=(
+                        CounterIncrease(
                             Counter("reviews-v2", r"http\.outbound.*\.fault\.aborts_injected"),
-                            "calls aborted on purpose",
-                            at_least=10,
+                            "aborted requests",
+                            minimum=10,
                         ),
                     ),
-                    keeps=(
-                        Counts(
-                            to("productpage-v1", "reviews", "upstream_rq_2xx"),
-                            "answers 2xx from reviews",
+                    invariants=(
+                        CounterIncrease(
+                            outbound("productpage-v1", "reviews", "upstream_rq_2xx"),
+                            "2xx responses from reviews",
                             None,
                             None,
                         ),
@@ -44,18 +44,18 @@ nothing but half as many requests.""",
             ),
         ),
         Step(
-            title="ratings is gone",
+            title="Stop ratings",
             text="""\
-With no instance left the sidecar of reviews answers 503 itself, `no healthy upstream`, and counts the calls for which
-it found none.""",
-            apply=(ALL_V1, "istio/routing/reviews-v2.yaml", Scaled("ratings-v1", 0)),
+Without an instance of ratings, the sidecar of reviews responds with 503, `no healthy upstream`, and counts these
+requests.""",
+            apply=(ALL_V1, "istio/routing/reviews-v2.yaml", ScaledDeployment("ratings-v1", 0)),
             observations=(
                 Observation(
                     PAGES,
-                    shows=(
-                        Counts(
-                            to("reviews-v2", "ratings", "upstream_cx_none_healthy"),
-                            "calls without an instance",
+                    effects=(
+                        CounterIncrease(
+                            outbound("reviews-v2", "ratings", "upstream_cx_none_healthy"),
+                            "requests without a healthy upstream",
                             None,
                         ),
                         Every(NO_RATINGS),
@@ -64,30 +64,32 @@ it found none.""",
             ),
         ),
         Step(
-            title="The service's own numbers",
+            title="Read the service's own metrics",
             text="""\
-productpage counts what became of its calls, by service and status: `request_result_total` on `/metrics`. Here details
-is answered 555 by the mesh.""",
-            apply=(Scaled("ratings-v1", 1), "istio/faults/details-abort-555.yaml"),
+productpage counts the results of its calls by service and status in `request_result_total` on `/metrics`. In this step
+the mesh responds to requests to details with 555.""",
+            apply=(ScaledDeployment("ratings-v1", 1), "istio/faults/details-abort-555.yaml"),
             observations=(
                 Observation(
                     PAGES,
-                    shows=(
-                        Counts(
+                    effects=(
+                        CounterIncrease(
                             Counter(
                                 "productpage-v1",
                                 r'request_result_total\{destination_app="details",response_code="555"\}',
                                 application=True,
                             ),
-                            "calls of details that came back as 555",
+                            "requests to details with status 555",
                             None,
                             None,
                         ),
                     ),
-                    keeps=(Every(Answered(200)),),
+                    invariants=(Every(HasStatus(200)),),
                 ),
             ),
         ),
     ),
-    more="`bookinfo proxy reviews-v2 /stats?usedonly` shows a proxy's numbers, `/stats/prometheus` for Prometheus.",
+    further_reading="""\
+`bookinfo proxy reviews-v2 /stats?usedonly` prints a proxy's statistics, and `/stats/prometheus` prints them for
+Prometheus.""",
 )

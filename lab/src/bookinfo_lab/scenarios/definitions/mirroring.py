@@ -1,28 +1,28 @@
-"""Scenario: trying a version on real requests."""
+"""Scenario: mirrored requests."""
 
-from bookinfo_lab.scenarios.claims import Counts, Every, No
-from bookinfo_lab.scenarios.definitions.parts import ALL_V1, STARS, VERSIONS, pages, served_by, to
-from bookinfo_lab.scenarios.matchers import Answered
+from bookinfo_lab.scenarios.claims import CounterIncrease, Every, NoneOf
+from bookinfo_lab.scenarios.definitions.shared import ALL_V1, STARS, VERSIONS, outbound, pages, served_by
+from bookinfo_lab.scenarios.matchers import HasStatus
 from bookinfo_lab.scenarios.model import Counter, Observation, Scenario, Step
 
 PAGES = pages(60)
 
 
 def mirrored(manifest: str, to_v2: Counter) -> Step:
-    """The step, where `to_v2` counts what productpage's sidecar sends to reviews v2."""
+    """The step that mirrors requests. `to_v2` counts the requests that productpage's sidecar sends to reviews v2."""
     return Step(
-        title="v1 answers, v2 listens",
-        text="Everybody sees reviews v1, without stars. v2 gets each request as well.",
+        title="Mirror requests from v1 to v2",
+        text="All users see reviews v1, without stars. v2 receives a copy of each request.",
         apply=(manifest,),
         observations=(
             Observation(
                 PAGES,
-                shows=(
-                    Counts(to_v2, "requests sent to v2", None, None),
-                    Counts(served_by("reviews-v2"), "requests served", None, None),
-                    Counts(served_by("ratings-v1"), "requests served", None, None),
+                effects=(
+                    CounterIncrease(to_v2, "requests sent to v2", None, None),
+                    CounterIncrease(served_by("reviews-v2"), "inbound requests", None, None),
+                    CounterIncrease(served_by("ratings-v1"), "inbound requests", None, None),
                 ),
-                keeps=(No(STARS), Every(Answered(200))),
+                invariants=(NoneOf(STARS), Every(HasStatus(200))),
             ),
         ),
     )
@@ -30,17 +30,17 @@ def mirrored(manifest: str, to_v2: Counter) -> Step:
 
 SCENARIO = Scenario(
     name="mirroring",
-    title="Mirroring: real requests, unseen answers",
-    teaches="How to try a new version on what users really ask, with no user seeing its answers.",
+    title="Mirroring: test a version with real requests",
+    teaches="Send real requests to a new version without showing its responses to users.",
     text="""\
-A mirrored request is sent twice: to the version that answers, and, without waiting for it, to another one whose answer
-is thrown away. Errors and slowness of the new version harm nobody; but what it does to others, it does: reviews v2
-asks ratings for every mirrored request.""",
-    given=(VERSIONS, ALL_V1),
+A mirrored request is sent twice: to the version that responds to the caller, and to the mirror, whose response is
+discarded. The caller does not wait for the mirror, so errors and delays of the new version affect no user. Side
+effects still happen: reviews v2 calls ratings for every mirrored request.""",
+    setup=(VERSIONS, ALL_V1),
     steps=(
         mirrored(
             "istio/mirroring/reviews-v1-mirror-v2.yaml",
-            to("productpage-v1", "reviews", "upstream_rq_total", subset="v2"),
+            outbound("productpage-v1", "reviews", "upstream_rq_total", subset="v2"),
         ),
     ),
 )

@@ -1,51 +1,52 @@
-"""Scenario: a sick instance is left out, and comes back."""
+"""Scenario: ejection of a failing instance."""
 
 from dataclasses import replace
 
-from bookinfo_lab.scenarios.claims import Between, Counts
-from bookinfo_lab.scenarios.definitions.parts import CLIENT_POD, VERSIONS, calls_of_ratings, inbound, to
-from bookinfo_lab.scenarios.matchers import Answered
+from bookinfo_lab.scenarios.claims import CounterIncrease, ShareBetween
+from bookinfo_lab.scenarios.definitions.shared import CLIENT_POD, VERSIONS, inbound, outbound, ratings_requests
+from bookinfo_lab.scenarios.matchers import HasStatus
 from bookinfo_lab.scenarios.model import Counter, Observation, Scenario, Step
 
-EJECTIONS = to("client", "ratings", r"outlier_detection\.ejections_enforced_total")
-EJECTED = replace(to("client", "ratings", r"outlier_detection\.ejections_active"), gauge=True)
+EJECTIONS = outbound("client", "ratings", r"outlier_detection\.ejections_enforced_total")
+EJECTED = replace(outbound("client", "ratings", r"outlier_detection\.ejections_active"), gauge=True)
 
 SCENARIO = Scenario(
     name="outlier-detection",
-    title="Outlier detection: a sick instance is left out",
-    teaches="How callers notice by themselves that one instance fails, avoid it, and give it another chance.",
+    title="Outlier detection: eject a failing instance",
+    teaches="Let callers detect a failing instance, avoid it, and try it again later.",
     text="""\
-Beside the good instance of ratings there is a second one that works for 3 s, fails for 3 s, and so on, and always calls
-itself ready. While it fails so does every other call: a quarter of all.""",
-    given=(VERSIONS, CLIENT_POD, "kubernetes/ratings-spells.yaml"),
+ratings has a second instance. It alternates between 3 s of normal responses and 3 s of errors, and always reports that
+it is ready. Without outlier detection a quarter of all requests fail: half of the requests to this instance.""",
+    setup=(VERSIONS, CLIENT_POD, "kubernetes/ratings-intermittent.yaml"),
     steps=(
         Step(
-            title="It is ejected, and comes back",
+            title="Eject the instance, and try it again",
             text="""\
-After three failures in a row the instance gets no more calls for 3 s, from this caller. Then it is tried again; if it
-still failed, it would be out for twice as long. What remains are the few failures that it takes to notice. In its good
-spells it does its part of the work, as before.""",
+After three consecutive errors the caller's sidecar ejects the instance for 3 s. Then the instance receives requests
+again. If it still fails, the next ejection takes twice as long. Only the few requests that detect the failure fail.
+While the instance works, it serves its share of the requests.""",
             apply=("istio/circuit-breaking/ratings-outlier-detection.yaml",),
             observations=(
-                # 12 s: two good spells and two bad ones, wherever they begin.
+                # 12 s contain two working and two failing periods, wherever they begin.
                 Observation(
-                    calls_of_ratings(480, concurrency=4, per_second=40),
-                    shows=(
-                        Between(Answered(503), 0, 14),
-                        Counts(EJECTIONS, "ejections"),
+                    ratings_requests(480, concurrency=4, per_second=40),
+                    effects=(
+                        ShareBetween(HasStatus(503), 0, 14),
+                        CounterIncrease(EJECTIONS, "ejections"),
                     ),
-                    keeps=(
-                        Between(Answered(200), 50, 100),
-                        Counts(
-                            Counter("ratings-spells", inbound("downstream_rq_2xx")),
-                            "requests that it answered well meanwhile",
-                            at_least=20,
+                    invariants=(
+                        ShareBetween(HasStatus(200), 50, 100),
+                        CounterIncrease(
+                            Counter("ratings-intermittent", inbound("downstream_rq_2xx")),
+                            "successful requests of the intermittent instance",
+                            minimum=20,
                         ),
-                        Counts(EJECTED, "instances ejected, in the end", at_least=0, at_most=0),
+                        CounterIncrease(EJECTED, "ejected instances at the end", minimum=0, maximum=0),
                     ),
                 ),
             ),
         ),
     ),
-    more="`bookinfo proxy client /clusters` shows the instances that the client's Envoy knows, and which are ejected.",
+    further_reading="""\
+`bookinfo proxy client /clusters` lists the instances that the client's Envoy knows, and which are ejected.""",
 )

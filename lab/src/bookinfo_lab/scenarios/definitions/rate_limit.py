@@ -1,38 +1,39 @@
-"""Scenario: a limit on requests."""
+"""Scenario: a local rate limit."""
 
-from bookinfo_lab.scenarios.claims import Every, InOrder
-from bookinfo_lab.scenarios.definitions.parts import CLIENT, CLIENT_POD
-from bookinfo_lab.scenarios.matchers import Answered, Carrying
+from bookinfo_lab.scenarios.claims import Every, StatusSequence
+from bookinfo_lab.scenarios.definitions.shared import CLIENT, CLIENT_POD
+from bookinfo_lab.scenarios.matchers import HasHeader, HasStatus
 from bookinfo_lab.scenarios.model import Mesh, Observation, Scenario, Step, Traffic
 
 SCENARIO = Scenario(
     name="rate-limit",
-    title="Rate limit: four a minute",
-    teaches="How to protect a service from too many requests, in its own sidecar.",
+    title="Rate limit: four requests per minute",
+    teaches="Protect a service from too many requests in its own sidecar.",
     text="""\
-A bucket holds four tokens and is filled again every minute. A request takes one; when there is none the sidecar answers
-429 in the place of the service. The limit is a local one: each instance counts for itself, and nobody has to be asked.
+A token bucket contains four tokens and is refilled every minute. Each request takes one token. Without a token the
+sidecar responds with 429, and the service does not receive the request. This is a local rate limit: each instance
+counts separately, and no other component is involved.
 """,
-    given=(CLIENT_POD,),
+    setup=(CLIENT_POD,),
     steps=(
         Step(
-            title="Four, and no more",
-            text="The first four requests pass, the others do not.",
+            title="Limit productpage to four requests per minute",
+            text="The first four requests succeed. The others are rejected.",
             apply=("istio/rate-limit/productpage-4-a-minute.yaml",),
             observations=(
                 Observation(
                     Traffic(CLIENT, "http://productpage:9080/productpage", count=7),
-                    shows=(InOrder((200, 200, 200, 200, 429, 429, 429)),),
+                    effects=(StatusSequence((200, 200, 200, 200, 429, 429, 429)),),
                 ),
                 Observation(
                     Traffic(CLIENT, "http://productpage:9080/health", count=2),
-                    shows=(Every(Answered(429)), Every(Carrying("x-local-rate-limit", "true"))),
+                    effects=(Every(HasStatus(429)), Every(HasHeader("x-local-rate-limit", "true"))),
                 ),
             ),
         ),
     ),
-    meshes=(Mesh.SIDECAR,),  # an EnvoyFilter is for sidecars and gateways
-    more="""\
-A global limit, shared by all instances, takes a rate limit service (envoyproxy/ratelimit) that every request is asked
-at: `istio/rate-limit/global/`, for a cluster.""",
+    meshes=(Mesh.SIDECAR,),  # an EnvoyFilter applies to sidecars and gateways
+    further_reading="""\
+A global limit, shared by all instances, requires a rate limit service (envoyproxy/ratelimit) that the proxies call for
+each request. `istio/rate-limit/global/` contains it, for a cluster.""",
 )

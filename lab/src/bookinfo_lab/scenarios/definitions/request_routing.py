@@ -1,7 +1,7 @@
-"""Scenario: who is answered by which version."""
+"""Scenario: routing by request properties."""
 
-from bookinfo_lab.scenarios.claims import Every, No
-from bookinfo_lab.scenarios.definitions.parts import (
+from bookinfo_lab.scenarios.claims import Every, NoneOf
+from bookinfo_lab.scenarios.definitions.shared import (
     ALL_V1,
     BLACK_STARS,
     JASON,
@@ -10,7 +10,7 @@ from bookinfo_lab.scenarios.definitions.parts import (
     VERSIONS,
     pages,
 )
-from bookinfo_lab.scenarios.matchers import Answered, ServedBy
+from bookinfo_lab.scenarios.matchers import HasStatus, ServedBy
 from bookinfo_lab.scenarios.model import Browser, Observation, Scenario, Step
 
 FIREFOX = Browser(brand="Firefox", agent="Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0")
@@ -31,50 +31,55 @@ SAFARI = Browser(
 
 SCENARIO = Scenario(
     name="request-routing",
-    title="Traffic shaping: who sees which version",
-    teaches="How a VirtualService chooses a version by what a request says: nothing, the user, the browser.",
+    title="Request routing: choose a version by request",
+    teaches="Route requests to versions with a VirtualService: all requests, by user, and by browser.",
     text="""\
-A VirtualService replaces the even spread by a decision of your own, taken for every single request in the sidecar of
-the caller. It can look at everything that the request carries. productpage passes the signed-in user on in the header
-`end-user` and the browser's `user-agent`, so reviews can be chosen by either.""",
-    given=(VERSIONS,),
+A VirtualService replaces the default load balancing by your own rules. The caller's sidecar evaluates them for each
+request. A rule can match any property of a request. productpage forwards the signed-in user in the header `end-user`,
+and the browser's `user-agent`, so requests to reviews can be routed by either.""",
+    setup=(VERSIONS,),
     steps=(
         Step(
-            title="Everybody to v1",
-            text="Each service has one version from now on: reviews v1, so there are no stars.",
+            title="All users to v1",
+            text="Each service has one version. All requests to reviews go to v1, so there are no stars.",
             apply=(ALL_V1,),
             observations=(
-                Observation(pages(60), shows=(No(STARS), Every(ServedBy("reviews-v1"))), keeps=(Every(Answered(200)),)),
+                Observation(
+                    pages(60),
+                    effects=(NoneOf(STARS), Every(ServedBy("reviews-v1"))),
+                    invariants=(Every(HasStatus(200)),),
+                ),
             ),
         ),
         Step(
             title="jason to v2",
-            text="Sign in as `jason` (any password will do): black stars. Everybody else goes on seeing none.",
+            text="Sign in as `jason`, with any password: the page shows black stars. Other users still see none.",
             apply=("istio/routing/reviews-jason-v2.yaml",),
             observations=(
-                Observation(pages(30, JASON), shows=(Every(BLACK_STARS), Every(ServedBy("reviews-v2")))),
-                Observation(pages(60), shows=(No(STARS),), against="baseline"),
+                Observation(pages(30, JASON), effects=(Every(BLACK_STARS), Every(ServedBy("reviews-v2")))),
+                Observation(pages(60), effects=(NoneOf(STARS),), contrast_with="baseline"),
             ),
         ),
         Step(
-            title="By browser",
+            title="Route by browser",
             text="""\
-Firefox sees black stars, Chrome red ones, all others none. The rules are tried in their order, and the first that
-matches wins: Edge calls itself Chrome as well, so the rule that sends it to v1 stands before Chrome's.""",
+Firefox users see black stars, Chrome users see red stars, and all others see none. Rules are evaluated in order, and
+the first match wins. Edge's User-Agent header contains Chrome as well, so the rule that routes Edge to v1 precedes the
+rule for Chrome.""",
             apply=("istio/routing/reviews-by-browser.yaml",),
             observations=(
-                Observation(pages(20, FIREFOX), shows=(Every(BLACK_STARS),)),
-                Observation(pages(20, CHROME), shows=(Every(RED_STARS),)),
-                Observation(pages(40, EDGE), shows=(No(STARS),), against="baseline"),
-                Observation(pages(40, SAFARI), shows=(No(STARS),), against="baseline"),
+                Observation(pages(20, FIREFOX), effects=(Every(BLACK_STARS),)),
+                Observation(pages(20, CHROME), effects=(Every(RED_STARS),)),
+                Observation(pages(40, EDGE), effects=(NoneOf(STARS),), contrast_with="baseline"),
+                Observation(pages(40, SAFARI), effects=(NoneOf(STARS),), contrast_with="baseline"),
             ),
         ),
         Step(
-            title="Everybody to v3",
-            text="One version for all again: red stars.",
+            title="All users to v3",
+            text="All requests to reviews go to v3: red stars.",
             apply=("istio/routing/reviews-v3.yaml",),
-            observations=(Observation(pages(60), shows=(Every(RED_STARS), Every(ServedBy("reviews-v3")))),),
+            observations=(Observation(pages(60), effects=(Every(RED_STARS), Every(ServedBy("reviews-v3")))),),
         ),
     ),
-    more="`bookinfo config productpage-v1` shows the routes that productpage's Envoy has made of it.",
+    further_reading="`bookinfo config productpage-v1` prints the routes in the configuration of productpage's Envoy.",
 )

@@ -1,43 +1,43 @@
-"""Scenario: tokens at the gateway."""
+"""Scenario: JSON Web Tokens at the gateway."""
 
 from bookinfo_lab.scenarios.claims import Every
-from bookinfo_lab.scenarios.definitions.parts import ANYBODY, pages
-from bookinfo_lab.scenarios.matchers import Answered
+from bookinfo_lab.scenarios.definitions.shared import ANYONE, pages
+from bookinfo_lab.scenarios.matchers import HasStatus
 from bookinfo_lab.scenarios.model import Mesh, Observation, Scenario, Step, Traffic
 
 
 def _products(token: str = "") -> Traffic:
     path = f"istio/security/tokens/{token}.jwt" if token else ""
-    return Traffic(ANYBODY, "/api/v1/products", count=5, token=path)
+    return Traffic(ANYONE, "/api/v1/products", count=5, token=path)
 
 
 SCENARIO = Scenario(
     name="tokens",
-    title="Tokens: who the user is",
-    teaches="How to let the gateway check JSON Web Tokens, and what a missing, a bad and a good one lead to.",
+    title="Tokens: authenticate users",
+    teaches="Validate JSON Web Tokens at the gateway, and see the responses to missing, invalid and valid tokens.",
     text="""\
-A RequestAuthentication tells the gateway whose tokens to believe, and with which key they are signed. It refuses bad
-tokens, but lets requests without a token pass: demanding one is the business of an AuthorizationPolicy.
+A RequestAuthentication defines which issuers the gateway trusts, and the keys that sign their tokens. The gateway
+rejects invalid tokens, but accepts requests without a token. An AuthorizationPolicy requires one.
 
 The tokens in istio/security/tokens are public on purpose.""",
     steps=(
         Step(
-            title="The API wants a token",
+            title="Require a token for the API",
             text="""\
-Without a token the API answers 403: who asks is known to be nobody. A token that is expired, or signed by somebody
-else, is answered 401: who asks is not known. With a token of the group `readers` the answer is 200, and with one of
-another group 403 again. The pages stay open to everybody.""",
+Without a token the API responds with 403. A token that is expired or has an unknown signer gets 401. A token of the
+group `readers` gets 200, and a token of another group gets 403. The pages need no token.""",
             apply=("istio/security/gateway-jwt.yaml",),
             observations=(
-                Observation(_products(), shows=(Every(Answered(403)),)),
-                Observation(_products("forged"), shows=(Every(Answered(401)),)),
-                Observation(_products("expired"), shows=(Every(Answered(401)),)),
-                Observation(_products("visitor"), shows=(Every(Answered(403)),)),
-                Observation(_products("reader"), keeps=(Every(Answered(200)),)),
-                Observation(pages(10), keeps=(Every(Answered(200)),)),
+                Observation(_products(), effects=(Every(HasStatus(403)),)),
+                Observation(_products("forged"), effects=(Every(HasStatus(401)),)),
+                Observation(_products("expired"), effects=(Every(HasStatus(401)),)),
+                Observation(_products("visitor"), effects=(Every(HasStatus(403)),)),
+                Observation(_products("reader"), invariants=(Every(HasStatus(200)),)),
+                Observation(pages(10), invariants=(Every(HasStatus(200)),)),
             ),
         ),
     ),
     meshes=(Mesh.SIDECAR, Mesh.AMBIENT, Mesh.L4),
-    more="`python lab/tools/make_tokens.py` makes the manifest and the tokens anew; their private key is never kept.",
+    further_reading="""\
+`python lab/tools/make_tokens.py` regenerates the manifest and the tokens. It does not store their private key.""",
 )

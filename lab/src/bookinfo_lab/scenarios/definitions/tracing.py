@@ -1,8 +1,8 @@
-"""Scenario: following one request."""
+"""Scenario: one request in all services."""
 
-from bookinfo_lab.scenarios.claims import Logs
-from bookinfo_lab.scenarios.definitions.parts import ALL_V1, CLIENT, CLIENT_POD, VERSIONS
-from bookinfo_lab.scenarios.model import Log, Observation, Scenario, Step, Traffic
+from bookinfo_lab.scenarios.claims import UNBOUNDED, LogLines
+from bookinfo_lab.scenarios.definitions.shared import ALL_V1, CLIENT, CLIENT_POD, VERSIONS
+from bookinfo_lab.scenarios.model import LogPattern, Observation, Scenario, Step, Traffic
 
 REQUEST_ID = "bookinfo-lesson"
 PAGES = Traffic(
@@ -14,36 +14,34 @@ PAGES = Traffic(
 )
 
 
-UNBOUNDED = float("inf")
-
-
-def _inbound(workload: str) -> Logs:
-    """Not every request: a connection that was open when the log was switched on ends without one."""
-    return Logs(Log(workload, rf'"{REQUEST_ID}".* inbound\|9080\|'), f"`{REQUEST_ID}` coming in", 20, UNBOUNDED)
+def _inbound(workload: str) -> LogLines:
+    """At least 20 lines, not one per request: connections that were open before the change are not logged."""
+    return LogLines(
+        LogPattern(workload, rf'"{REQUEST_ID}".* inbound\|9080\|'), f"`{REQUEST_ID}` in inbound requests", 20, UNBOUNDED
+    )
 
 
 SCENARIO = Scenario(
     name="tracing",
-    title="Tracing: following one request",
-    teaches="How one request is found again in every service that it led to.",
+    title="Tracing: follow one request",
+    teaches="Find one request in every service that handled it.",
     text="""\
-A page costs four requests, in four services. What joins them is a header: the first proxy gives the request an id,
-`x-request-id`, and a trace context, `traceparent`, and every service passes both on to the calls that it makes. The
-proxies do the rest.
+A page causes four requests to four services. Headers connect them: the first proxy adds a request ID, `x-request-id`,
+and a trace context, `traceparent`, and each service propagates both to its own calls. The proxies do the rest.
 
-Here the client chooses the id itself, and the proxies' access logs are read.""",
-    given=(VERSIONS, ALL_V1, "istio/routing/reviews-v2.yaml", CLIENT_POD),
+In this scenario the client sets the ID itself, and the access logs of the proxies show it.""",
+    setup=(VERSIONS, ALL_V1, "istio/routing/reviews-v2.yaml", CLIENT_POD),
     steps=(
         Step(
-            title="Log and trace everything",
+            title="Log and trace all requests",
             text="""\
-The same id stands in the log of each proxy: the request can be followed to its end. Connections that are open when the
-log is switched on finish as they are, so the first few requests are not in it.""",
+The same ID is in the log of each proxy, so you can follow the request through all services. Connections that were open
+before this step are not logged, so the first few requests are missing.""",
             apply=("istio/telemetry/tracing-and-access-log.yaml",),
             observations=(
                 Observation(
                     PAGES,
-                    shows=(
+                    effects=(
                         _inbound("productpage-v1"),
                         _inbound("details-v1"),
                         _inbound("reviews-v2"),
@@ -53,43 +51,45 @@ log is switched on finish as they are, so the first few requests are not in it."
             ),
         ),
         Step(
-            title="60 % are slow",
-            text="The proxy that holds a call up says so: `DI` in its log, delay injected.",
+            title="Delay 60 % of the requests to ratings",
+            text="""\
+The proxy that delays a request reports it: its log contains the response flag `DI` (delay injected).""",
             apply=("istio/faults/ratings-delay-60.yaml",),
             observations=(
                 Observation(
                     PAGES,
-                    shows=(
-                        Logs(
-                            Log("reviews-v2", rf'" 200 DI .*"{REQUEST_ID}"'),
-                            "calls of ratings held up",
-                            at_least=1,
-                            at_most=UNBOUNDED,
+                    effects=(
+                        LogLines(
+                            LogPattern("reviews-v2", rf'" 200 DI .*"{REQUEST_ID}"'),
+                            "delayed requests to ratings",
+                            minimum=1,
+                            maximum=UNBOUNDED,
                         ),
                     ),
                 ),
             ),
         ),
         Step(
-            title="Half of them fail",
-            text="`FI`, fault injected: ratings never saw these requests, so its log does not have them.",
+            title="Abort half of the requests to ratings",
+            text="""\
+The log contains `FI` (fault injected). ratings did not receive these requests, so its log does not contain them.""",
             apply=("istio/faults/ratings-abort-50.yaml",),
             observations=(
                 Observation(
                     PAGES,
-                    shows=(
-                        Logs(
-                            Log("reviews-v2", rf'" 500 FI .*"{REQUEST_ID}"'),
-                            "calls of ratings aborted",
-                            at_least=1,
-                            at_most=UNBOUNDED,
+                    effects=(
+                        LogLines(
+                            LogPattern("reviews-v2", rf'" 500 FI .*"{REQUEST_ID}"'),
+                            "aborted requests to ratings",
+                            minimum=1,
+                            maximum=UNBOUNDED,
                         ),
                     ),
                 ),
             ),
         ),
     ),
-    more="""\
-The same requests are spans of one trace, with the time that each took: `bookinfo trace --slowest`, or the traces on the
-page at http://localhost:8081. In a cluster they are in the collector that the mesh is configured for.""",
+    further_reading="""\
+The same requests are the spans of one trace, with the time of each: see `bookinfo trace --slowest`, or the traces on
+the page at http://localhost:8081. In a cluster they are in the collector that the mesh uses.""",
 )

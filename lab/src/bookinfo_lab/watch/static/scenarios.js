@@ -84,19 +84,19 @@ function outcome(told) {
   }
   if (told.error) parts.push(el("p", { class: "complaint" }, told.error));
   if (told.claims.length) {
-    const good = told.claims.filter((claim) => claim.outcome === "holds").length;
+    const good = told.claims.filter((claim) => claim.outcome === "passed").length;
     parts.push(el("p", { class: "verdict" }, `${good} of ${told.claims.length} claims hold`));
     parts.push(el("ul", { class: "claims" }, ...told.claims.map(claimOf)));
   }
   return parts;
 }
 
-const SIGNS = { holds: ["good", "✓"], "not checked": ["soft", "–"] };
+const SIGNS = { passed: ["good", "✓"], "not checked": ["soft", "–"] };
 
 function claimOf(claim) {
   const [kind, sign] = SIGNS[claim.outcome] ?? ["bad", "✕"];
-  const without = claim.without ? `; without the rule: ${claim.without}` : "";
+  const without = claim.observed_without_rule ? `; without the rule: ${claim.observed_without_rule}` : "";
   return el("li", { class: kind },
     el("span", { class: "sign", "aria-hidden": "true" }, sign),
-    el("span", {}, el("b", {}, ...prose(claim.expected)), ` ${claim.outcome}: `, ...prose(claim.seen + without)));
+    el("span", {}, el("b", {}, ...prose(claim.expected)), ` ${claim.outcome}: `, ...prose(claim.observed + without)));
 }

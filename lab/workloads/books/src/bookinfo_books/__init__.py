@@ -1,1 +1,1 @@
-"""books: an external book service, the Google Books volumes API for the one book that details v2 asks for."""
+"""books: an external book service. It implements the Google Books volumes API for one book."""

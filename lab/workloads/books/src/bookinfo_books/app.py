@@ -1,4 +1,4 @@
-"""The HTTP interface of books: https://developers.google.com/books/docs/v1/reference/volumes/list, for one book."""
+"""The HTTP API of books: one book of https://developers.google.com/books/docs/v1/reference/volumes/list."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Query, Response
 from fastapi.responses import JSONResponse
 
-from bookinfo_books.encrypted import serve_encrypted
 from bookinfo_books.settings import Settings
+from bookinfo_books.tls_server import serve_with_tls
 from bookinfo_chassis.app import create_service
 from bookinfo_chassis.health import Status
 
 ISBN_10 = "0486424618"
-BAD_QUERY = "please ask with q=isbn:..."
+INVALID_QUERY = "please provide the query q=isbn:..."
 
 VOLUME = {
     "kind": "books#volume",
@@ -37,20 +37,20 @@ router = APIRouter()
 
 @router.get("/health", response_model=Status)
 async def health() -> Response:
-    """Whether books works."""
+    """Report that books is running."""
     return JSONResponse({"status": "Books is healthy"})
 
 
 @router.get("/books/v1/volumes", response_model=dict[str, Any])
 async def volumes(q: Annotated[str, Query(max_length=200)]) -> Response:
-    """The volumes that `q` finds: the one book by its ISBN, and nothing else."""
+    """Return the volumes that match `q`: the one book for its ISBN, otherwise none."""
     items = [VOLUME] if q == f"isbn:{ISBN_10}" else []
-    # The API leaves `items` out when there is none.
+    # The API omits `items` if there are none.
     return JSONResponse({"kind": "books#volumes", "totalItems": len(items)} | ({"items": items} if items else {}))
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application."""
+    """Return the application."""
 
     @asynccontextmanager
     async def resources(app: FastAPI) -> AsyncIterator[None]:
@@ -58,14 +58,14 @@ def create_app(settings: Settings) -> FastAPI:
             yield
             return
         certificate, key = settings.tls_certificate, settings.tls_key.get_secret_value()
-        async with serve_encrypted(app, settings.host, settings.tls_port, certificate, key):
+        async with serve_with_tls(app, settings.host, settings.tls_port, certificate, key):
             yield
 
     return create_service(
         "books",
         settings,
         [router],
-        description="An external book service, to be outside the mesh.",
-        invalid=BAD_QUERY,
+        description="An external book service outside the mesh.",
+        invalid=INVALID_QUERY,
         resources=resources,
     )

@@ -1,1 +1,1 @@
-"""client: does nothing by itself; commands are run in its place (`bookinfo exec client -- ...`, `kubectl exec`)."""
+"""client: an idle workload. Commands run in it (`bookinfo exec client -- ...`, `kubectl exec`)."""

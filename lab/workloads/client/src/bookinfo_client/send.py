@@ -1,7 +1,7 @@
-"""Sends requests and tells what came back: `python -m bookinfo_client.send < plan.json > results.json`.
+"""Sends requests and reports the responses: `python -m bookinfo_client.send < plan.json > results.json`.
 
-It needs nothing but Python, so the same code runs in a lab, in a container and in a pod. Proxies are taken from the
-environment, as curl takes them.
+It needs only Python, so the same code runs in a lab, in a container and in a pod. It uses the proxies that the
+environment names, as curl does.
 """
 
 import json
@@ -17,47 +17,47 @@ from http.client import HTTPException, HTTPMessage
 from typing import IO
 
 MAX_BODY = 64 * 1024
-"""Bytes of an answer that are kept."""
+"""The number of body bytes that a result contains."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to send: `count` times the same request, `concurrency` at a time."""
+class RequestPlan:
+    """The same request `count` times, `concurrency` at a time."""
 
     url: str
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
     count: int = 1
     concurrency: int = 1
-    per_second: float = 0.0  # 0: as fast as the answers come
+    per_second: float = 0.0  # 0: no rate limit
     timeout: float = 20.0  # seconds
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came back of one request."""
+    """The response to one request."""
 
-    status: int  # 0: no answer
+    status: int  # 0: no response
     seconds: float
     headers: Mapping[str, str]  # names in lower case
     body: str
-    error: str = ""  # why there is no answer
+    error: str = ""  # why there is no response
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> None:
-        """Leave redirects to whoever asked."""
+        """Do not follow redirects."""
 
 
-def send(plan: Plan, proxies: Mapping[str, str] | None = None) -> list[Result]:
-    """Send all of `plan`; a failing request is a result, too. The results are in the order of the requests.
+def send(plan: RequestPlan, proxies: Mapping[str, str] | None = None) -> list[Result]:
+    """Send all requests of `plan`. The results, failed requests included, are in the order of the requests.
 
-    `proxies` are URLs by scheme; None takes the environment's.
+    `proxies` contains URLs by scheme. None means the proxies that the environment names.
     """
-    chosen = None if proxies is None else dict(proxies)
-    opener = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler(chosen))
+    handler = urllib.request.ProxyHandler(None if proxies is None else dict(proxies))
+    opener = urllib.request.build_opener(_NoRedirect, handler)
     began = time.monotonic()
 
     def one(index: int) -> Result:
@@ -71,8 +71,8 @@ def send(plan: Plan, proxies: Mapping[str, str] | None = None) -> list[Result]:
         return list(pool.map(one, range(plan.count)))
 
 
-def _request(opener: urllib.request.OpenerDirector, plan: Plan) -> Result:
-    request = urllib.request.Request(plan.url, method=plan.method, headers=dict(plan.headers))  # noqa: S310 - as asked
+def _request(opener: urllib.request.OpenerDirector, plan: RequestPlan) -> Result:
+    request = urllib.request.Request(plan.url, method=plan.method, headers=dict(plan.headers))  # noqa: S310 - the caller chooses the URL
     if plan.method == "POST":
         request.data = b""
     began = time.monotonic()
@@ -92,14 +92,14 @@ def _result(status: int, began: float, headers: Message, body: bytes) -> Result:
 
 
 def encode(results: Sequence[Result]) -> str:
-    """Results as JSON."""
+    """Return the results as JSON."""
     return json.dumps([asdict(result) for result in results])
 
 
 def decode(text: str) -> list[Result]:
-    """Results from what `encode` made."""
+    """Return the results from the JSON of `encode`."""
     return [Result(**item) for item in json.loads(text)]
 
 
 if __name__ == "__main__":
-    sys.stdout.write(encode(send(Plan(**json.load(sys.stdin)))))
+    sys.stdout.write(encode(send(RequestPlan(**json.load(sys.stdin)))))

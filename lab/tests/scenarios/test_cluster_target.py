@@ -1,4 +1,4 @@
-"""A cluster as the target, behind a kubectl that keeps its cluster in a file."""
+"""A cluster as the target. A fake kubectl stores the cluster in a file."""
 
 import json
 import sys
@@ -13,11 +13,11 @@ import pytest
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.resources.documents import Document, read_documents
 from bookinfo_lab.resources.store import key
-from bookinfo_lab.scenarios.cluster import ClusterTarget, Settings
-from bookinfo_lab.scenarios.detection import gateway_url, mesh
+from bookinfo_lab.scenarios.cluster_target import ClusterTarget, Settings
 from bookinfo_lab.scenarios.journal import Journal, journal_path
 from bookinfo_lab.scenarios.kubectl import ConnectionLostError, Kubectl
-from bookinfo_lab.scenarios.model import Counter, Log, Mesh, Pod, Traffic
+from bookinfo_lab.scenarios.mesh_detection import gateway_url, mesh
+from bookinfo_lab.scenarios.model import Counter, LogPattern, Mesh, Pod, Traffic
 from bookinfo_lab.scenarios.target import NotObservableError
 
 STAND_IN = Path(__file__).with_name("kubectl_stand_in.py")
@@ -101,12 +101,12 @@ def cluster(tmp_path: Path) -> Cluster:
 
 @pytest.fixture
 def kubectl(tmp_path: Path, cluster: Cluster) -> Kubectl:
-    return Kubectl("test", "books", (sys.executable, str(STAND_IN), str(tmp_path / "cluster.json")), patience=5.0)
+    return Kubectl("test", "books", (sys.executable, str(STAND_IN), str(tmp_path / "cluster.json")), retry_seconds=5.0)
 
 
 @pytest.fixture
 def journals() -> Iterator[list[Journal]]:
-    """Those that are open."""
+    """The open journals."""
     found: list[Journal] = []
     yield found
     for journal in found:
@@ -123,81 +123,77 @@ def target(kubectl: Kubectl, tmp_path: Path, journals: list[Journal]) -> Callabl
     return make
 
 
-def essence(body: Json) -> tuple[Any, Any, Any]:
-    """Specification, labels and annotations, but for the count of rollouts."""
+def restorable(body: Json) -> tuple[Any, Any, Any]:
+    """Return the specification, the labels, and the annotations without the revision."""
     annotations = dict(body["metadata"].get("annotations", {}))
     annotations.pop("deployment.kubernetes.io/revision", None)
     return body["spec"], body["metadata"].get("labels", {}), annotations
 
 
-def test_what_was_not_there_is_created_and_deleted_afterwards(
-    cluster: Cluster, target: Callable[..., ClusterTarget]
-) -> None:
-    tried = target()
-    tried.bring([document(virtual_service("reviews", "v1"))])
+def test_new_object_is_created_and_deleted_on_restore(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+    cluster_target = target()
+    cluster_target.set_state([document(virtual_service("reviews", "v1"))])
     assert cluster["virtualservice/reviews"]["metadata"]["namespace"] == "books"
-    tried.restore()
+    cluster_target.restore()
     assert "virtualservice/reviews" not in cluster
 
 
-def test_what_was_there_is_put_back_exactly(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+def test_changed_object_is_restored_exactly(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     before = virtual_service("reviews", "v3", labels={"team": "books"}, annotations={"note": "ours"})
     cluster.add(before)
-    tried = target()
-    tried.bring([document(virtual_service("reviews", "v1"))])
-    assert essence(cluster["virtualservice/reviews"]) == essence(virtual_service("reviews", "v1"))
-    tried.restore()
-    assert essence(cluster["virtualservice/reviews"]) == essence(before)
+    cluster_target = target()
+    cluster_target.set_state([document(virtual_service("reviews", "v1"))])
+    assert restorable(cluster["virtualservice/reviews"]) == restorable(virtual_service("reviews", "v1"))
+    cluster_target.restore()
+    assert restorable(cluster["virtualservice/reviews"]) == restorable(before)
 
 
-def test_what_is_no_longer_wanted_goes_back_at_once(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+def test_obsolete_object_is_restored_immediately(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     before = virtual_service("reviews", "v3")
     cluster.add(before)
-    tried = target()
-    tried.bring([document(virtual_service("reviews", "v1")), document(virtual_service("ratings", "v1"))])
-    tried.bring([])
-    assert essence(cluster["virtualservice/reviews"]) == essence(before)
+    cluster_target = target()
+    cluster_target.set_state([document(virtual_service("reviews", "v1")), document(virtual_service("ratings", "v1"))])
+    cluster_target.set_state([])
+    assert restorable(cluster["virtualservice/reviews"]) == restorable(before)
     assert "virtualservice/ratings" not in cluster
 
 
-def test_what_the_baseline_lacks_is_taken_away_and_comes_back(
-    cluster: Cluster, target: Callable[..., ClusterTarget]
-) -> None:
+def test_removed_object_is_deleted_and_restored(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     before = virtual_service("bookinfo", "v1", labels={"team": "books"})
     cluster.add(before)
-    tried = target()
-    tried.bring([], {key(document(before))})
+    cluster_target = target()
+    cluster_target.set_state([], {key(document(before))})
     assert "virtualservice/bookinfo" not in cluster
-    tried.restore()
-    assert essence(cluster["virtualservice/bookinfo"]) == essence(before)
+    cluster_target.restore()
+    assert restorable(cluster["virtualservice/bookinfo"]) == restorable(before)
 
 
-def test_what_is_unchanged_is_not_written_again(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
-    tried = target()
-    tried.bring([document(virtual_service("reviews", "v1"))])
+def test_unchanged_object_is_not_written_again(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+    cluster_target = target()
+    cluster_target.set_state([document(virtual_service("reviews", "v1"))])
     writes = len(cluster.verbs)
-    tried.bring([document(virtual_service("reviews", "v1"))])
+    cluster_target.set_state([document(virtual_service("reviews", "v1"))])
     assert len(cluster.verbs) == writes
 
 
-def test_a_deployment_that_is_there_keeps_its_image_when_it_is_scaled(
+def test_existing_deployment_keeps_its_image_when_scaled(
     cluster: Cluster, target: Callable[..., ClusterTarget]
 ) -> None:
     before = deployment("ratings-v1", "registry.example/own:7", replicas=2)
     cluster.add(before)
-    tried = target()
-    tried.bring([document(deployment("ratings-v1", "bookinfo-ratings:0.1.0", replicas=0))])
+    cluster_target = target()
+    cluster_target.set_state([document(deployment("ratings-v1", "bookinfo-ratings:0.1.0", replicas=0))])
     scaled = cluster["deployment/ratings-v1"]["spec"]
     assert scaled["replicas"] == 0
     assert scaled["template"]["spec"]["containers"][0]["image"] == "registry.example/own:7"
-    tried.restore()
-    assert essence(cluster["deployment/ratings-v1"]) == essence(before)
+    cluster_target.restore()
+    assert restorable(cluster["deployment/ratings-v1"]) == restorable(before)
 
 
-def test_a_new_deployment_comes_from_where_productpage_comes_from(
+def test_new_deployment_uses_the_registry_of_productpage(
     cluster: Cluster, target: Callable[..., ClusterTarget]
 ) -> None:
-    target().bring([document(deployment("client", "bookinfo-client:0.1.0"))])
+    target().set_state([document(deployment("client", "bookinfo-client:0.1.0"))])
     (container,) = cluster["deployment/client"]["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "registry.example/team/bookinfo-client:1.2.3"
     assert "rollout" in cluster.verbs
@@ -211,55 +207,57 @@ def test_a_new_deployment_comes_from_where_productpage_comes_from(
         ({"ownerReferences": [{"kind": "Rollout", "name": "reviews"}]}, "Rollout reviews"),
     ],
 )
-def test_what_somebody_else_manages_is_left_alone(
+def test_object_of_another_manager_is_not_changed(
     cluster: Cluster, target: Callable[..., ClusterTarget], metadata: Json, manager: str
 ) -> None:
     cluster.add(virtual_service("reviews", "v3", **metadata))
     with pytest.raises(NotObservableError, match=f"VirtualService reviews is managed by {manager}.*--take-over"):
-        target().bring([document(virtual_service("reviews", "v1"))])
+        target().set_state([document(virtual_service("reviews", "v1"))])
     assert not {"create", "replace", "delete"} & set(cluster.verbs)
 
 
-def test_it_can_be_taken_over_and_is_given_back(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+def test_object_of_another_manager_is_restored_after_take_over(
+    cluster: Cluster, target: Callable[..., ClusterTarget]
+) -> None:
     before = virtual_service("reviews", "v3", labels={"app.kubernetes.io/managed-by": "Helm"})
     cluster.add(before)
-    tried = target(take_over=True)
-    tried.bring([document(virtual_service("reviews", "v1"))])
-    tried.restore()
-    assert essence(cluster["virtualservice/reviews"]) == essence(before)
+    cluster_target = target(take_over=True)
+    cluster_target.set_state([document(virtual_service("reviews", "v1"))])
+    cluster_target.restore()
+    assert restorable(cluster["virtualservice/reviews"]) == restorable(before)
 
 
-def test_what_could_not_be_put_back_is_told_with_the_difference(
+def test_restore_reports_the_difference_from_the_original(
     cluster: Cluster, target: Callable[..., ClusterTarget]
 ) -> None:
     cluster.add(virtual_service("reviews", "v3", labels={"team": "books"}))
-    tried = target()
-    tried.bring([document(virtual_service("reviews", "v1")), document(virtual_service("ratings", "v1"))])
+    cluster_target = target()
+    cluster_target.set_state([document(virtual_service("reviews", "v1")), document(virtual_service("ratings", "v1"))])
     cluster.change(forgetful="virtualservice/reviews")
-    with pytest.raises(LabError, match=r'VirtualService reviews is not what it was:(?s:.*)-   "team": "books"'):
-        tried.restore()
+    with pytest.raises(LabError, match=r'VirtualService reviews differs from its original:(?s:.*)-   "team": "books"'):
+        cluster_target.restore()
     assert "virtualservice/ratings" not in cluster
 
 
-def test_manifests_are_moved_to_the_namespace(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+def test_manifest_is_adapted_to_the_namespace(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     policy = {
         "apiVersion": "security.istio.io/v1",
         "kind": "AuthorizationPolicy",
         "metadata": {"name": "edge"},
         "spec": {"rules": [{"from": [{"source": {"principals": ["cluster.local/ns/default/sa/client"]}}]}]},
     }
-    target().bring([document(policy)])
+    target().set_state([document(policy)])
     assert "cluster.local/ns/books/sa/client" in json.dumps(cluster["authorizationpolicy/edge"])
 
 
-def test_a_pod_sends_from_within(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+def test_pod_traffic_is_sent_in_the_pod(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     (result,) = target().send(Traffic(Pod("client"), "http://127.0.0.1:1/"))
     assert (result.status, bool(result.error)) == (0, True)
     assert cluster.state["calls"][-1][:5] == ["exec", "-i", "deployment/client", "-c", "client"]
 
 
 class _Echo(BaseHTTPRequestHandler):
-    """Answers with the name that it was called by."""
+    """Responds with the Host header."""
 
     def do_GET(self) -> None:
         name = self.headers["Host"].encode()
@@ -269,99 +267,91 @@ class _Echo(BaseHTTPRequestHandler):
         self.wfile.write(name)
 
     def log_message(self, *_arguments: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
-def test_a_host_that_only_the_mesh_knows_is_called_at_an_address_that_dns_knows(
-    cluster: Cluster, target: Callable[..., ClusterTarget]
-) -> None:
+def test_mesh_host_is_called_at_its_dns_name(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     with HTTPServer(("127.0.0.1", 0), _Echo) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         here = f"127.0.0.1:{server.server_address[1]}"
-        (result,) = target().send(Traffic(Pod("client"), "http://books.example/", known_as=here))
+        (result,) = target().send(Traffic(Pod("client"), "http://books.example/", dns_name=here))
         server.shutdown()
         thread.join()
     assert (result.status, result.body) == (200, "books.example"), result.error
 
 
-def test_numbers_of_all_pods_are_added_up(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+def test_count_adds_the_statistics_of_all_pods(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     cluster.add(deployment("client", "bookinfo-client:1"))
     labels = {"app": "client", "version": "v1"}
     pods = [pod("a", labels), pod("b", labels), pod("c", {"app": "other"})]
     cluster.change(pods=pods, stats="x.rq: 3", metrics="rq{} 4.0")
-    tried = target()
-    assert tried.count(Counter("client", r"x\.rq")) == 6
-    assert tried.count(Counter("client", r"rq\{\}", application=True)) == 8
+    cluster_target = target()
+    assert cluster_target.count(Counter("client", r"x\.rq")) == 6
+    assert cluster_target.count(Counter("client", r"rq\{\}", application=True)) == 8
 
 
-def test_a_number_that_istio_does_not_keep_is_not_checked(
-    cluster: Cluster, target: Callable[..., ClusterTarget]
-) -> None:
+def test_statistic_that_istio_omits_is_not_observable(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     cluster.add(deployment("client", "bookinfo-client:1"))
     cluster.change(pods=[pod("a", {"app": "client", "version": "v1"})], stats="something.else: 3")
     with pytest.raises(NotObservableError, match="proxyStatsMatcher"):
         target().count(Counter("client", r"x\.rq"))
 
 
-def test_lines_of_the_sidecars_log_are_counted(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+def test_log_lines_of_the_sidecar_are_counted(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     cluster.add(deployment("client", "bookinfo-client:1"))
     cluster.change(pods=[pod("a", {"app": "client", "version": "v1"})], log="GET /old")
-    tried = target()
-    log = Log("client", "GET")
-    mark = tried.log_mark(log)
+    cluster_target = target()
+    log = LogPattern("client", "GET")
+    mark = cluster_target.log_mark(log)
     cluster.change(log="GET /old\nGET /\nPOST /\nGET /")
-    assert tried.log_lines(log, mark) == 2
+    assert cluster_target.log_lines(log, mark) == 2
 
 
-def test_in_another_namespace_the_services_have_other_names(
-    cluster: Cluster, target: Callable[..., ClusterTarget]
-) -> None:
+def test_statistic_names_are_adapted_to_the_namespace(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     cluster.add(deployment("client", "bookinfo-client:1"))
-    counted = "cluster.outbound|9080||ratings.books.svc.cluster.local;.upstream_rq_2xx: 5"
-    cluster.change(pods=[pod("a", {"app": "client", "version": "v1"})], stats=counted)
+    stats = "cluster.outbound|9080||ratings.books.svc.cluster.local;.upstream_rq_2xx: 5"
+    cluster.change(pods=[pod("a", {"app": "client", "version": "v1"})], stats=stats)
     pattern = r"cluster\.outbound\|9080\|\|ratings\.default\.svc\.cluster\.local;?\.upstream_rq_2xx"
     assert target().count(Counter("client", pattern)) == 5
 
 
-def test_without_a_sidecar_nothing_of_it_can_be_seen(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+def test_pod_without_a_sidecar_is_not_observable(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     cluster.add(deployment("client", "bookinfo-client:1"))
     cluster.change(pods=[pod("a", {"app": "client", "version": "v1"}, "client")])
-    tried = target()
+    cluster_target = target()
     with pytest.raises(NotObservableError, match="client has no sidecar"):
-        tried.count(Counter("client", "x"))
+        cluster_target.count(Counter("client", "x"))
     with pytest.raises(NotObservableError, match="client has no sidecar"):
-        tried.log_mark(Log("client", "GET"))
+        cluster_target.log_mark(LogPattern("client", "GET"))
 
 
-def test_an_object_of_another_namespace_is_touched_there(
-    cluster: Cluster, target: Callable[..., ClusterTarget]
-) -> None:
+def test_object_keeps_its_own_namespace(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     elsewhere = virtual_service("reviews", "v1", namespace="istio-system")
-    tried = target()
-    tried.bring([document(elsewhere)])
+    cluster_target = target()
+    cluster_target.set_state([document(elsewhere)])
     assert cluster["virtualservice/reviews"]["metadata"]["namespace"] == "istio-system"
-    tried.restore()
+    cluster_target.restore()
     assert "virtualservice/reviews" not in cluster
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("verb", ["get", "create", "replace", "delete"])
-def test_a_connection_that_comes_back_is_waited_for(
+def test_lost_connection_is_retried(
     cluster: Cluster, target: Callable[..., ClusterTarget], verb: str, when: str
 ) -> None:
     before = virtual_service("reviews", "v3")
     cluster.add(before)
-    tried = target()
+    cluster_target = target()
     cluster.change(loss={"verb": verb, "when": when, "times": 2})
-    tried.bring([document(virtual_service("reviews", "v1")), document(virtual_service("ratings", "v1"))])
-    assert essence(cluster["virtualservice/reviews"]) == essence(virtual_service("reviews", "v1"))
-    tried.restore()
-    assert essence(cluster["virtualservice/reviews"]) == essence(before)
+    cluster_target.set_state([document(virtual_service("reviews", "v1")), document(virtual_service("ratings", "v1"))])
+    assert restorable(cluster["virtualservice/reviews"]) == restorable(virtual_service("reviews", "v1"))
+    cluster_target.restore()
+    assert restorable(cluster["virtualservice/reviews"]) == restorable(before)
     assert "virtualservice/ratings" not in cluster
 
 
-def test_what_a_lost_connection_left_is_put_back_by_the_next_run(
+def test_next_run_restores_objects_after_a_lost_connection(
     cluster: Cluster,
     target: Callable[..., ClusterTarget],
     journals: list[Journal],
@@ -370,40 +360,40 @@ def test_what_a_lost_connection_left_is_put_back_by_the_next_run(
 ) -> None:
     before = virtual_service("reviews", "v3")
     cluster.add(before)
-    tried = target()
-    monkeypatch.setattr(tried._kubectl, "_patience", 0.0)
-    tried.bring([document(virtual_service("reviews", "v1"))])
+    cluster_target = target()
+    monkeypatch.setattr(cluster_target._kubectl, "_retry_seconds", 0.0)
+    cluster_target.set_state([document(virtual_service("reviews", "v1"))])
     cluster.change(loss={"verb": "any", "when": "before", "times": 1000})
-    with pytest.raises(LabError, match=r"(?s)Unable to connect.*the next `bookinfo verify` of this cluster puts it"):
-        tried.restore()
+    with pytest.raises(LabError, match=r"(?s)Unable to connect.*the next `bookinfo verify` of this"):
+        cluster_target.restore()
     journals.pop().close()
     cluster.change(loss={})
     next_time = target()
     next_time.restore()
-    assert essence(cluster["virtualservice/reviews"]) == essence(before)
+    assert restorable(cluster["virtualservice/reviews"]) == restorable(before)
     assert not (tmp_path / "journal.json").exists()
 
 
-def test_traffic_is_not_sent_twice_by_a_lost_connection(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
+def test_traffic_is_not_retried_after_a_lost_connection(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     cluster.change(loss={"verb": "exec", "when": "before", "times": 1})
     with pytest.raises(ConnectionLostError):
         target().send(Traffic(Pod("client"), "http://127.0.0.1:1/"))
 
 
-def test_two_verifications_do_not_run_at_once(target: Callable[..., ClusterTarget]) -> None:
+def test_second_verification_of_a_namespace_is_rejected(target: Callable[..., ClusterTarget]) -> None:
     one = target()
-    with pytest.raises(LabError, match="another verification of this namespace is under way"):
+    with pytest.raises(LabError, match="another verification of this namespace is running"):
         target()
     assert one.mesh is Mesh.SIDECAR
 
 
-def test_a_damaged_journal_is_told_rather_than_ignored(tmp_path: Path) -> None:
+def test_invalid_journal_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "journal.json").write_text("[[1, 2]]")
-    with pytest.raises(LabError, match=r"journal.json: not what a verification left.*move it away"):
+    with pytest.raises(LabError, match=r"journal.json: invalid journal.*move the file away"):
         Journal(tmp_path / "journal.json")
 
 
-def test_contexts_whose_names_look_alike_have_journals_of_their_own(tmp_path: Path) -> None:
+def test_similar_contexts_have_separate_journals(tmp_path: Path) -> None:
     environ = {"XDG_STATE_HOME": str(tmp_path)}
     assert journal_path("a/b", "books", environ) != journal_path("a:b", "books", environ)
 
@@ -422,14 +412,14 @@ AMBIENT = {"ambient.istio.io/redirection": "enabled"}
             {"istio.io/dataplane-mode": "ambient"},
             {},
             Mesh.NONE,
-        ),  # a label alone redirects nothing
+        ),  # the label alone does not redirect traffic
         (("productpage",), AMBIENT, {}, {}, Mesh.L4),
         (("productpage",), AMBIENT, {"istio.io/use-waypoint": "w"}, {}, Mesh.AMBIENT),
         (("productpage",), AMBIENT, {}, {"istio.io/use-waypoint": "w"}, Mesh.AMBIENT),
         (("productpage",), AMBIENT, {"istio.io/use-waypoint": "w"}, {"istio.io/use-waypoint": "none"}, Mesh.L4),
     ],
 )
-def test_the_pods_tell_which_mesh_there_is(
+def test_mesh_is_detected_from_the_pods(
     cluster: Cluster,
     kubectl: Kubectl,
     containers: tuple[str, ...],
@@ -450,19 +440,19 @@ def test_the_pods_tell_which_mesh_there_is(
     assert mesh(kubectl, "books") is found
 
 
-def test_a_native_sidecar_is_one(cluster: Cluster, kubectl: Kubectl) -> None:
+def test_native_sidecar_is_detected(cluster: Cluster, kubectl: Kubectl) -> None:
     native = pod("p", {"app": "productpage", "version": "v1"}, "productpage")
     native["spec"]["initContainers"] = [{"name": "istio-proxy", "restartPolicy": "Always"}]
     cluster.change(pods=[native])
     assert mesh(kubectl, "books") is Mesh.SIDECAR
 
 
-def test_without_a_productpage_there_is_nothing_to_verify(cluster: Cluster, kubectl: Kubectl) -> None:
-    with pytest.raises(LabError, match="no pod of productpage-v1 runs in namespace books"):
+def test_missing_productpage_is_an_error(cluster: Cluster, kubectl: Kubectl) -> None:
+    with pytest.raises(LabError, match="no pod of productpage-v1 is running in namespace books"):
         mesh(kubectl, "books")
 
 
-def test_a_cluster_without_istios_gateway_says_how_to_name_one(cluster: Cluster, kubectl: Kubectl) -> None:
+def test_missing_gateway_error_names_the_option(cluster: Cluster, kubectl: Kubectl) -> None:
     with pytest.raises(LabError, match=r"port-forward service/productpage.*--gateway"):
         gateway_url(kubectl)
 
@@ -475,54 +465,54 @@ def test_a_cluster_without_istios_gateway_says_how_to_name_one(cluster: Cluster,
         ([{"hostname": "lb.example"}], "http://lb.example"),
     ],
 )
-def test_the_gateway_is_where_its_service_says(
+def test_gateway_url_comes_from_the_service_status(
     cluster: Cluster, kubectl: Kubectl, ingress: list[Json], url: str
 ) -> None:
     cluster.change(objects={"service/istio-ingressgateway": {"status": {"loadBalancer": {"ingress": ingress}}}})
     assert gateway_url(kubectl) == url
 
 
-def test_a_gateway_without_an_address_must_be_named(cluster: Cluster, kubectl: Kubectl) -> None:
+def test_gateway_without_an_address_is_an_error(cluster: Cluster, kubectl: Kubectl) -> None:
     cluster.change(objects={"service/istio-ingressgateway": {"status": {"loadBalancer": {}}}})
     with pytest.raises(LabError, match="--gateway"):
         gateway_url(kubectl)
 
 
-def test_kubectls_complaint_is_passed_on(kubectl: Kubectl) -> None:
+def test_kubectl_error_is_reported(kubectl: Kubectl) -> None:
     with pytest.raises(LabError, match=r"kubectl flee .*what is \['flee'"):
         kubectl.run("flee", "now")
 
 
-def test_a_missing_kubectl_is_told() -> None:
-    with pytest.raises(LabError, match="kubectl-of-nobody: not found"):
-        Kubectl("test", "books", ("kubectl-of-nobody",)).run("get", "pods")
+def test_missing_kubectl_is_reported() -> None:
+    with pytest.raises(LabError, match="nonexistent-kubectl: not found"):
+        Kubectl("test", "books", ("nonexistent-kubectl",)).run("get", "pods")
 
 
 @pytest.mark.parametrize(
-    ("program", "mode", "told"),
+    ("program", "mode", "error"),
     [
-        ("#!/bin/sh\n", 0o644, r"kubectl: Permission denied; it cannot be run"),
-        ("what", 0o755, r"kubectl: Exec format error; it cannot be run"),
-        ("#!/bin/sh\necho signed in as you\n", 0o755, r"kubectl get pods: printed 'signed in as you' where JSON was"),
+        ("#!/bin/sh\n", 0o644, r"kubectl: cannot be executed \(Permission denied\)"),
+        ("what", 0o755, r"kubectl: cannot be executed \(Exec format error\)"),
+        ("#!/bin/sh\necho signed in as you\n", 0o755, r"kubectl get pods: expected JSON, got 'signed in as you'"),
     ],
 )
-def test_a_kubectl_that_is_none_is_told(tmp_path: Path, program: str, mode: int, told: str) -> None:
+def test_invalid_kubectl_is_reported(tmp_path: Path, program: str, mode: int, error: str) -> None:
     path = tmp_path / "kubectl"
     path.write_text(program)
     path.chmod(mode)
-    with pytest.raises(LabError, match=told):
+    with pytest.raises(LabError, match=error):
         Kubectl("test", "books", (str(path),)).parsed("get", "pods", "-o", "json")
 
 
-def test_a_log_may_hold_any_bytes(tmp_path: Path) -> None:
-    """Envoy writes what its callers send, such as a browser's name in Latin-1."""
+def test_log_may_contain_any_bytes(tmp_path: Path) -> None:
+    """Envoy logs what clients send, such as a User-Agent header in Latin-1."""
     program = tmp_path / "kubectl"
     program.write_text("#!/bin/sh\nprintf 'GET / 200 caf\\351\\n'\n")
     program.chmod(0o755)
     assert Kubectl("test", "books", (str(program),)).read("logs", "p").startswith("GET / 200 caf")
 
 
-def test_an_unknown_context_says_where_to_look_for_one(tmp_path: Path) -> None:
+def test_unknown_context_error_names_the_command_that_lists_contexts(tmp_path: Path) -> None:
     program = tmp_path / "kubectl"
     program.write_text("#!/bin/sh\necho 'error: context \"there\" does not exist' >&2\nexit 1\n")
     program.chmod(0o755)

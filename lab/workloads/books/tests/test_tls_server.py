@@ -24,7 +24,7 @@ def certificate() -> tuple[str, str]:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "books")])
     now = dt.datetime.now(dt.UTC)
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    made = (
+    certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + dt.timedelta(hours=1))
         .add_extension(x509.SubjectAlternativeName([address]), critical=False)
         .sign(key, hashes.SHA256())
@@ -32,7 +32,7 @@ def certificate() -> tuple[str, str]:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return made.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
+    return certificate.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
 
 
 def _free_port() -> int:
@@ -42,7 +42,7 @@ def _free_port() -> int:
         return port
 
 
-def test_answers_on_its_tls_port_with_its_certificate(
+def test_tls_port_serves_with_the_certificate(
     socket_enabled: None, certificate: tuple[str, str], tmp_path: Path
 ) -> None:
     chain, key = certificate
@@ -52,12 +52,12 @@ def test_answers_on_its_tls_port_with_its_certificate(
     trust = ssl.create_default_context(cafile=tmp_path / "ca.pem")
     with (
         TestClient(create_app(settings)),
-        urllib.request.urlopen(f"https://127.0.0.1:{port}/health", context=trust, timeout=10) as answer,
+        urllib.request.urlopen(f"https://127.0.0.1:{port}/health", context=trust, timeout=10) as response,
     ):
-        assert answer.status == 200
+        assert response.status == 200
 
 
-def test_a_certificate_that_is_none_stops_it(socket_enabled: None, certificate: tuple[str, str]) -> None:
-    settings = Settings.load(host="127.0.0.1", tls_port=_free_port(), tls_certificate="none", tls_key=certificate[1])
+def test_invalid_certificate_stops_the_service(socket_enabled: None, certificate: tuple[str, str]) -> None:
+    settings = Settings.load(host="127.0.0.1", tls_port=_free_port(), tls_certificate="invalid", tls_key=certificate[1])
     with pytest.raises(ssl.SSLError), TestClient(create_app(settings)):
         pass

@@ -1,4 +1,4 @@
-"""The same application on a second port, with TLS."""
+"""Serves the application on a second port, with TLS."""
 
 import asyncio
 import contextlib
@@ -16,16 +16,16 @@ from bookinfo_chassis.server import KEEP_ALIVE_SECONDS, listen
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to the server of the plain port."""
+        """Leave signal handling to the server of the plaintext port."""
         yield
 
 
 @contextlib.asynccontextmanager
-async def serve_encrypted(app: FastAPI, host: str | None, port: int, certificate: str, key: str) -> AsyncIterator[None]:
-    """Serve `app` with TLS on `port` meanwhile.
+async def serve_with_tls(app: FastAPI, host: str | None, port: int, certificate: str, key: str) -> AsyncIterator[None]:
+    """Serve `app` with TLS on `port` while the context is active.
 
     Raises:
-        OSError: the port is taken, or the certificate and its key are no such thing (ssl.SSLError).
+        OSError: the port is in use, or the certificate or its key is invalid (ssl.SSLError).
     """
     context = _context(certificate, key)
     sockets = listen(host, port)
@@ -50,9 +50,9 @@ async def serve_encrypted(app: FastAPI, host: str | None, port: int, certificate
 
 def _context(certificate: str, key: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # ssl reads them from files only.
-    with tempfile.TemporaryDirectory() as folder:
-        chain, private = Path(folder, "chain.pem"), Path(folder, "key.pem")
+    # ssl reads certificates and keys only from files.
+    with tempfile.TemporaryDirectory() as directory:
+        chain, private = Path(directory, "chain.pem"), Path(directory, "key.pem")
         chain.write_text(certificate)
         private.write_text(key)
         context.load_cert_chain(chain, private)

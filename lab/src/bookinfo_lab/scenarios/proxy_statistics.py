@@ -1,18 +1,18 @@
-"""Numbers in the texts that proxies and applications give."""
+"""Reads numbers from the texts that proxies and applications return."""
 
 import re
 from collections.abc import Iterator
 
-from bookinfo_lab.scenarios.model import Counter, Log
+from bookinfo_lab.scenarios.model import Counter, LogPattern
 
 
 def total(text: str, counter: Counter) -> int:
-    """What the counter stands at in `text`: Envoy's `/stats`, or an application's `/metrics`."""
+    """Return the counter's value in `text`, which is Envoy's `/stats` or an application's `/metrics`."""
     return sum(values(text, counter))
 
 
 def values(text: str, counter: Counter) -> Iterator[int]:
-    """Every number that belongs to the counter."""
+    """Yield every number that belongs to the counter."""
     separator = " " if counter.application else ": "
     for line in text.splitlines():
         name, _, value = line.rpartition(separator)
@@ -20,6 +20,6 @@ def values(text: str, counter: Counter) -> Iterator[int]:
             yield int(float(value))
 
 
-def lines(text: str, log: Log) -> int:
-    """How many lines of `text` belong to the log."""
+def lines(text: str, log: LogPattern) -> int:
+    """Return the number of lines that match."""
     return sum(bool(re.search(log.pattern, line)) for line in text.splitlines())
