@@ -126,11 +126,11 @@ pipeline: $(VENV)/dev.stamp $(VENV)/containers.stamp $(VENV)/groovy.stamp  ## ru
 
 .PHONY: observability
 observability: $(VENV)/dev.stamp  ## run every query of the rules and dashboards on a real Prometheus (needs one)
-	@$(BIN)/python -m pytest -q tests/observability
+	@$(BIN)/python -m pytest -q observability/tests
 
 .PHONY: manifests
 manifests: $(VENV)/dev.stamp  ## hold the manifests to their schemas, and the cluster's page and `bookinfo verify` to what they say
-	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) loadfile tests/manifests tests/cluster
+	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) loadfile tests/manifests cluster/tests
 
 PARTS := lint unit contract telemetry coverage interpreters lab e2e containers chart manifests observability pipeline
 

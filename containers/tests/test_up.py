@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.observability.queries import EVERY, Prometheus, panels, recorded
+from observability.tests.queries import EVERY, Prometheus, panels, recorded
 
 from bookinfo_lab.observe.otlp import decode
 

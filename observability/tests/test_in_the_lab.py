@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.observability.queries import EVERY, ROOT, Prometheus, panels, recorded
+from observability.tests.queries import EVERY, ROOT, Prometheus, panels, recorded
 
 BOOKINFO = (sys.executable, "-m", "bookinfo_lab")
 
