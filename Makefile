@@ -51,8 +51,9 @@ run: setup  ## start Bookinfo on http://localhost:8080/productpage (Ctrl-C stops
 	@exec $(BIN)/bookinfo up $(UP)
 
 .PHONY: docs
-docs: setup  ## write the pages anew that are made from code: docs/scenarios
+docs: setup  ## regenerate the pages that come from code: docs/scenarios and docs/architecture.md
 	@$(BIN)/bookinfo scenario docs
+	@$(BIN)/python docs/tools/architecture.py
 
 .PHONY: dashboards
 dashboards: $(VENV)/dev.stamp  ## write observability/dashboards anew from observability/sources

@@ -1,0 +1,1 @@
+"""The `bookinfo` command: its commands, options and tables."""

@@ -1,0 +1,1 @@
+"""Talks to a running lab: HTTP, state, logs, load."""
