@@ -1,12 +1,17 @@
-"""Renders the chart with a real Helm, and looks into what came out."""
+"""Render the chart with a real Helm, and query the rendered objects."""
 
 import functools
+import importlib.util
 import json
+import os
+import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
@@ -14,27 +19,44 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/bookinfo"
 VALUES = sorted([*CHART.glob("ci/*-values.yaml"), *CHART.glob("values-*.yaml")])
-"""Every rendering that is held to the rules: the cases of ci/, and the overlays."""
+"""The values files whose rendered objects are tested: those in ci/, and the overlays."""
 
 SERVICES = ("details", "productpage", "ratings", "reviews")
+GRAPH = {("productpage", "details"), ("productpage", "reviews"), ("reviews", "ratings")}
+"""The edges of the service graph: caller and service."""
+
 
 Object = dict[str, Any]
 Objects = list[Object]
+Overlay = Callable[[str], Objects]
 
 
-class RefusedError(Exception):
-    """Helm refused to render; the message is what it told."""
+def load_tool(name: str) -> ModuleType:
+    """Import a script of charts/tools as a module."""
+    spec = importlib.util.spec_from_file_location(f"charts_tools_{name}", ROOT / f"charts/tools/{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+HELM_TOOL = load_tool("helm")
+
+
+class HelmError(Exception):
+    """Helm failed. The message is its standard error."""
 
 
 @dataclass(frozen=True)
 class Helm:
-    """A real helm."""
+    """A real helm binary, which runs without the user's configuration."""
 
     path: Path
 
     def run(self, *arguments: str) -> str:
-        """Its standard output. Raises `RefusedError` with its standard error."""
-        with tempfile.TemporaryDirectory() as home:  # no repositories, no plugins, no cluster of this machine's user
+        """Return the standard output of `helm ARGUMENTS`. Raise `HelmError` if it fails."""
+        with tempfile.TemporaryDirectory() as home:  # without the repositories, plugins and clusters of the user
             done = subprocess.run(
                 [str(self.path), *arguments],
                 capture_output=True,
@@ -43,8 +65,7 @@ class Helm:
                 env={"HOME": home, "PATH": "/usr/bin:/bin", "KUBECONFIG": f"{home}/none"},
             )
         if done.returncode:
-            told = [line for line in done.stderr.splitlines() if "found symbolic link in path" not in line]
-            raise RefusedError("\n".join(told))
+            raise HelmError("\n".join(line for line in done.stderr.splitlines() if HELM_TOOL.SYMLINK_NOTE not in line))
         return done.stdout
 
     def render(
@@ -56,7 +77,7 @@ class Helm:
         namespace: str = "default",
         kubernetes: str = "1.34.0",
     ) -> Objects:
-        """All objects of a release, hooks too. Raises `RefusedError`."""
+        """Return all objects of a release, including hooks. Raise `HelmError` if Helm fails."""
         text = self._template(json.dumps(values or {}), files, chart, release, namespace, kubernetes)
         objects: Objects = json.loads(text)
         return objects
@@ -65,57 +86,57 @@ class Helm:
     def _template(
         self, values: str, files: tuple[Path, ...], chart: Path, release: str, namespace: str, kubernetes: str
     ) -> str:
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as given:
-            given.write(values)
-            given.flush()
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as values_file:
+            values_file.write(values)
+            values_file.flush()
             arguments = ["template", release, str(chart), "--namespace", namespace, "--kube-version", kubernetes]
-            for file in [*files, Path(given.name)]:
+            for file in [*files, Path(values_file.name)]:
                 arguments += ["--values", str(file)]
-            documents = yaml.load_all(self.run(*arguments), Loader=Loader)
+            documents = yaml.load_all(self.run(*arguments), Loader=StrictLoader)
             return json.dumps([document for document in documents if document])
 
 
-class Loader(yaml.CSafeLoader):
-    """As strict as Kubernetes' API: a key twice in a mapping is an error, not a silent choice."""
+class StrictLoader(yaml.CSafeLoader):
+    """A YAML loader that rejects duplicate keys, like the Kubernetes API."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key.value}", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
 def of_kind(objects: Objects, *kinds: str) -> Objects:
-    """The objects of these kinds."""
+    """Return the objects of these kinds."""
     return [item for item in objects if item["kind"] in kinds]
 
 
 def named(objects: Objects, kind: str, name: str) -> Object:
-    """The one object of this kind and name."""
-    (found,) = [item for item in of_kind(objects, kind) if item["metadata"]["name"] == name]
-    return found
+    """Return the only object of this kind and name."""
+    (item,) = [item for item in of_kind(objects, kind) if item["metadata"]["name"] == name]
+    return item
 
 
 def identities(objects: Objects) -> set[tuple[str, str]]:
-    """Kind and name of every object."""
+    """Return the kind and name of every object."""
     return {(item["kind"], item["metadata"]["name"]) for item in objects}
 
 
 def is_test(item: Object) -> bool:
-    """Whether an object exists only while `helm test` runs."""
+    """Return whether an object exists only during `helm test`."""
     hooks: str = item["metadata"].get("annotations", {}).get("helm.sh/hook", "")
     return hooks == "test"
 
 
 def released(objects: Objects) -> Objects:
-    """The objects that a release keeps."""
+    """Return the objects of a release without those that exist only during `helm test`."""
     return [item for item in objects if not is_test(item)]
 
 
 def pods(objects: Objects) -> Iterator[tuple[str, Object]]:
-    """Name and pod (metadata and spec) of every Deployment and Pod."""
+    """Yield the name and the pod (metadata and spec) of every Deployment and Pod."""
     for item in of_kind(objects, "Deployment"):
         yield item["metadata"]["name"], item["spec"]["template"]
     for item in of_kind(objects, "Pod"):
@@ -123,12 +144,25 @@ def pods(objects: Objects) -> Iterator[tuple[str, Object]]:
 
 
 def container(objects: Objects, deployment: str) -> Object:
-    """The container of a Deployment."""
-    (found,) = named(objects, "Deployment", deployment)["spec"]["template"]["spec"]["containers"]
-    found_container: Object = found
-    return found_container
+    """Return the only container of a Deployment."""
+    containers: Objects = named(objects, "Deployment", deployment)["spec"]["template"]["spec"]["containers"]
+    (only,) = containers
+    return only
 
 
 def environment(objects: Objects, deployment: str) -> dict[str, Any]:
-    """Its environment: values, or where they come from."""
+    """Return the environment variables of a Deployment: their values, or the sources of their values."""
     return {item["name"]: item.get("value", item.get("valueFrom")) for item in container(objects, deployment)["env"]}
+
+
+def run_probe(
+    seconds: float, expected: str, *urls: str, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the program of the test pods, files/probe.py, as a pod does."""
+    command = [sys.executable, "-c", (CHART / "files/probe.py").read_text(), str(seconds), expected, *urls]
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, env={**os.environ, **(environ or {})})
+
+
+def copy_chart(directory: Path) -> Path:
+    """Copy the chart into a directory, with its symbolic links followed, so that a test can change it."""
+    return Path(shutil.copytree(CHART, directory / "bookinfo", symlinks=False))

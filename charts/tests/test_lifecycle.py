@@ -1,11 +1,11 @@
-"""Install, upgrade, roll back, test, uninstall: a real Helm against a stand-in for the Kubernetes API."""
+"""Install, upgrade, roll back, test and uninstall with a real Helm and a fake Kubernetes API server."""
 
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from charts.tests.rendering import CHART, SERVICES, Helm, RefusedError
+from charts.tests.rendering import CHART, SERVICES, Helm, HelmError
 from tests.chart.stand_in import Cluster, serving
 
 Release = Callable[..., str]
@@ -16,6 +16,8 @@ CANARY = (
     *("--set", "services.reviews.versions.v1.weight=90,services.reviews.versions.v2.weight=10"),
 )
 
+TEST_PODS = ("bookinfo-test-edges", "bookinfo-test-gateway", "bookinfo-test-stranger")
+
 
 @pytest.fixture
 def cluster() -> Iterator[tuple[Cluster, str]]:
@@ -25,24 +27,24 @@ def cluster() -> Iterator[tuple[Cluster, str]]:
 
 @pytest.fixture
 def stored(cluster: tuple[Cluster, str]) -> Cluster:
-    """What the cluster holds, and what was done to it."""
+    """The objects of the fake API server and the changes that it received."""
     return cluster[0]
 
 
 @pytest.fixture
 def release(helm: Helm, cluster: tuple[Cluster, str]) -> Release:
-    """Runs a helm command on the release `books`: its name stands right after the command."""
+    """Run `helm COMMAND books ARGUMENTS` in the namespace `shop` of the fake API server."""
 
     def run(command: str, *arguments: str) -> str:
         chart = [str(CHART)] if command in ("install", "upgrade") else []
-        there = ["--namespace", "shop", "--kube-apiserver", cluster[1]]
-        return helm.run(command, "books", *chart, *arguments, *there)
+        target = ["--namespace", "shop", "--kube-apiserver", cluster[1]]
+        return helm.run(command, "books", *chart, *arguments, *target)
 
     return run
 
 
 def changes(cluster: Cluster, since: int) -> list[tuple[str, str, str]]:
-    """What was done to the release's objects, Helm's own records left out."""
+    """Return the changes to the objects of the release, without Helm's own records."""
     return [change for change in cluster.done[since:] if not change[2].startswith("sh.helm.release")]
 
 
@@ -51,7 +53,7 @@ def session_key(cluster: Cluster) -> str:
     return key
 
 
-def test_a_generated_session_key_is_kept_on_upgrade_and_on_rollback(release: Release, stored: Cluster) -> None:
+def test_generated_session_key_survives_upgrade_and_rollback(release: Release, stored: Cluster) -> None:
     release("install")
     generated = session_key(stored)
     release("upgrade", "--set", "services.reviews.versions.v1.replicas=2")
@@ -60,7 +62,7 @@ def test_a_generated_session_key_is_kept_on_upgrade_and_on_rollback(release: Rel
     assert session_key(stored) == generated
 
 
-def test_two_releases_have_different_session_keys(helm: Helm) -> None:
+def test_each_release_has_its_own_session_key(helm: Helm) -> None:
     keys = []
     for _ in range(2):
         with serving() as (stored, address):
@@ -69,20 +71,20 @@ def test_two_releases_have_different_session_keys(helm: Helm) -> None:
     assert keys[0] != keys[1]
 
 
-def test_a_given_session_key_replaces_the_generated_one(release: Release, stored: Cluster) -> None:
+def test_configured_session_key_replaces_the_generated_one(release: Release, stored: Cluster) -> None:
     release("install")
     release("upgrade", "--set", "session.secret=sixteen-characters-or-more")
     assert session_key(stored) == "c2l4dGVlbi1jaGFyYWN0ZXJzLW9yLW1vcmU="
 
 
-def test_an_upgrade_touches_only_what_changed(release: Release, stored: Cluster) -> None:
+def test_upgrade_replaces_only_changed_objects(release: Release, stored: Cluster) -> None:
     release("install")
     before = len(stored.done)
     release("upgrade", "--set", "services.reviews.versions.v2.env.LOG_LEVEL=debug")
     assert changes(stored, before) == [("replace", "Deployment", "reviews-v2")]
 
 
-def test_a_rollback_restores_what_there_was(release: Release, stored: Cluster) -> None:
+def test_rollback_restores_the_previous_objects(release: Release, stored: Cluster) -> None:
     def specs() -> dict[tuple[str, str, str], object]:
         return {key: item.get("spec") for key, item in stored.objects.items() if "helm.release" not in key[2]}
 
@@ -94,7 +96,7 @@ def test_a_rollback_restores_what_there_was(release: Release, stored: Cluster) -
     assert specs() == installed
 
 
-def test_no_upgrade_changes_a_selector(release: Release, stored: Cluster) -> None:
+def test_upgrades_never_change_a_selector(release: Release, stored: Cluster) -> None:
     def selectors() -> dict[str, object]:
         return {name: item["spec"]["selector"] for name, item in stored.stored("Deployment").items()}
 
@@ -106,34 +108,32 @@ def test_no_upgrade_changes_a_selector(release: Release, stored: Cluster) -> Non
         assert selectors() == installed
 
 
-def test_helm_test_makes_what_admits_its_pods_first_and_leaves_nothing(release: Release, stored: Cluster) -> None:
+def test_helm_test_creates_policies_before_pods_and_deletes_both(release: Release, stored: Cluster) -> None:
     release("install", *ISTIO)
-    there = set(stored.objects)
+    installed = set(stored.objects)
     before = len(stored.done)
     release("test")
-    made = [(kind, name) for verb, kind, name in changes(stored, before) if verb == "create"]
-    admitting = {("ServiceAccount", "bookinfo-test")}
-    admitting |= {("AuthorizationPolicy", f"bookinfo-test-to-{service}") for service in SERVICES}
-    assert set(made[: len(admitting)]) == admitting
-    assert sorted(made[len(admitting) :]) == [
-        *(("Pod", "bookinfo-test-edges"), ("Pod", "bookinfo-test-gateway"), ("Pod", "bookinfo-test-stranger")),
-    ]
-    assert set(stored.objects) == there
+    created = [(kind, name) for verb, kind, name in changes(stored, before) if verb == "create"]
+    prerequisites = {("ServiceAccount", "bookinfo-test")}
+    prerequisites |= {("AuthorizationPolicy", f"bookinfo-test-to-{service}") for service in SERVICES}
+    assert set(created[: len(prerequisites)]) == prerequisites
+    assert sorted(created[len(prerequisites) :]) == [("Pod", name) for name in TEST_PODS]
+    assert set(stored.objects) == installed
 
 
-def test_what_the_test_pods_said_can_be_read_though_they_are_cleaned_up(release: Release, stored: Cluster) -> None:
-    """By Helm 4, which asks before it deletes them; Helm 3 asks afterwards, and then fails."""
+def test_logs_of_test_pods_are_printed_before_deletion(release: Release, stored: Cluster) -> None:
+    """Helm 4 reads the logs before it deletes the pods. Helm 3 reads them afterwards and fails."""
     release("install", *ISTIO)
-    told = release("test", "--logs")
-    for pod in ("bookinfo-test-edges", "bookinfo-test-gateway", "bookinfo-test-stranger"):
-        assert f"{pod} ended" in told
+    output = release("test", "--logs")
+    for pod in TEST_PODS:
+        assert f"{pod} ended" in output
     assert stored.stored("Pod") == {}
 
 
-def test_a_failing_test_fails_helm_and_its_pod_stays_to_be_looked_at(release: Release, stored: Cluster) -> None:
+def test_failed_test_pod_fails_helm_test_and_is_kept(release: Release, stored: Cluster) -> None:
     release("install", *ISTIO)
     stored.failing.add("bookinfo-test-stranger")
-    with pytest.raises(RefusedError, match="bookinfo-test-stranger"):
+    with pytest.raises(HelmError, match="bookinfo-test-stranger"):
         release("test", "--timeout", "20s")
     assert "bookinfo-test-stranger" in stored.stored("Pod")
     stored.failing.clear()
@@ -141,8 +141,8 @@ def test_a_failing_test_fails_helm_and_its_pod_stays_to_be_looked_at(release: Re
     assert stored.stored("Pod") == {}
 
 
-def test_weights_can_be_handed_over_without_losing_the_route(release: Release, stored: Cluster) -> None:
-    """The commands of the chart's README."""
+def test_documented_transfer_of_weights_keeps_the_route(release: Release, stored: Cluster) -> None:
+    """The commands are those of the chart's README."""
     release("install", *CANARY)
     route = stored.stored("VirtualService")["reviews"]
     route["metadata"]["annotations"]["helm.sh/resource-policy"] = "keep"  # kubectl annotate
@@ -153,29 +153,29 @@ def test_weights_can_be_handed_over_without_losing_the_route(release: Release, s
     assert changes(stored, before) == []
 
 
-def test_a_route_that_is_not_kept_is_taken_away(release: Release, stored: Cluster) -> None:
-    """So that the hand-over's first command is known to matter."""
+def test_managed_canary_removes_a_route_without_keep_annotation(release: Release, stored: Cluster) -> None:
+    """This shows that the first documented command of the transfer is necessary."""
     release("install", *CANARY)
     release("upgrade", "--reuse-values", "--set", "canary.managed=true")
     assert "reviews" not in stored.stored("VirtualService")
 
 
-def test_uninstalling_leaves_nothing(release: Release, stored: Cluster) -> None:
+def test_uninstall_deletes_every_object(release: Release, stored: Cluster) -> None:
     release("install", *ISTIO)
     release("test")
     release("uninstall")
     assert stored.objects == {}
 
 
-def test_a_second_release_in_a_namespace_is_refused(helm: Helm, release: Release, cluster: tuple[Cluster, str]) -> None:
+def test_second_release_in_a_namespace_is_rejected(helm: Helm, release: Release, cluster: tuple[Cluster, str]) -> None:
     release("install")
-    with pytest.raises(RefusedError, match="exists and cannot be imported"):
+    with pytest.raises(HelmError, match="exists and cannot be imported"):
         helm.run("install", "other", str(CHART), "--namespace", "shop", "--kube-apiserver", cluster[1])
 
 
-def test_the_package_installs_as_the_folder_does(helm: Helm, cluster: tuple[Cluster, str]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        helm.run("package", str(CHART), "--destination", folder)
-        (archive,) = Path(folder).glob("*.tgz")
+def test_package_can_be_installed(helm: Helm, cluster: tuple[Cluster, str]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        helm.run("package", str(CHART), "--destination", directory)
+        (archive,) = Path(directory).glob("*.tgz")
         helm.run("install", "books", str(archive), "--namespace", "shop", "--kube-apiserver", cluster[1], *ISTIO)
     assert set(cluster[0].stored("Deployment")) >= {"productpage-v1", "reviews-v3"}

@@ -1,4 +1,4 @@
-"""What a user reads after the installation: commands that work when they are pasted."""
+"""NOTES.txt, which Helm prints after an installation: its commands work when they are pasted."""
 
 import json
 import re
@@ -10,19 +10,19 @@ from urllib.parse import urlsplit
 import pytest
 from charts.tests.rendering import CHART, Helm, identities
 
-OUTSIDE = {("istio-system", "istio-ingressgateway"), ("shop", "bookinfo-gateway-istio")}
-"""Services that the mesh makes, not the chart."""
+EXTERNAL_SERVICES = {("istio-system", "istio-ingressgateway"), ("shop", "bookinfo-gateway-istio")}
+"""Namespace and name of the Services that the mesh creates."""
 
 
 def notes(helm: Helm, values: Path) -> str:
-    """The notes of a release `books` in the namespace `shop`."""
-    # A client-side dry run renders the notes too, without a cluster.
-    told = helm.run("install", "books", str(CHART), "--namespace", "shop", "--dry-run=client", "--values", str(values))
-    return told.partition("\nNOTES:\n")[2]
+    """Return the notes of a release `books` in the namespace `shop`."""
+    # A client-side dry run renders the notes too, and needs no cluster.
+    arguments = ("--namespace", "shop", "--dry-run=client", "--values", str(values))
+    return helm.run("install", "books", str(CHART), *arguments).partition("\nNOTES:\n")[2]
 
 
 def commands(text: str) -> list[list[str]]:
-    """The indented lines, as a shell splits them."""
+    """Return the commands, which are the indented lines, each split into words like a shell does."""
     return [shlex.split(line) for line in re.findall(r"^ {4}(\S.*)$", text, re.MULTILINE)]
 
 
@@ -35,13 +35,15 @@ def commands(text: str) -> list[list[str]]:
         ("values-ambient.yaml", ("shop", "service/bookinfo-gateway-istio", "8080:80")),
     ],
 )
-def test_the_page_is_opened_where_it_is_served(helm: Helm, overlay: str, expected: tuple[str, str, str]) -> None:
+def test_notes_forward_a_port_of_the_service_that_serves_the_page(
+    helm: Helm, overlay: str, expected: tuple[str, str, str]
+) -> None:
     (forward,) = [words for words in commands(notes(helm, CHART / overlay)) if "port-forward" in words]
     namespace, service, ports = expected
     assert forward == ["kubectl", "--namespace", namespace, "port-forward", service, ports]
     name = service.removeprefix("service/")
     rendered = identities(helm.render(None, CHART / overlay))
-    assert ("Service", name) in rendered or (namespace, name) in OUTSIDE
+    assert ("Service", name) in rendered or (namespace, name) in EXTERNAL_SERVICES
 
 
 SECRET = {"tlsSecret": "shop-tls"}
@@ -70,12 +72,12 @@ SECRET = {"tlsSecret": "shop-tls"}
         ({"gatewayAPI": {"enabled": True, "hosts": ["productpage"]}}, "80", "http://productpage:8080/productpage"),
     ],
 )
-def test_a_gateway_with_tls_or_with_hosts_is_asked_by_its_name(
+def test_notes_use_the_host_name_of_a_gateway_with_tls_or_hosts(
     helm: Helm, tmp_path: Path, values: dict[str, Any], port: str, url: str
 ) -> None:
-    given = tmp_path / "values.json"
-    given.write_text(json.dumps(values))
-    text = notes(helm, given)
+    values_file = tmp_path / "values.json"
+    values_file.write_text(json.dumps(values))
+    text = notes(helm, values_file)
     (forward,) = [words for words in commands(text) if "port-forward" in words]
     assert forward[-1] == f"8080:{port}"
     if values.get("gatewayAPI", {}).get("className"):
@@ -86,29 +88,29 @@ def test_a_gateway_with_tls_or_with_hosts_is_asked_by_its_name(
     assert ("--cacert" in text) == url.startswith("https")
 
 
-def test_no_page_is_named_where_there_is_none(helm: Helm, tmp_path: Path) -> None:
-    given = tmp_path / "values.json"
-    given.write_text(json.dumps({"services": {"productpage": None}, "tests": {"enabled": False}}))
-    assert "productpage" not in notes(helm, given)
+def test_notes_omit_the_page_without_productpage(helm: Helm, tmp_path: Path) -> None:
+    values_file = tmp_path / "values.json"
+    values_file.write_text(json.dumps({"services": {"productpage": None}, "tests": {"enabled": False}}))
+    assert "productpage" not in notes(helm, values_file)
 
 
-def test_the_tests_are_named_where_there_are_any(helm: Helm) -> None:
+def test_notes_mention_helm_test_only_if_tests_are_enabled(helm: Helm) -> None:
     test = ["helm", "test", "books", "--namespace", "shop"]
     assert test in commands(notes(helm, CHART / "ci/default-values.yaml"))
     assert test not in commands(notes(helm, CHART / "ci/off-values.yaml"))
 
 
-def test_the_wait_selects_the_release_s_deployments(helm: Helm) -> None:
+def test_notes_wait_for_the_deployments_of_the_release(helm: Helm) -> None:
     (wait,) = [words for words in commands(notes(helm, CHART / "ci/default-values.yaml")) if "wait" in words]
     assert wait[wait.index("--selector") + 1] == "app.kubernetes.io/instance=books"
 
 
-def test_the_mesh_is_analysed_where_there_is_one(helm: Helm) -> None:
+def test_notes_mention_istioctl_only_with_a_mesh(helm: Helm) -> None:
     assert "istioctl analyze --namespace shop" in notes(helm, CHART / "values-istio.yaml")
     assert "istioctl" not in notes(helm, CHART / "ci/default-values.yaml")
 
 
-def test_notes_have_no_blank_gaps_nor_template_remains(helm: Helm, values_file: Path) -> None:
+def test_notes_contain_no_double_blank_lines_and_no_template_syntax(helm: Helm, values_file: Path) -> None:
     text = notes(helm, values_file)
     assert "Bookinfo" in text
     assert "\n\n\n" not in text

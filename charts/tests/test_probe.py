@@ -1,4 +1,4 @@
-"""The program that `helm test` runs in its pods, against real listeners."""
+"""The program that `helm test` runs in its pods, with real listeners."""
 
 import os
 import re
@@ -13,40 +13,41 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from charts.tests.rendering import CHART, Helm, named
+from charts.tests.rendering import Helm, named, run_probe
 
 from bookinfo_lab.resources import proxy_directory
 from bookinfo_lab.runtime import ca
 
-PROBE = CHART / "files/probe.py"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
-Answer = Callable[[socket.socket], None]
+Handler = Callable[[socket.socket], None]
 
 
-def replying(text: bytes, seen: list[bytes] | None = None) -> Answer:
-    def answer(connection: socket.socket) -> None:
+def respond(response: bytes, requests: list[bytes] | None = None) -> Handler:
+    """Return a handler that records the request and sends `response`."""
+
+    def handle(connection: socket.socket) -> None:
         request = connection.recv(65536)
-        if seen is not None:
-            seen.append(request)
-        connection.sendall(text)
+        if requests is not None:
+            requests.append(request)
+        connection.sendall(response)
 
-    return answer
+    return handle
 
 
-def breaking_off(connection: socket.socket) -> None:
-    """As a sidecar does with a caller that is not in the mesh."""
+def reset(connection: socket.socket) -> None:
+    """Reset the connection, like a sidecar does if the caller is not in the mesh."""
     connection.recv(65536)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
 
 
 @pytest.fixture
 def listen() -> Iterator[Callable[..., int]]:
-    """Starts a server on a free loopback port, each connection answered by the next of `answers`, the last for good."""
+    """Start a server and return its port. Each connection uses the next handler, and the last handler is reused."""
     servers: list[socket.socket] = []
 
-    def start(*answers: Answer) -> int:
+    def start(*handlers: Handler) -> int:
         server = socket.create_server(("127.0.0.1", 0))
         servers.append(server)
 
@@ -58,7 +59,7 @@ def listen() -> Iterator[Callable[..., int]]:
                     return
                 with closing(connection):
                     try:
-                        answers[min(index, len(answers) - 1)](connection)
+                        handlers[min(index, len(handlers) - 1)](connection)
                     except OSError:
                         continue
 
@@ -72,27 +73,21 @@ def listen() -> Iterator[Callable[..., int]]:
         server.close()
 
 
-def probe(seconds: float, expected: str, *urls: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """The program as a pod runs it."""
-    command = [sys.executable, "-c", PROBE.read_text(), str(seconds), expected, *urls]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, **env})
-
-
-def test_an_answered_request_is_served(listen: Callable[..., int]) -> None:
-    url = f"http://127.0.0.1:{listen(replying(OK))}/productpage"
-    done = probe(5, "served", url)
+def test_status_200_is_served(listen: Callable[..., int]) -> None:
+    url = f"http://127.0.0.1:{listen(respond(OK))}/productpage"
+    done = run_probe(5, "served", url)
     assert (done.returncode, done.stdout) == (0, f"ok: {url}: 200\n")
 
 
-def test_an_answer_is_asked_for_again_until_it_holds_what_is_wanted(listen: Callable[..., int]) -> None:
-    url = f"http://127.0.0.1:{listen(replying(OK.replace(b'ok', b'no')), replying(OK))}/#ok"
-    assert probe(20, "served", url).returncode == 0
+def test_request_is_retried_until_the_response_contains_the_text(listen: Callable[..., int]) -> None:
+    url = f"http://127.0.0.1:{listen(respond(OK.replace(b'ok', b'no')), respond(OK))}/#ok"
+    assert run_probe(20, "served", url).returncode == 0
 
 
-def test_an_answer_without_what_is_wanted_is_a_failure(listen: Callable[..., int]) -> None:
-    url = f"http://127.0.0.1:{listen(replying(OK))}/reviews/0#stars"
-    done = probe(0, "served", url)
-    assert (done.returncode, done.stdout) == (1, f"FAILED: {url}: 200 without stars\n")
+def test_response_without_the_text_is_a_failure(listen: Callable[..., int]) -> None:
+    url = f"http://127.0.0.1:{listen(respond(OK))}/reviews/0#stars"
+    done = run_probe(0, "served", url)
+    assert (done.returncode, done.stdout) == (1, f"FAILED: {url}: expected 200, got 200 without stars\n")
 
 
 STARS = "http://reviews:9080/reviews/0#stars"
@@ -106,7 +101,7 @@ MESH = {"mesh": {"mode": "sidecar"}, "destinationRules": {"enabled": True}, "vir
 
 
 @pytest.mark.parametrize(
-    ("values", "asked"),
+    ("values", "expected"),
     [
         ({}, True),
         (reviews(v2=None), True),
@@ -119,72 +114,73 @@ MESH = {"mesh": {"mode": "sidecar"}, "destinationRules": {"enabled": True}, "vir
     ],
     ids=str,
 )
-def test_reviews_must_show_stars_where_calls_come_to_a_version_that_asks_ratings(
-    helm: Helm, values: dict[str, Any], asked: bool
+def test_stars_are_expected_only_if_calls_reach_a_version_that_calls_ratings(
+    helm: Helm, values: dict[str, Any], expected: bool
 ) -> None:
     (container,) = named(helm.render(values), "Pod", "bookinfo-test-edges")["spec"]["containers"]
-    assert (STARS in container["args"]) is asked
+    assert (STARS in container["args"]) is expected
 
 
-def test_a_service_that_is_not_there_yet_is_asked_again(listen: Callable[..., int]) -> None:
-    done = probe(20, "served", f"http://127.0.0.1:{listen(breaking_off, replying(FORBIDDEN), replying(OK))}/")
+def test_unready_service_is_retried(listen: Callable[..., int]) -> None:
+    done = run_probe(20, "served", f"http://127.0.0.1:{listen(reset, respond(FORBIDDEN), respond(OK))}/")
     assert (done.returncode, done.stdout[:2]) == (0, "ok")
 
 
-def test_a_refused_caller_is_not_served(listen: Callable[..., int]) -> None:
-    done = probe(0, "served", f"http://127.0.0.1:{listen(replying(FORBIDDEN))}/")
+def test_rejected_caller_is_not_served(listen: Callable[..., int]) -> None:
+    done = run_probe(0, "served", f"http://127.0.0.1:{listen(respond(FORBIDDEN))}/")
     assert done.returncode == 1
-    assert re.fullmatch(r"FAILED: http://\S+: 403\n", done.stdout)
+    assert re.fullmatch(r"FAILED: http://\S+: expected 200, got 403\n", done.stdout)
 
 
-@pytest.mark.parametrize("answer", [breaking_off, replying(FORBIDDEN)], ids=["broken off", "403"])
-def test_a_broken_connection_and_a_403_are_refusals(listen: Callable[..., int], answer: Answer) -> None:
-    assert probe(0, "refused", f"http://127.0.0.1:{listen(answer)}/").returncode == 0
+@pytest.mark.parametrize("handler", [reset, respond(FORBIDDEN)], ids=["connection closed", "403"])
+def test_closed_connection_and_403_are_rejections(listen: Callable[..., int], handler: Handler) -> None:
+    assert run_probe(0, "rejected", f"http://127.0.0.1:{listen(handler)}/").returncode == 0
 
 
-def test_a_served_stranger_is_a_failure(listen: Callable[..., int]) -> None:
-    done = probe(0, "refused", f"http://127.0.0.1:{listen(replying(OK))}/")
+def test_success_fails_a_test_that_expects_rejection(listen: Callable[..., int]) -> None:
+    done = run_probe(0, "rejected", f"http://127.0.0.1:{listen(respond(OK))}/")
     assert done.returncode == 1
     assert done.stdout.startswith("FAILED")
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "http://no-such-service.invalid/"], ids=["closed", "no name"])
-def test_nobody_there_is_neither_served_nor_refused(url: str) -> None:
-    assert probe(0, "served", url).returncode == 1
-    assert probe(0, "refused", url).returncode == 1
+def test_unreachable_address_is_neither_served_nor_rejected(url: str) -> None:
+    assert run_probe(0, "served", url).returncode == 1
+    assert run_probe(0, "rejected", url).returncode == 1
 
 
-def test_the_first_disappointment_ends_the_test(listen: Callable[..., int]) -> None:
-    good, bad = listen(replying(OK)), listen(replying(FORBIDDEN))
-    done = probe(0, "served", *(f"http://127.0.0.1:{port}/" for port in (good, bad, good)))
+def test_probe_stops_at_the_first_failure(listen: Callable[..., int]) -> None:
+    good, bad = listen(respond(OK)), listen(respond(FORBIDDEN))
+    done = run_probe(0, "served", *(f"http://127.0.0.1:{port}/" for port in (good, bad, good)))
     assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["ok", "FAILED"]
 
 
-def test_a_gateway_is_asked_for_the_host_that_it_serves(listen: Callable[..., int]) -> None:
-    seen: list[bytes] = []
-    port = listen(replying(OK, seen))
-    assert probe(5, "served", "http://shop.example/productpage", CONNECT_TO=f"127.0.0.1:{port}").returncode == 0
-    assert seen[0].startswith(b"GET /productpage HTTP/1.1\r\nHost: shop.example\r\n")
+def test_request_to_a_gateway_has_the_host_of_the_url(listen: Callable[..., int]) -> None:
+    requests: list[bytes] = []
+    connect_to = {"CONNECT_TO": f"127.0.0.1:{listen(respond(OK, requests))}"}
+    assert run_probe(5, "served", "http://shop.example/productpage", environ=connect_to).returncode == 0
+    assert requests[0].startswith(b"GET /productpage HTTP/1.1\r\nHost: shop.example\r\n")
 
 
-def test_a_gateway_with_a_certificate_is_asked_under_its_name(listen: Callable[..., int], tmp_path: Path) -> None:
+def test_tls_connection_has_the_server_name_of_the_url(listen: Callable[..., int], tmp_path: Path) -> None:
     ca.issue(ca.create_authority("shop.example"), "spiffe://shop.example/gateway", tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / proxy_directory.CERTIFICATE, tmp_path / proxy_directory.PRIVATE_KEY)
     names: list[str | None] = []
     context.sni_callback = lambda _socket, name, _context: names.append(name)
 
-    def encrypted(connection: socket.socket) -> None:
+    def respond_over_tls(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as secured:
-            replying(OK)(secured)
+            respond(OK)(secured)
 
     url = "https://shop.example/productpage"
-    assert probe(5, "served", url, CONNECT_TO=f"127.0.0.1:{listen(encrypted)}").returncode == 0
+    connect_to = {"CONNECT_TO": f"127.0.0.1:{listen(respond_over_tls)}"}
+    assert run_probe(5, "served", url, environ=connect_to).returncode == 0
     assert names == ["shop.example"]
 
 
-def test_the_pod_s_command_works_on_a_real_service(helm: Helm, tmp_path: Path) -> None:
-    """The very arguments of the rendered pod, but that its name for details leads to a process here."""
+def test_arguments_of_the_test_pod_work_with_a_real_service(helm: Helm, tmp_path: Path) -> None:
+    """The arguments are those of the rendered pod. The connection goes to a local process of details."""
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
     service = subprocess.Popen(
@@ -198,13 +194,9 @@ def test_the_pod_s_command_works_on_a_real_service(helm: Helm, tmp_path: Path) -
         arguments = [argument for argument in container["args"] if not argument.startswith("http://")]
         (url,) = [argument for argument in container["args"] if argument.startswith("http://details:")]
         assert container["command"] == ["python", "-c"]
-        done = subprocess.run(
-            [sys.executable, "-c", *arguments, url],
-            capture_output=True,
-            text=True,
-            timeout=90,
-            env={**os.environ, "CONNECT_TO": f"127.0.0.1:{port}"},
-        )
+        environ = {**os.environ, "CONNECT_TO": f"127.0.0.1:{port}"}
+        command = [sys.executable, "-c", *arguments, url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=90, env=environ)
         assert (done.returncode, done.stdout) == (0, f"ok: {url}: 200\n")
     finally:
         service.terminate()

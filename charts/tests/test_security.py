@@ -1,4 +1,4 @@
-"""Every pod passes the restricted Pod Security Standard, and holds no more than it needs.
+"""Every pod complies with the restricted Pod Security Standard and has minimal privileges.
 
 https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 """
@@ -22,35 +22,38 @@ ALLOWED_VOLUMES = {
 }
 
 
-SECCOMP = ("RuntimeDefault", "Localhost")
+SECCOMP_PROFILES = ("RuntimeDefault", "Localhost")
 
 
 def violations(pod: Object) -> list[str]:
-    """What the restricted standard refuses in a pod."""
+    """Return the fields of a pod that violate the restricted standard."""
     spec = pod["spec"]
     found = [field for field in ("hostNetwork", "hostPID", "hostIPC") if spec.get(field)]
     kinds = {kind for volume in spec.get("volumes", []) for kind in volume if kind != "name"}
     found += [f"volume {kind}" for kind in kinds - ALLOWED_VOLUMES]
     for container in [*spec["containers"], *spec.get("initContainers", [])]:
-        found += [name for name, refused in REFUSED if refused(spec.get("securityContext", {}), container)]
+        found += [name for name, violates in RULES if violates(spec.get("securityContext", {}), container)]
     return found
 
 
-REFUSED: list[tuple[str, Callable[[Object, Object], bool]]] = [
+RULES: list[tuple[str, Callable[[Object, Object], bool]]] = [
     ("sysctls", lambda pod, _: bool(pod.get("sysctls"))),
-    ("privileged", lambda _, own: bool(context(own).get("privileged"))),
-    ("allowPrivilegeEscalation", lambda _, own: context(own).get("allowPrivilegeEscalation") is not False),
-    ("capabilities", lambda _, own: not drops_all(context(own).get("capabilities", {}))),
-    ("runAsNonRoot", lambda pod, own: (pod | context(own)).get("runAsNonRoot") is not True),
-    ("runAsUser", lambda pod, own: (pod | context(own)).get("runAsUser") == 0),
-    ("seccompProfile", lambda pod, own: (pod | context(own)).get("seccompProfile", {}).get("type") not in SECCOMP),
-    ("hostPort", lambda _, own: any("hostPort" in port for port in own.get("ports", []))),
+    ("privileged", lambda _, container: bool(context(container).get("privileged"))),
+    ("allowPrivilegeEscalation", lambda _, container: context(container).get("allowPrivilegeEscalation") is not False),
+    ("capabilities", lambda _, container: not drops_all(context(container).get("capabilities", {}))),
+    ("runAsNonRoot", lambda pod, container: (pod | context(container)).get("runAsNonRoot") is not True),
+    ("runAsUser", lambda pod, container: (pod | context(container)).get("runAsUser") == 0),
+    (
+        "seccompProfile",
+        lambda pod, container: (pod | context(container)).get("seccompProfile", {}).get("type") not in SECCOMP_PROFILES,
+    ),
+    ("hostPort", lambda _, container: any("hostPort" in port for port in container.get("ports", []))),
 ]
 
 
 def context(container: Object) -> Object:
-    own: Object = container.get("securityContext", {})
-    return own
+    security_context: Object = container.get("securityContext", {})
+    return security_context
 
 
 def drops_all(capabilities: Object) -> bool:
@@ -74,42 +77,40 @@ RELAXED: list[tuple[str, Callable[[Object], Any]]] = [
 
 
 @pytest.mark.parametrize(("expected", "relax"), RELAXED, ids=[name for name, _ in RELAXED])
-def test_a_pod_that_the_standard_refuses_would_be_noticed(
-    helm: Helm, expected: str, relax: Callable[[Object], Any]
-) -> None:
+def test_pod_that_violates_the_standard_is_detected(helm: Helm, expected: str, relax: Callable[[Object], Any]) -> None:
     pod = copy.deepcopy(named(helm.render(), "Deployment", "details-v1")["spec"]["template"])
     relax(pod["spec"])
     assert violations(pod) == [expected]
 
 
-def test_no_pod_writes_to_its_image_nor_talks_to_kubernetes(objects: Objects) -> None:
+def test_pods_have_a_read_only_root_and_no_kubernetes_token(objects: Objects) -> None:
     for name, pod in pods(objects):
         assert pod["spec"]["automountServiceAccountToken"] is False, name
         for container in pod["spec"]["containers"]:
             assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
 
 
-def test_no_pod_insists_on_a_user_id(objects: Objects) -> None:
-    """Platforms that give every namespace a range of its own refuse any other."""
+def test_no_pod_sets_a_user_id(objects: Objects) -> None:
+    """Platforms that assign a range of user ids to each namespace, such as OpenShift, reject other user ids."""
     for name, pod in pods(objects):
         assert "runAsUser" not in str(pod["spec"]), name
 
 
-def test_every_service_has_a_writable_tmp(objects: Objects) -> None:
+def test_every_service_mounts_a_writable_tmp(objects: Objects) -> None:
     for deployment in of_kind(objects, "Deployment"):
         spec = deployment["spec"]["template"]["spec"]
         mounted = {mount["mountPath"]: mount["name"] for mount in spec["containers"][0]["volumeMounts"]}
         assert {"name": mounted["/tmp"], "emptyDir": {}} in spec["volumes"]
 
 
-def test_every_container_says_what_it_needs_and_how_much_memory_it_may_take(objects: Objects) -> None:
+def test_every_container_has_requests_and_a_memory_limit(objects: Objects) -> None:
     for name, pod in pods(objects):
         for container in pod["spec"]["containers"]:
             assert set(container["resources"]["requests"]) == {"cpu", "memory"}, name
             assert "memory" in container["resources"]["limits"], name
 
 
-def test_every_service_runs_as_itself(objects: Objects) -> None:
+def test_every_service_has_its_own_service_account(objects: Objects) -> None:
     for deployment in of_kind(objects, "Deployment"):
         service = deployment["spec"]["selector"]["matchLabels"]["app"]
         account = deployment["spec"]["template"]["spec"]["serviceAccountName"]

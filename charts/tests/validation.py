@@ -1,8 +1,9 @@
-"""Judges objects strictly against the schemas of Kubernetes, Istio, the Gateway API and the Prometheus operator."""
+"""Validate objects against the strict schemas of Kubernetes, Istio, the Gateway API and the Prometheus operator."""
 
 import functools
 import json
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,24 @@ from bookinfo_lab.resources.schema import istio_schema
 
 KUBERNETES = ("1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
 SCHEMAS = Path(__file__).parent / "schemas"
-TEXT = {"type": "string"}
-TEXTS = {"type": "object", "additionalProperties": TEXT}
+STRING = {"type": "string"}
+STRING_MAP = {"type": "object", "additionalProperties": STRING}
 METADATA = {
     "type": "object",
     "additionalProperties": False,
     "required": ["name"],
-    "properties": {"name": TEXT, "namespace": TEXT, "labels": TEXTS, "annotations": TEXTS},
+    "properties": {"name": STRING, "namespace": STRING, "labels": STRING_MAP, "annotations": STRING_MAP},
 }
 
 Schema = dict[str, Any]
 
 
 class UnknownKindError(Exception):
-    """No schema knows the kind."""
+    """No schema defines the kind."""
 
 
-def mistakes(item: dict[str, Any], kubernetes: str) -> list[str]:
-    """What is wrong with an object on a version of Kubernetes. Raises `UnknownKindError`."""
+def schema_errors(item: dict[str, Any], kubernetes: str) -> list[str]:
+    """Return the schema errors of an object for a version of Kubernetes. Raise `UnknownKindError`."""
     validator = _validator(item["apiVersion"], item["kind"], kubernetes)
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(item)]
 
@@ -44,11 +45,11 @@ def _validator(api_version: str, kind: str, kubernetes: str) -> jsonschema.Draft
         data = json.loads((SCHEMAS / f"{file}.json").read_text())
         spec = data["kinds"].get(f"{api_version}/{kind}")
         if spec:
-            return jsonschema.Draft202012Validator(_custom(spec, api_version, kind) | {"$defs": data["$defs"]})
+            return jsonschema.Draft202012Validator(_object_schema(spec, api_version, kind) | {"$defs": data["$defs"]})
     return _kubernetes(api_version, kind, kubernetes)
 
 
-def _custom(spec: Schema, api_version: str, kind: str) -> Schema:
+def _object_schema(spec: Schema, api_version: str, kind: str) -> Schema:
     return {
         "type": "object",
         "additionalProperties": False,
@@ -67,34 +68,34 @@ def _istio(api_version: str, kind: str) -> Schema:
     entry = istio_schema()["kinds"].get(f"{group}/{kind}")
     if not entry or version not in entry["versions"]:
         raise UnknownKindError(f"{api_version} {kind}")
-    return _custom(_closed(entry["spec"]), api_version, kind)
+    return _object_schema(_json_schema(entry["spec"]), api_version, kind)
 
 
-def _closed(form: Any) -> Schema:
-    """JSON Schema of the lab's form of Istio's types (lab/tools/generate_schema.py says what it can hold)."""
-    if isinstance(form, str):
-        return {} if form == "any" else {"type": form}
-    if "either" in form:
-        return {} if "any" in form["either"] else {"type": form["either"]}
-    if "enum" in form:
-        return {"enum": form["enum"]}
-    if "array" in form:
-        return {"type": "array", "items": _closed(form["array"])}
-    if "map" in form:
-        return {"type": "object", "additionalProperties": _closed(form["map"])}
+def _json_schema(field_type: Any) -> Schema:
+    """Return the JSON Schema of a type in the lab's schema of Istio (format: lab/tools/generate_schema.py)."""
+    if isinstance(field_type, str):
+        return {} if field_type == "any" else {"type": field_type}
+    if "either" in field_type:
+        return {} if "any" in field_type["either"] else {"type": field_type["either"]}
+    if "enum" in field_type:
+        return {"enum": field_type["enum"]}
+    if "array" in field_type:
+        return {"type": "array", "items": _json_schema(field_type["array"])}
+    if "map" in field_type:
+        return {"type": "object", "additionalProperties": _json_schema(field_type["map"])}
     return {
         "type": "object",
         "additionalProperties": False,
-        "properties": {name: _closed(value) for name, value in form["fields"].items()},
-        "required": form["required"],
+        "properties": {name: _json_schema(value) for name, value in field_type["fields"].items()},
+        "required": field_type["required"],
     }
 
 
 def _kubernetes(api_version: str, kind: str, version: str) -> jsonschema.Draft202012Validator:
-    """The strict schema that kubernetes-validate ships; read directly, because its own function reads it every time."""
-    folder = resources.files("kubernetes_validate").joinpath(f"kubernetes-json-schema/v{version}.0-local-strict")
+    """Return a validator for a strict schema of kubernetes-validate, whose own function does not cache schemas."""
     group, _, number = api_version.rpartition("/")
-    file = folder.joinpath("-".join(filter(None, [kind.lower(), group.partition(".")[0], number])) + ".json")
+    name = "-".join(filter(None, [kind.lower(), group.partition(".")[0], number]))
+    file = _kubernetes_schemas(version).joinpath(f"{name}.json")
     if not file.is_file():
         raise UnknownKindError(f"{api_version} {kind} on Kubernetes {version}")
     schema = json.loads(file.read_text())
@@ -103,7 +104,10 @@ def _kubernetes(api_version: str, kind: str, version: str) -> jsonschema.Draft20
 
 @functools.cache
 def _definitions(version: str) -> Registry[Any]:
-    folder = resources.files("kubernetes_validate").joinpath(f"kubernetes-json-schema/v{version}.0-local-strict")
-    contents = json.loads(folder.joinpath("_definitions.json").read_text())
+    contents = json.loads(_kubernetes_schemas(version).joinpath("_definitions.json").read_text())
     registry: Registry[Any] = Registry().with_resource(contents["$id"], Resource.from_contents(contents))
     return registry
+
+
+def _kubernetes_schemas(version: str) -> Traversable:
+    return resources.files("kubernetes_validate").joinpath(f"kubernetes-json-schema/v{version}.0-local-strict")

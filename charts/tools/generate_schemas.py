@@ -1,7 +1,8 @@
-"""Make charts/tests/schemas/*.json, closed JSON Schemas of the add-ons' kinds that the chart renders.
+"""Generate charts/tests/schemas/*.json: closed JSON Schemas of the custom resources that the chart renders.
 
-Source: the type declarations of npm `@kubernetes-models/*`, which are made from the projects' own Go types. The exact
-versions are fetched by `npm pack`. Only facts are kept: field names, types, which are required. Needs npm.
+The source is the TypeScript declarations of npm's `@kubernetes-models/*`, which are generated from the projects' own Go
+types. `npm pack` downloads pinned versions. The schemas contain only field names, types and required fields. Requires
+npm.
 """
 
 import json
@@ -34,7 +35,7 @@ REQUIREMENT = {
         "values": {"type": "array", "items": {"type": "string"}},
     },
 }
-APIMACHINERY: dict[str, dict[str, Any]] = {  # Kubernetes' own types, which these packages only refer to
+APIMACHINERY: dict[str, dict[str, Any]] = {  # Kubernetes' own types, which these packages only reference
     "LabelSelector": {
         "type": "object",
         "additionalProperties": False,
@@ -58,15 +59,15 @@ Schema = dict[str, Any]
 
 
 def main() -> int:
-    """Fetch, convert, write."""
+    """Download the declarations, convert them and write the schemas."""
     TARGET.mkdir(exist_ok=True)
     for name, (package, group, kinds) in SOURCES.items():
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as directory:
             command = ["npm", "pack", "--silent", package]
-            packed = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)  # noqa: S603
-            with tarfile.open(Path(folder) / packed.stdout.split()[-1]) as archive:
-                archive.extractall(folder, filter="data")
-            declarations = read_declarations(Path(folder) / "package" / group)
+            packed = subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True)  # noqa: S603
+            with tarfile.open(Path(directory) / packed.stdout.split()[-1]) as archive:
+                archive.extractall(directory, filter="data")
+            declarations = read_declarations(Path(directory) / "package" / group)
         path = TARGET / f"{name}.json"
         path.write_text(json.dumps(convert(package, group, kinds, declarations), indent=1, sort_keys=True) + "\n")
         sys.stdout.write(f"{path}: {', '.join(kinds)} of {package}\n")
@@ -75,28 +76,28 @@ def main() -> int:
 
 @dataclass(frozen=True)
 class Declaration:
-    """A type's name, the names of the types it extends, and its TypeScript."""
+    """The declaration of a type: its name, the names of the types that it extends, and its TypeScript text."""
 
     name: str
     extends: tuple[str, ...]
     text: str
 
 
-def read_declarations(folder: Path) -> dict[str, Declaration]:
-    """The declarations of a folder, by the names under which other files refer to them."""
-    found = {}
-    for path in sorted(folder.glob("*.d.ts")):
+def read_declarations(directory: Path) -> dict[str, Declaration]:
+    """Return the declarations in a directory by the names that other files use to reference them."""
+    declarations = {}
+    for path in sorted(directory.glob("*.d.ts")):
         text = COMMENT.sub("", path.read_text())
         exported, declared = EXPORTED.search(text), DECLARED.search(text)
         if exported and declared:
             extends = tuple(re.findall(r"\w+", declared[1] or ""))
-            found[exported[1]] = Declaration(path.name.removesuffix(".d.ts"), extends, text[declared.end() :])
-    return found
+            declarations[exported[1]] = Declaration(path.name.removesuffix(".d.ts"), extends, text[declared.end() :])
+    return declarations
 
 
 def convert(package: str, group: str, kinds: tuple[str, ...], declarations: dict[str, Declaration]) -> Schema:
-    """The schema of `kinds`, what they refer to under $defs."""
-    reader = Reader(declarations)
+    """Return the schema of `kinds`, with the referenced types under $defs."""
+    reader = DeclarationParser(declarations)
     specs = {declaration.name: exported for exported, declaration in declarations.items()}
     return {
         "package": package,
@@ -105,8 +106,8 @@ def convert(package: str, group: str, kinds: tuple[str, ...], declarations: dict
     }
 
 
-class Reader:
-    """Recursive descent over the little of TypeScript that the declarations use."""
+class DeclarationParser:
+    """A recursive-descent parser of the subset of TypeScript that the declarations use."""
 
     def __init__(self, declarations: dict[str, Declaration]) -> None:
         self._declarations = declarations
@@ -114,22 +115,22 @@ class Reader:
         self.definitions: dict[str, Schema] = {}
 
     def reference(self, name: str) -> Schema:
-        """A reference to the type `name`, which is read if it is new. KeyError if nothing declares it."""
+        """Return a reference to the type `name`, and parse the type if it is new. Raise KeyError if it is unknown."""
         for known, schema in APIMACHINERY.items():
             if re.fullmatch(rf"IIoK8sApi.*{known}", name):
                 return dict(schema)
         declaration = self._declarations[name]
         if declaration.name not in self.definitions:
             self.definitions[declaration.name] = {}
-            kept, self._tokens = self._tokens, TOKEN.findall(declaration.text)[::-1]
+            outer_tokens, self._tokens = self._tokens, TOKEN.findall(declaration.text)[::-1]
             self.definitions[declaration.name] = self._type()
-            self._tokens = kept
+            self._tokens = outer_tokens
             for base in declaration.extends:
                 self._inherit(declaration.name, base)
         return {"$ref": f"#/$defs/{declaration.name}"}
 
     def _inherit(self, name: str, base: str) -> None:
-        """Copy what `base` has into `name`: a closed schema cannot refer to another for half of its fields."""
+        """Copy the fields of `base` into `name`, because a closed schema cannot reference another for some fields."""
         self.reference(base)
         inherited = self.definitions[self._declarations[base].name]
         own = self.definitions[name]
@@ -191,9 +192,9 @@ class Reader:
         return {"type": "object", "additionalProperties": False, "properties": properties, "required": required}
 
     def _expect(self, symbol: str) -> None:
-        found = self._tokens.pop()
-        if found != symbol:
-            raise ValueError(f"expected {symbol!r}, found {found!r}")
+        token = self._tokens.pop()
+        if token != symbol:
+            raise ValueError(f"expected {symbol!r}, got {token!r}; extend DeclarationParser to parse it")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from charts.tests.conftest import load_tool
+from charts.tests.rendering import load_tool
 from containers.tests.conftest import eventually, get
 from jenkins.tests.jenkins import GROOVY, ROOT, Jenkins, git
 from jenkins.tests.prometheus_stand_in import Metrics, prometheus
@@ -64,7 +64,7 @@ def helm() -> Path:
     tool = load_tool("helm")
     try:
         return Path(tool.find())
-    except tool.NoHelmError as error:
+    except tool.HelmNotFoundError as error:
         pytest.skip(str(error))
 
 

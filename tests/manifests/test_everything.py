@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 from charts.tests.test_security import violations
-from charts.tests.validation import KUBERNETES, mistakes
+from charts.tests.validation import KUBERNETES, schema_errors
 
 from .conftest import EVERYTHING, HELM_VALUES, ROOT, Manifest
 
@@ -16,7 +16,7 @@ INJECTED = "auto"
 
 @pytest.mark.parametrize("manifest", EVERYTHING, ids=str)
 def test_it_has_the_fields_that_its_api_has(manifest: Manifest) -> None:
-    assert {version: found for version in KUBERNETES if (found := mistakes(manifest.body, version))} == {}
+    assert {version: found for version in KUBERNETES if (found := schema_errors(manifest.body, version))} == {}
 
 
 @pytest.mark.parametrize("manifest", PODS, ids=str)

@@ -1,11 +1,11 @@
-"""What `helm test` runs in a pod: asks each URL until it answers as expected, or the time is over.
+"""The program that `helm test` runs in a pod: request each URL until the outcome is the expected one or time is up.
 
-    probe.py SECONDS (served|refused) URL...
+    probe.py SECONDS (served|rejected) URL...
 
-`served` expects 200, with the text after the URL's `#` in the body; `refused` expects the mesh to break the connection
-off or to answer 403. A name that does not resolve, and silence, are neither. With CONNECT_TO=HOST:PORT every connection
-goes there, whatever the URL's host; its certificate is not checked, because a pod does not know the gateway's
-authority. Prints a line for each URL; exits 1 at the first that disappoints.
+`served` expects status 200 and a body that contains the text after the URL's `#`. `rejected` expects that the mesh
+closes the connection or returns 403. A name that does not resolve and a timeout are neither. If CONNECT_TO=HOST:PORT is
+set, every connection goes to that address, whatever the host of the URL. Certificates are not verified because a pod
+does not know the gateway's CA. The program prints one line per URL and exits 1 at the first unexpected outcome.
 """
 
 import http.client
@@ -16,30 +16,30 @@ import sys
 import time
 from urllib.parse import urlsplit
 
-ATTEMPT_SECONDS = 15  # the longest page takes 6 s
+ATTEMPT_SECONDS = 15  # the slowest page takes 6 s
 
 
 def outcome(url: str, connect_to: str) -> str:
-    """What one request of `url` comes to: a status, `broken off`, or what else went wrong."""
+    """Return the outcome of one request to `url`: a status, `connection closed`, or another error."""
     target = urlsplit(url)
-    via = urlsplit(f"//{connect_to or target.netloc}")
-    port = via.port or (443 if target.scheme == "https" else 80)
+    address = urlsplit(f"//{connect_to or target.netloc}")
+    port = address.port or (443 if target.scheme == "https" else 80)
     try:
-        with socket.create_connection((via.hostname, port), ATTEMPT_SECONDS) as plain:
+        with socket.create_connection((address.hostname, port), ATTEMPT_SECONDS) as plain:
             connection = http.client.HTTPConnection(target.netloc)
-            connection.sock = encrypted(plain, target.hostname) if target.scheme == "https" else plain
+            connection.sock = wrap_tls(plain, target.hostname) if target.scheme == "https" else plain
             connection.request("GET", target.path)
-            answer = connection.getresponse()
-            missing = target.fragment.encode() not in answer.read()
-            return f"{answer.status} without {target.fragment}" if missing else str(answer.status)
+            response = connection.getresponse()
+            missing = target.fragment.encode() not in response.read()
+            return f"{response.status} without {target.fragment}" if missing else str(response.status)
     except (ConnectionResetError, BrokenPipeError):  # RemoteDisconnected is a ConnectionResetError
-        return "broken off"
+        return "connection closed"
     except (OSError, http.client.HTTPException) as error:
         return str(error) or type(error).__name__
 
 
-def encrypted(plain: socket.socket, server_name: str | None) -> ssl.SSLSocket:
-    """The connection under TLS, whoever answers."""
+def wrap_tls(plain: socket.socket, server_name: str | None) -> ssl.SSLSocket:
+    """Return a TLS connection over `plain`, without verification of the server's certificate."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -47,30 +47,32 @@ def encrypted(plain: socket.socket, server_name: str | None) -> ssl.SSLSocket:
 
 
 def main(seconds: str, expected: str, *urls: str) -> int:
-    """0 if every URL came to what was expected."""
-    good = {"served": ("200",), "refused": ("broken off", "403")}[expected]
+    """Return 0 if every URL had the expected outcome, else 1."""
+    expected_outcomes = {"served": ("200",), "rejected": ("connection closed", "403")}[expected]
     deadline = time.monotonic() + float(seconds)
     for url in urls:
-        while (seen := outcome(url, os.environ.get("CONNECT_TO", ""))) not in good and time.monotonic() < deadline:
+        connect_to = os.environ.get("CONNECT_TO", "")
+        while (observed := outcome(url, connect_to)) not in expected_outcomes and time.monotonic() < deadline:
             time.sleep(1)
-        print(f"{'ok' if seen in good else 'FAILED'}: {url}: {seen}", flush=True)  # noqa: T201
-        if seen not in good:
+        if observed not in expected_outcomes:
+            print(f"FAILED: {url}: expected {' or '.join(expected_outcomes)}, got {observed}", flush=True)  # noqa: T201
             return 1
+        print(f"ok: {url}: {observed}", flush=True)  # noqa: T201
     return 0
 
 
 def stop_sidecar() -> None:
-    """A sidecar that is an ordinary container would keep the pod running (Istio's pilot-agent, port 15020)."""
+    """Stop Istio's pilot-agent (port 15020). A sidecar that is an ordinary container would keep the pod running."""
     try:
         with socket.create_connection(("127.0.0.1", 15020), 5) as agent:
             agent.sendall(b"POST /quitquitquit HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
             agent.recv(1)
     except OSError as error:
-        print(f"the sidecar goes on: {error}", flush=True)  # noqa: T201
+        print(f"the sidecar was not stopped: {error}; delete the pod if it keeps running", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
-    code = main(*sys.argv[1:])
+    exit_code = main(*sys.argv[1:])
     if os.environ.get("STOP_SIDECAR"):
         stop_sidecar()
-    sys.exit(code)
+    sys.exit(exit_code)

@@ -1,4 +1,4 @@
-{{/* Labels of every object. Not of pods: a new chart version alone must not restart them. */}}
+{{/* Labels of every object except pods. Pods do not have them because a new chart version alone must not restart pods. */}}
 {{- define "bookinfo.labels" -}}
 app.kubernetes.io/part-of: bookinfo
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -7,18 +7,18 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{/* The same with the user's over them. Takes a dict of root and own. */}}
-{{- define "bookinfo.labelsWith" -}}
+{{/* These labels, overridden by the labels of a values block. Takes a dict of root and own. */}}
+{{- define "bookinfo.labelsWithOverrides" -}}
 {{- mergeOverwrite (include "bookinfo.labels" .root | fromYaml) (.own | default dict) | toYaml -}}
 {{- end }}
 
-{{/* A version's settings over the defaults, as JSON. Takes a dict of root, service and version. */}}
+{{/* The settings of a version, with defaults applied, as JSON. Takes a dict of root, service and version. */}}
 {{- define "bookinfo.version" -}}
 {{- $own := index .root.Values.services .service "versions" .version | default dict -}}
 {{- mergeOverwrite (deepCopy .root.Values.versionDefaults) (deepCopy $own) | toJson -}}
 {{- end }}
 
-{{/* A version's image. Takes a dict of root, service and version. */}}
+{{/* The image of a version. Takes a dict of root, service and version. */}}
 {{- define "bookinfo.image" -}}
 {{- $image := (include "bookinfo.version" . | fromJson).image -}}
 {{- $repository := $image.repository | default (index .root.Values.services .service).image -}}
@@ -28,19 +28,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{/*
-A scalar as text, its digits as they were given. Helm holds numbers as floats, and prints those from 1000000 on as 1e+06
-anywhere but in JSON.
+A scalar as text, with the digits of the values file. Helm parses numbers as floats and prints numbers from 1000000 as
+1e+06, except in JSON.
 */}}
-{{- define "bookinfo.text" -}}
+{{- define "bookinfo.scalar" -}}
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
 {{- end }}
 
-{{/* Names of an environment in capitals, with spaces between: services read them whatever their case. */}}
-{{- define "bookinfo.names" -}}
+{{/* The names of environment variables in upper case, separated by spaces. The services ignore the case of names. */}}
+{{- define "bookinfo.upperCaseNames" -}}
 {{ keys (. | default dict) | join " " | upper }}
 {{- end }}
 
-{{/* Environment of a version as JSON, NAME to text: what the chart sets, then everybody's, the service's, the version's. */}}
+{{/*
+The environment variables of a version as JSON, NAME to text. In increasing precedence: those that the chart sets, those
+of every service, those of the service, those of the version. Takes a dict of root, service and version.
+*/}}
 {{- define "bookinfo.env" -}}
 {{- $values := .root.Values -}}
 {{- $settings := include "bookinfo.version" . | fromJson -}}
@@ -52,12 +55,12 @@ anywhere but in JSON.
 {{- range $fault, $value := $settings.faults }}{{ $_ := set $env (index $names $fault) $value }}{{ end -}}
 {{- $texts := dict -}}
 {{- range $name, $value := mergeOverwrite $env $values.env ((index $values.services .service).env | default dict) ($settings.env | default dict) -}}
-{{- $_ := set $texts $name (include "bookinfo.text" $value) -}}
+{{- $_ := set $texts $name (include "bookinfo.scalar" $value) -}}
 {{- end -}}
 {{- toJson $texts -}}
 {{- end }}
 
-{{/* Labels that put a pod into the mesh, or keep it out. */}}
+{{/* The labels that add a pod to the mesh. Empty without a mesh. */}}
 {{- define "bookinfo.meshLabels" -}}
 {{- if eq .Values.mesh.mode "sidecar" -}}
 sidecar.istio.io/inject: "true"
@@ -67,7 +70,10 @@ istio.io/dataplane-mode: ambient
 {{- end }}
 {{- end }}
 
-{{/* Where sidecars are ordinary containers, the application waits for its proxy, and the proxy for its last connection. */}}
+{{/*
+The annotations for sidecars that are ordinary containers: the application waits until its proxy has started, and the
+proxy stops after its last connection has closed.
+*/}}
 {{- define "bookinfo.meshAnnotations" -}}
 {{- if and (eq .Values.mesh.mode "sidecar") (not .Values.mesh.nativeSidecars) -}}
 proxy.istio.io/config: |
@@ -78,7 +84,10 @@ proxy.istio.io/config: |
 {{- end }}
 {{- end }}
 
-{{/* The chart's own labels and annotations of a pod, under the user's. Each takes a dict of root, service and version. */}}
+{{/*
+The chart's own labels and annotations of a pod. Those in pod.labels and pod.annotations override them. Both templates
+take a dict of root, service and version.
+*/}}
 {{- define "bookinfo.podLabels" -}}
 app: {{ .service }}
 version: {{ .version | quote }}
@@ -95,7 +104,7 @@ bookinfo/session: {{ .root.Values.session.secret | sha256sum | trunc 8 | quote }
 {{ include "bookinfo.meshAnnotations" .root }}
 {{- end }}
 
-{{/* What the restricted Pod Security Standard wants of a pod, and of a container. */}}
+{{/* The security contexts of a pod and of a container that the restricted Pod Security Standard requires. */}}
 {{- define "bookinfo.podSecurityContext" -}}
 runAsNonRoot: true
 seccompProfile:
@@ -113,54 +122,57 @@ capabilities:
 {{ .Values.session.existingSecret | default "bookinfo-session" }}
 {{- end }}
 
-{{/* Host names as JSON {items: [...]}; none where all are served, for which neither API takes an asterisk. */}}
+{{/*
+Host names as JSON {items: [...]}. The list is empty if it contains "*", because Ingress and HTTPRoute accept no asterisk
+for all hosts.
+*/}}
 {{- define "bookinfo.hosts" -}}
 {{- dict "items" (ternary list . (has "*" .)) | toJson -}}
 {{- end }}
 
-{{/* Who cares for a Gateway of Istio's, where that is a revision. */}}
+{{/* The label that assigns an object to an Istio revision. Empty for the default revision. */}}
 {{- define "bookinfo.revisionLabel" -}}
 {{- with .Values.mesh.revision -}}
 istio.io/rev: {{ . | quote }}
 {{- end }}
 {{- end }}
 
-{{/* What each service takes for VERSION, as JSON; productpage takes any. */}}
+{{/* The values of VERSION that each service supports, as JSON. productpage supports any. */}}
 {{- define "bookinfo.knownVersions" -}}
 {{- dict "details" (list "v1" "v2") "reviews" (list "v1" "v2" "v3") "ratings" (list "v1" "v-faulty" "v-delayed" "v-unavailable" "v-unhealthy") | toJson -}}
 {{- end }}
 
-{{/* The Gateway API gateway's Service, as NAME or NAME.NAMESPACE. */}}
+{{/* The Service of the Gateway API gateway, as NAME or NAME.NAMESPACE. */}}
 {{- define "bookinfo.gatewayService" -}}
 {{ .Values.gatewayAPI.service | default "bookinfo-gateway-istio" }}
 {{- end }}
 
 {{/*
-The objects of a file under files/, as JSON {items: [...]}. Takes a dict of root and path. These files are links into
-the repository: Helm gives an empty text for one that leads nowhere, which must never become an empty manifest.
+The objects of a file under files/, as JSON {items: [...]}. Takes a dict of root and path. These files are symbolic links
+into the repository. Helm reads a broken link as an empty file, which must not result in an empty manifest.
 */}}
-{{- define "bookinfo.objects" -}}
+{{- define "bookinfo.objectsOfFile" -}}
 {{- $text := .root.Files.Get .path -}}
 {{- $items := list -}}
 {{- range regexSplit "(?m)^---[ \t]*$" $text -1 -}}
 {{- $item := fromYaml . -}}
-{{- if $item.Error }}{{ fail (printf "%s is not YAML: %s" $.path $item.Error) }}{{ end -}}
+{{- if $item.Error }}{{ fail (printf "%s: invalid YAML: %s" $.path $item.Error) }}{{ end -}}
 {{- if $item.kind }}{{ $items = append $items $item }}{{ end -}}
 {{- end -}}
 {{- if not $items -}}
-{{- fail (printf "%s is missing or empty in this chart: it is a symbolic link into the repository, so check out links (git config core.symlinks true), or use the packaged chart" .path) -}}
+{{- fail (printf "%s is missing or empty in this chart: check out symbolic links (git config core.symlinks true), or use the packaged chart" .path) -}}
 {{- end -}}
 {{- dict "items" $items | toJson -}}
 {{- end }}
 
 {{/*
-The edges of the graph as JSON {items: [{policy, service, caller}]}, read from istio/security's allow-A-to-B.yaml.
-An edge without a caller is the way in.
+The edges of the service graph as JSON {items: [{policy, service, caller}]}, from the files allow-A-to-B.yaml of
+istio/security. The edge without a caller is the one from outside.
 */}}
 {{- define "bookinfo.edges" -}}
 {{- $edges := list -}}
 {{- range $path, $_ := .Files.Glob "files/istio/security/allow-*-to-*.yaml" -}}
-{{- range (include "bookinfo.objects" (dict "root" $ "path" $path) | fromJson).items -}}
+{{- range (include "bookinfo.objectsOfFile" (dict "root" $ "path" $path) | fromJson).items -}}
 {{- $service := .spec.selector.matchLabels.app -}}
 {{- $caller := "" -}}
 {{- with (index .spec.rules 0).from }}{{ $caller = (index (index . 0).source.principals 0) | splitList "/" | last | trimPrefix "bookinfo-" }}{{ end -}}
@@ -170,17 +182,17 @@ An edge without a caller is the way in.
 {{- end -}}
 {{- end -}}
 {{- if not $edges -}}
-{{- fail "files/istio/security holds no allow-*-to-*.yaml: it is a symbolic link into the repository, so check out links (git config core.symlinks true), or use the packaged chart" -}}
+{{- fail "files/istio/security contains no allow-*-to-*.yaml: check out symbolic links (git config core.symlinks true), or use the packaged chart" -}}
 {{- end -}}
 {{- dict "items" $edges | toJson -}}
 {{- end }}
 
-{{/* The identity of a ServiceAccount of the release. Takes a dict of root and account. */}}
+{{/* The identity of a ServiceAccount in the release's namespace. Takes a dict of root and account. */}}
 {{- define "bookinfo.principal" -}}
 {{ .root.Values.mesh.trustDomain }}/ns/{{ .root.Release.Namespace }}/sa/{{ .account }}
 {{- end }}
 
-{{/* The identities of what lets the outside in and is in the mesh, as JSON {items: [...]}. */}}
+{{/* The identities of the gateways and ingress controllers that are in the mesh, as JSON {items: [...]}. */}}
 {{- define "bookinfo.gatewayPrincipals" -}}
 {{- $items := list -}}
 {{- with .Values.istioGateway }}{{ if .enabled }}
@@ -195,7 +207,10 @@ An edge without a caller is the way in.
 {{- dict "items" $items | toJson -}}
 {{- end }}
 
-{{/* Shares of a service's versions as JSON {items: [{version, weight}]}; none where nobody gave one, or a canary has them. */}}
+{{/*
+The weights of a service's versions as JSON {items: [{version, weight}]}. The list is empty if no version has a weight,
+or if canary.managed is true. Takes a dict of root and service.
+*/}}
 {{- define "bookinfo.weights" -}}
 {{- $items := list -}}
 {{- $total := 0 -}}
@@ -207,15 +222,15 @@ An edge without a caller is the way in.
 {{- $total = add $total (int $settings.weight) -}}
 {{- end -}}
 {{- end -}}
-{{- if and $items (eq (int $total) 0) }}{{ fail (printf "services.%s.versions: every weight is 0, so no version would get a request" .service) }}{{ end -}}
+{{- if and $items (eq (int $total) 0) }}{{ fail (printf "services.%s.versions: every weight is 0, so no version would receive requests; set at least one weight above 0" .service) }}{{ end -}}
 {{- end -}}
 {{- dict "items" $items | toJson -}}
 {{- end }}
 
-{{/* The paths of productpage that a gateway serves, as JSON {items: [{exact: p} or {prefix: p}]}: istio/gateway's own. */}}
-{{- define "bookinfo.paths" -}}
+{{/* The paths of productpage that a gateway serves, from istio/gateway, as JSON {items: [{exact: p} or {prefix: p}]}. */}}
+{{- define "bookinfo.gatewayPaths" -}}
 {{- $items := list -}}
-{{- range (include "bookinfo.objects" (dict "root" . "path" "files/istio/gateway/bookinfo-gateway.yaml") | fromJson).items -}}
+{{- range (include "bookinfo.objectsOfFile" (dict "root" . "path" "files/istio/gateway/bookinfo-gateway.yaml") | fromJson).items -}}
 {{- if eq .kind "VirtualService" -}}
 {{- range .spec.http }}{{ range .match }}{{ $items = append $items .uri }}{{ end }}{{ end -}}
 {{- end -}}
@@ -223,8 +238,8 @@ An edge without a caller is the way in.
 {{- dict "items" $items | toJson -}}
 {{- end }}
 
-{{/* An object with the release's namespace and labels, as YAML. Takes a dict of root and object. */}}
-{{- define "bookinfo.render" -}}
+{{/* An object with the namespace and the labels of the release, as YAML. Takes a dict of root and object. */}}
+{{- define "bookinfo.object" -}}
 {{- $labels := include "bookinfo.labels" .root | fromYaml -}}
 {{- $metadata := mergeOverwrite (dict "namespace" .root.Release.Namespace) (dict "labels" $labels) .object.metadata -}}
 {{- toYaml (merge (dict "metadata" $metadata) .object) }}

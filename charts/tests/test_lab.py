@@ -1,7 +1,6 @@
-"""What the chart renders for Istio, on real Envoys: the lab runs its workloads and obeys its rules."""
+"""The rendered workloads and Istio rules run in the lab, on real Envoys."""
 
 import os
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -11,14 +10,13 @@ from urllib.parse import urlencode
 
 import pytest
 import yaml
-from charts.tests.rendering import CHART, SERVICES, Helm, of_kind, released
+from charts.tests.rendering import CHART, GRAPH, SERVICES, Helm, of_kind, released, run_probe
 from tests.lab.conftest import Bookinfo, get
 
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.runtime import envoy
 
-GRAPH = {("productpage", "details"), ("productpage", "reviews"), ("reviews", "ratings")}
-ASK = """
+PRINT_STATUS = """
 import sys, urllib.error, urllib.request
 try:
     print(urllib.request.urlopen(sys.argv[1], timeout=20).status)
@@ -33,7 +31,7 @@ KINDS = (
 
 @pytest.fixture(scope="module")
 def lab(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bookinfo]:
-    """A lab in which the chart's Istio overlay was applied, with every request of reviews going to v3."""
+    """A lab with the rendered Istio overlay, which sends every request for reviews to v3."""
     try:
         envoy.find(os.environ)
     except LabError as error:
@@ -52,7 +50,7 @@ def lab(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bookin
         bookinfo("down")
 
 
-def test_the_page_is_served_whole_by_the_version_that_has_the_weight(lab: Bookinfo) -> None:
+def test_page_is_complete_and_uses_the_version_with_the_weight(lab: Bookinfo) -> None:
     assert lab.versions(20) == {"v3": 20}
     page = get(f"{lab.url}/productpage").text
     assert "William Shakespeare" in page
@@ -60,24 +58,25 @@ def test_the_page_is_served_whole_by_the_version_that_has_the_weight(lab: Bookin
     assert "glyphicon glyphicon-star" in page
 
 
-def test_each_edge_is_open_on_real_proxies_and_no_other(lab: Bookinfo) -> None:
+def test_real_proxies_allow_exactly_the_edges_of_the_graph(lab: Bookinfo) -> None:
     paths = {"productpage": "productpage", "details": "details/0", "reviews": "reviews/0", "ratings": "ratings/0"}
-    answers = {}
+    statuses = {}
     for caller in SERVICES:
         workload = "reviews-v3" if caller == "reviews" else f"{caller}-v1"
         for service in SERVICES:
             url = f"http://{service}:9080/{paths[service]}"
-            answers[caller, service] = lab("exec", workload, "--", sys.executable, "-c", ASK, url).strip()
-    assert {edge for edge, answer in answers.items() if answer == "200"} == GRAPH
-    assert {answer for edge, answer in answers.items() if edge not in GRAPH} == {"403"}
+            command = ("exec", workload, "--", sys.executable, "-c", PRINT_STATUS, url)
+            statuses[caller, service] = lab(*command).strip()
+    assert {edge for edge, status in statuses.items() if status == "200"} == GRAPH
+    assert {status for edge, status in statuses.items() if edge not in GRAPH} == {"403"}
 
 
-def test_the_gateway_lets_people_sign_in_and_write_nothing_else(lab: Bookinfo) -> None:
-    class NotFollowed(urllib.request.HTTPRedirectHandler):
+def test_gateway_allows_posts_only_to_login(lab: Bookinfo) -> None:
+    class NoRedirect(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *_arguments: object) -> None:
             return None
 
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), NotFollowed())
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect())
 
     def post(path: str, **form: str) -> int:
         with pytest.raises(urllib.error.HTTPError) as caught:
@@ -89,23 +88,18 @@ def test_the_gateway_lets_people_sign_in_and_write_nothing_else(lab: Bookinfo) -
     assert post("/productpage") == 403
 
 
-def test_the_probe_of_helm_test_finds_the_gateway_open_and_a_stranger_refused(lab: Bookinfo) -> None:
-    """The program that runs in the chart's test pods, here as one that is in no mesh."""
+def test_probe_is_served_by_the_gateway_and_rejected_by_the_workloads(lab: Bookinfo) -> None:
+    """The program of the test pods runs outside the mesh here."""
     addresses = [lab.workload(f"{service}-v1")["address"] for service in SERVICES]
-
-    def probe(expected: str, *urls: str) -> subprocess.CompletedProcess[str]:
-        program = [sys.executable, str(CHART / "files/probe.py"), "5", expected, *urls]
-        return subprocess.run(program, capture_output=True, text=True, timeout=60)
-
-    served = probe("served", f"{lab.url}/productpage")
+    served = run_probe(5, "served", f"{lab.url}/productpage")
     assert served.returncode == 0, served.stdout
-    refused = probe("refused", *(f"http://{address}:9080/" for address in addresses))
-    assert refused.returncode == 0, refused.stdout
-    assert refused.stdout.count("broken off") == len(SERVICES)
+    rejected = run_probe(5, "rejected", *(f"http://{address}:9080/" for address in addresses))
+    assert rejected.returncode == 0, rejected.stdout
+    assert rejected.stdout.count("connection closed") == len(SERVICES)
 
 
-def test_the_gateway_api_overlay_is_obeyed_too(helm: Helm, tmp_path: Path) -> None:
-    """Gateway, HTTPRoutes that choose among the versions' Services, and policies that name the Gateway's identity."""
+def test_real_proxies_apply_the_gateway_api_overlay(helm: Helm, tmp_path: Path) -> None:
+    """A Gateway, HTTPRoutes to the Services of the versions, and policies for the identity of the Gateway."""
     weighted = {
         "httpRoutes": {"enabled": True},
         "services": {"reviews": {"versions": {"v1": {"weight": 0}, "v3": {"weight": 100}}}},
@@ -121,6 +115,6 @@ def test_the_gateway_api_overlay_is_obeyed_too(helm: Helm, tmp_path: Path) -> No
         assert {(page.status, "reviews-v3-" in page.text, "William Shakespeare" in page.text) for page in pages} == {
             (200, True, True)
         }
-        assert get(f"{bookinfo.url}/productpage").status == 403  # the policies name the other gateway
+        assert get(f"{bookinfo.url}/productpage").status == 403  # the policies allow only the other gateway
     finally:
         bookinfo("down")
