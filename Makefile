@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := libs/chassis services/productpage services/details services/reviews services/ratings lab lab/workloads/client lab/workloads/books canary
+PACKAGES := libs/chassis libs/kubectl services/productpage services/details services/reviews services/ratings lab lab/workloads/client lab/workloads/books canary
 SOURCES := $(addsuffix /src,$(PACKAGES))
 
 .PHONY: help

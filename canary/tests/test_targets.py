@@ -182,7 +182,7 @@ def test_restoring_does_not_overwrite_another_manager(cluster: Cluster) -> None:
 
 
 def test_missing_kubectl_is_an_error() -> None:
-    with pytest.raises(CanaryError, match="no-kubectl-here: No such file or directory; install it"):
+    with pytest.raises(CanaryError, match="no-kubectl-here: not found; install it"):
         KubectlTarget("shop", None, ("no-kubectl-here",)).list("service")
 
 

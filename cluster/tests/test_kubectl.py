@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
+from bookinfo_lab.scenarios.kubectl import ConnectionLostError, Kubectl
 from tests.chart import stand_in
 
 from bookinfo_lab.resources.documents import Document, read_documents
 from bookinfo_lab.resources.store import key
 from bookinfo_lab.scenarios.cluster_target import ClusterTarget, Settings
 from bookinfo_lab.scenarios.journal import Journal
-from bookinfo_lab.scenarios.kubectl import ConnectionLostError, Kubectl
 from bookinfo_lab.scenarios.mesh_detection import gateway_url, mesh
 from bookinfo_lab.scenarios.model import Mesh
 from bookinfo_lab.scenarios.target import NotObservableError

@@ -1,12 +1,13 @@
 """Where the route is: in a cluster, through kubectl, or in the local lab, through `bookinfo apply`."""
 
+import contextlib
 import json
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from bookinfo_canary.errors import CanaryError
 from bookinfo_canary.routes import FIELD_MANAGER, Json, RouteKind
+from bookinfo_kubectl import CommandError, Kubectl, run_command
 
 _COMMAND_TIMEOUT_SECONDS = 100.0
 
@@ -35,9 +36,9 @@ class KubectlTarget:
     """One namespace of a cluster. With server-side apply the cluster records who owns which field."""
 
     def __init__(self, namespace: str, context: str | None = None, program: Sequence[str] = ("kubectl",)) -> None:
-        self._command = [*program, f"--namespace={namespace}", "--request-timeout=20s"]
-        if context:
-            self._command.append(f"--context={context}")
+        self._kubectl = Kubectl(
+            context, namespace, program, options=["--request-timeout=20s"], timeout_seconds=_COMMAND_TIMEOUT_SECONDS
+        )
 
     def get(self, resource: str, name: str) -> Json | None:
         """See `Target`."""
@@ -67,7 +68,8 @@ class KubectlTarget:
         )
 
     def _run(self, *arguments: str, stdin: str = "") -> str:
-        return _run([*self._command, *arguments], arguments[0], stdin)
+        with _canary_errors():
+            return self._kubectl.run(*arguments, stdin=stdin)
 
 
 class LabTarget:
@@ -107,28 +109,20 @@ class LabTarget:
         return f"{status['telemetry']}/metrics"
 
     def _run(self, *arguments: str, stdin: str = "") -> str:
-        return _run([*self._program, *arguments, *self._lab_option], arguments[0], stdin)
+        with _canary_errors():
+            return run_command(
+                self._program,
+                [*arguments, *self._lab_option],
+                stdin=stdin,
+                timeout_seconds=_COMMAND_TIMEOUT_SECONDS,
+            )
 
 
-def _run(command: Sequence[str], verb: str, stdin: str) -> str:
-    name = command[0].rpartition("/")[2]
+@contextlib.contextmanager
+def _canary_errors() -> Iterator[None]:
+    """Report the failure of a program with its whole reason, without kubectl's advice after a conflict."""
     try:
-        # A session of its own: Ctrl-C must reach only the controller, whose rollback needs this program.
-        done = subprocess.run(  # noqa: S603 - the user's own program
-            command,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND_TIMEOUT_SECONDS,
-            check=False,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise CanaryError(f"{command[0]}: {error.strerror}; install it, or put it on PATH") from error
-    except subprocess.TimeoutExpired:
-        raise CanaryError(f"{name} {verb}: no response within {_COMMAND_TIMEOUT_SECONDS:g} s") from None
-    if done.returncode:
-        # After a conflict kubectl prints paragraphs of advice.
-        reason = " ".join(done.stderr.partition("Please review the fields above")[0].split())
-        raise CanaryError(f"{name} {verb}: {reason or f'exit code {done.returncode}'}")
-    return done.stdout
+        yield
+    except CommandError as error:
+        reason = " ".join(error.stderr.partition("Please review the fields above")[0].split())
+        raise CanaryError(f"{error.command}: {reason}" if reason else str(error)) from error

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from bookinfo_kubectl import ConnectionLostError, Kubectl
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.resources.documents import Document, read_documents
 from bookinfo_lab.resources.store import key
 from bookinfo_lab.scenarios.cluster_target import ClusterTarget, Settings
 from bookinfo_lab.scenarios.journal import Journal, journal_path
-from bookinfo_lab.scenarios.kubectl import ConnectionLostError, Kubectl
 from bookinfo_lab.scenarios.mesh_detection import gateway_url, mesh
 from bookinfo_lab.scenarios.model import Counter, LogPattern, Mesh, Pod, Traffic
 from bookinfo_lab.scenarios.target import NotObservableError
@@ -476,45 +476,3 @@ def test_gateway_without_an_address_is_an_error(cluster: Cluster, kubectl: Kubec
     cluster.change(objects={"service/istio-ingressgateway": {"status": {"loadBalancer": {}}}})
     with pytest.raises(LabError, match="--gateway"):
         gateway_url(kubectl)
-
-
-def test_kubectl_error_is_reported(kubectl: Kubectl) -> None:
-    with pytest.raises(LabError, match=r"kubectl flee .*what is \['flee'"):
-        kubectl.run("flee", "now")
-
-
-def test_missing_kubectl_is_reported() -> None:
-    with pytest.raises(LabError, match="nonexistent-kubectl: not found"):
-        Kubectl("test", "books", ("nonexistent-kubectl",)).run("get", "pods")
-
-
-@pytest.mark.parametrize(
-    ("program", "mode", "error"),
-    [
-        ("#!/bin/sh\n", 0o644, r"kubectl: cannot be executed \(Permission denied\)"),
-        ("what", 0o755, r"kubectl: cannot be executed \(Exec format error\)"),
-        ("#!/bin/sh\necho signed in as you\n", 0o755, r"kubectl get pods: expected JSON, got 'signed in as you'"),
-    ],
-)
-def test_invalid_kubectl_is_reported(tmp_path: Path, program: str, mode: int, error: str) -> None:
-    path = tmp_path / "kubectl"
-    path.write_text(program)
-    path.chmod(mode)
-    with pytest.raises(LabError, match=error):
-        Kubectl("test", "books", (str(path),)).parsed("get", "pods", "-o", "json")
-
-
-def test_log_may_contain_any_bytes(tmp_path: Path) -> None:
-    """Envoy logs what clients send, such as a User-Agent header in Latin-1."""
-    program = tmp_path / "kubectl"
-    program.write_text("#!/bin/sh\nprintf 'GET / 200 caf\\351\\n'\n")
-    program.chmod(0o755)
-    assert Kubectl("test", "books", (str(program),)).read("logs", "p").startswith("GET / 200 caf")
-
-
-def test_unknown_context_error_names_the_command_that_lists_contexts(tmp_path: Path) -> None:
-    program = tmp_path / "kubectl"
-    program.write_text("#!/bin/sh\necho 'error: context \"there\" does not exist' >&2\nexit 1\n")
-    program.chmod(0o755)
-    with pytest.raises(LabError, match=r'context "there" does not exist; `kubectl config get-contexts` lists'):
-        Kubectl("there", "books", (str(program),)).read("get", "pods")

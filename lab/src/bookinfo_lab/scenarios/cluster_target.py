@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bookinfo_client.send import Result, decode, send
+from bookinfo_kubectl import CommandError, Json, Kubectl, UnknownKindError
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.resources.documents import Document
 from bookinfo_lab.resources.store import Key, key
 from bookinfo_lab.scenarios import mesh_detection, proxy_statistics
 from bookinfo_lab.scenarios.journal import ChangedObject, Journal
-from bookinfo_lab.scenarios.kubectl import Json, Kubectl, UnknownKindError
 from bookinfo_lab.scenarios.mesh_detection import PROXY_CONTAINER
 from bookinfo_lab.scenarios.model import Browser, Counter, LogPattern, Mesh, Traffic
 from bookinfo_lab.scenarios.request_plans import browser_plan, dns_client_plan
@@ -95,7 +95,7 @@ class ClusterTarget:
                     errors.append(f"{_name(changed.body)} differs from its original:\n{difference}")
                 else:
                     self._journal.remove(identity)
-            except LabError as error:
+            except (LabError, CommandError) as error:
                 errors.append(f"{_name(changed.body)}: {error}")
         self._current = {}
         if errors:

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bookinfo_kubectl import Json
 from bookinfo_lab.client.state import state_home
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.resources.store import Key
-from bookinfo_lab.scenarios.kubectl import Json
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Detects the kind of mesh in a namespace of a cluster, and the URL of its gateway."""
 
+from bookinfo_kubectl import Json, Kubectl
 from bookinfo_lab.errors import LabError
-from bookinfo_lab.scenarios.kubectl import Json, Kubectl
 from bookinfo_lab.scenarios.model import Mesh
 
 PROXY_CONTAINER = "istio-proxy"

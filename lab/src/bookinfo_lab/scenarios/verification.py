@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from bookinfo_kubectl import CommandError, Kubectl
 from bookinfo_lab import repository
 from bookinfo_lab.client import state
 from bookinfo_lab.client.state import LabFolder
@@ -17,7 +18,6 @@ from bookinfo_lab.runtime import background, supervisor
 from bookinfo_lab.scenarios import mesh_detection
 from bookinfo_lab.scenarios.cluster_target import ClusterTarget, Settings
 from bookinfo_lab.scenarios.journal import Journal, journal_path
-from bookinfo_lab.scenarios.kubectl import Kubectl
 from bookinfo_lab.scenarios.lab_target import LabTarget
 from bookinfo_lab.scenarios.manifests import Manifests
 from bookinfo_lab.scenarios.model import Mesh, Scenario
@@ -149,7 +149,7 @@ def cluster(
     if gateway and not _is_base_url(gateway):
         raise LabError(f"--gateway {gateway}: invalid URL; use a URL without a path, such as http://localhost:8080")
     connection = Kubectl(context, namespace)
-    with contextlib.closing(Journal(journal_path(context, namespace, environ))) as journal:
+    with _kubectl_errors(), contextlib.closing(Journal(journal_path(context, namespace, environ))) as journal:
         if journal:
             names = ", ".join(f"{kind} {name}" for (_, kind, _, name), _ in journal.latest_first())
             report(f"restoring objects that an earlier verification did not restore ({names})")
@@ -166,6 +166,15 @@ def cluster(
         finally:
             if not journal:  # an object leaves the journal when it equals its original
                 report("all objects are restored: no difference")
+
+
+@contextlib.contextmanager
+def _kubectl_errors() -> Iterator[None]:
+    """Report a failure of kubectl as an error of the verification."""
+    try:
+        yield
+    except CommandError as error:
+        raise LabError(str(error)) from error
 
 
 def _is_base_url(url: str) -> bool:

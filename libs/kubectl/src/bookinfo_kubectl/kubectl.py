@@ -1,19 +1,17 @@
-"""Runs kubectl."""
+"""kubectl for one namespace of one cluster."""
 
 import json
 import re
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from bookinfo_lab.errors import LabError
+from bookinfo_kubectl.commands import CommandError, CommandTimeoutError, run_command
 
 Json = dict[str, Any]
 T = TypeVar("T")
 
-_TIMEOUT_SECONDS = 300.0
-_RETRY_SECONDS = 1.0
+_RETRY_PAUSE_SECONDS = 1.0
 # Messages of kubectl when it, or the API server, has no connection (k8s.io/kubectl/pkg/cmd/util, net/http).
 _CONNECTION_LOST = re.compile(
     r"unable to connect to the server|connection (to the server .* was )?refused|connection reset by peer|i/o timeout"
@@ -25,11 +23,11 @@ _UNKNOWN_CONTEXT = re.compile("context .* does not exist|context was not found")
 _UNKNOWN_KIND = re.compile("no matches for kind|doesn't have a resource type")
 
 
-class UnknownKindError(LabError):
+class UnknownKindError(CommandError):
     """The cluster does not define this kind, because its CRD is not installed."""
 
 
-class ConnectionLostError(LabError):
+class ConnectionLostError(CommandError):
     """The cluster did not respond. It may have executed the command."""
 
 
@@ -40,11 +38,20 @@ class Kubectl:
     """
 
     def __init__(
-        self, context: str, namespace: str, program: Sequence[str] = ("kubectl",), retry_seconds: float = 60.0
+        self,
+        context: str | None,
+        namespace: str,
+        program: Sequence[str] = ("kubectl",),
+        *,
+        options: Sequence[str] = (),
+        retry_seconds: float = 60.0,
+        timeout_seconds: float = 300.0,
     ) -> None:
-        self._command = [*program, f"--context={context}"]
+        """Without `context`, kubectl's current context is used. `options` are passed to every command."""
+        self._program = [*program, *([f"--context={context}"] if context else []), *options]
         self._namespace = namespace
         self._retry_seconds = retry_seconds
+        self._timeout_seconds = timeout_seconds
 
     def run(self, *arguments: str, stdin: str = "", namespace: str = "") -> str:
         """Run kubectl once and return its output. It is not retried, because the command may be traffic that counts.
@@ -52,35 +59,17 @@ class Kubectl:
         Raises:
             ConnectionLostError: the cluster does not respond.
             UnknownKindError: the cluster does not define the kind.
-            LabError: kubectl fails or is not installed.
+            CommandError: kubectl fails or is not installed.
         """
-        command = [*self._command, f"--namespace={namespace or self._namespace}", *arguments]
+        options = [f"--namespace={namespace or self._namespace}"]
         try:
-            done = subprocess.run(  # noqa: S603 - the user's own kubectl
-                command,
-                input=stdin,
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",  # a log contains what its clients sent
-                timeout=_TIMEOUT_SECONDS,
-                check=False,
-                start_new_session=True,  # Ctrl-C must not stop kubectl, because restoring the cluster needs it
+            return run_command(
+                [*self._program, *options], arguments, stdin=stdin, timeout_seconds=self._timeout_seconds
             )
-        except FileNotFoundError:
-            raise LabError(f"{command[0]}: not found; install it, or omit --context to use the lab") from None
-        except OSError as error:
-            raise LabError(f"{command[0]}: cannot be executed ({error.strerror})") from None
-        except subprocess.TimeoutExpired:
-            raise ConnectionLostError(f"kubectl {arguments[0]}: no response within {_TIMEOUT_SECONDS:g} s") from None
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            text = f"kubectl {' '.join(arguments[:2])}: {last}"
-            if _UNKNOWN_CONTEXT.search(done.stderr):
-                raise LabError(f"{text}; `kubectl config get-contexts` lists the contexts")
-            if _UNKNOWN_KIND.search(done.stderr):
-                raise UnknownKindError(text)
-            raise ConnectionLostError(text) if _CONNECTION_LOST.search(last) else LabError(text)
-        return done.stdout
+        except CommandTimeoutError as error:
+            raise ConnectionLostError(str(error)) from None
+        except CommandError as error:
+            raise _specific(error) from None
 
     def read(self, *arguments: str, namespace: str = "") -> str:
         """Return the output of a command that changes nothing. Raises as `run` does."""
@@ -121,7 +110,18 @@ class Kubectl:
             except ConnectionLostError:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(min(_RETRY_SECONDS, self._retry_seconds / 20))
+                time.sleep(min(_RETRY_PAUSE_SECONDS, self._retry_seconds / 20))
+
+
+def _specific(error: CommandError) -> CommandError:
+    """Return the error of the class that tells the caller what to do."""
+    if _UNKNOWN_CONTEXT.search(error.stderr):
+        return CommandError(f"{error}; `kubectl config get-contexts` lists the contexts", error.command, error.stderr)
+    if _UNKNOWN_KIND.search(error.stderr):
+        return UnknownKindError(str(error), error.command, error.stderr)
+    if _CONNECTION_LOST.search((error.stderr.strip().splitlines() or [""])[-1]):
+        return ConnectionLostError(str(error), error.command, error.stderr)
+    return error
 
 
 def _parse(text: str, arguments: Sequence[str]) -> Json:
@@ -129,4 +129,4 @@ def _parse(text: str, arguments: Sequence[str]) -> Json:
         return dict(json.loads(text)) if text.strip() else {}
     except ValueError:
         first = text.strip().splitlines()[0]
-        raise LabError(f"kubectl {' '.join(arguments[:2])}: expected JSON, got {first[:80]!r}") from None
+        raise CommandError(f"kubectl {' '.join(arguments[:2])}: expected JSON, got {first[:80]!r}") from None
