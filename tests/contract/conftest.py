@@ -19,13 +19,17 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from bookinfo_chassis.client import Upstream
+from bookinfo_chassis.metrics import ServiceMetrics
 from bookinfo_details.app import create_app as create_details
 from bookinfo_details.settings import Settings as DetailsSettings
 from bookinfo_productpage.app import create_app as create_productpage
+from bookinfo_productpage.backends import Backends
 from bookinfo_productpage.settings import Settings as ProductpageSettings
 from bookinfo_ratings.app import create_app as create_ratings
 from bookinfo_ratings.settings import Settings as RatingsSettings
 from bookinfo_reviews.app import create_app as create_reviews
+from bookinfo_reviews.ratings_client import RatingsClient
 from bookinfo_reviews.settings import Settings as ReviewsSettings
 
 Result = TypeVar("Result")
@@ -194,6 +198,15 @@ class Mesh(httpx.AsyncBaseTransport):
             raise httpx.ConnectError("no such service", request=request)
         self.seen.append((request.url.host, list(request.headers.raw)))
         return await httpx.ASGITransport(self.apps[request.url.host]).handle_async_request(request)
+
+    def ratings_client(self) -> RatingsClient:
+        """Return the client that reviews uses."""
+        return RatingsClient(Upstream("http://ratings:9080", self, 10, ServiceMetrics.create().calls))
+
+    def backends(self) -> Backends:
+        """Return the clients that productpage uses."""
+        urls = {name: f"http://{name}:9080" for name in ("details", "reviews", "ratings")}
+        return Backends(urls, self, ServiceMetrics.create())
 
     def run(self, scenario: Callable[[], Awaitable[Result]]) -> Result:
         """Run `scenario` while all services run. A second of waiting passes at once: see `seconds`."""

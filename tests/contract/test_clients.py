@@ -17,7 +17,7 @@ STAR = "glyphicon glyphicon-star"
 
 
 def ratings_seen_by_reviews(mesh: Mesh) -> Any:
-    return mesh.run(lambda: mesh.apps["reviews"].state.ratings.ratings(0))
+    return mesh.run(lambda: mesh.ratings_client().ratings(0))
 
 
 def test_reviews_understands_ratings(make_mesh: MakeMesh) -> None:
@@ -30,7 +30,7 @@ def test_reviews_sees_what_was_posted_to_ratings(make_mesh: MakeMesh) -> None:
     async def scenario() -> Any:
         async with httpx.AsyncClient(transport=mesh) as client:
             await client.post("http://ratings:9080/ratings/0", json={"Reviewer1": 1, "Reviewer2": 2})
-        return await mesh.apps["reviews"].state.ratings.ratings(0)
+        return await mesh.ratings_client().ratings(0)
 
     assert mesh.run(scenario) == {"Reviewer1": 1, "Reviewer2": 2}
 
@@ -48,7 +48,7 @@ def test_reviews_takes_an_injected_fault_for_missing(make_mesh: MakeMesh) -> Non
 
 def ask(mesh: Mesh, backend: str, product_id: int = 0) -> Any:
     """What productpage's own client makes of a backend's answer."""
-    return mesh.run(lambda: getattr(mesh.apps["productpage"].state.backends, backend).get(product_id, []))
+    return mesh.run(lambda: getattr(mesh.backends(), backend).get(product_id, []))
 
 
 def test_productpage_understands_details(make_mesh: MakeMesh) -> None:

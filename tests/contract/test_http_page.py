@@ -17,7 +17,7 @@ from bookinfo_productpage.app import create_app as create_productpage
 from bookinfo_productpage.settings import Settings as ProductpageSettings
 from bookinfo_ratings.app import create_app as create_ratings
 from bookinfo_ratings.settings import Settings as RatingsSettings
-from bookinfo_ratings.store import MAX_BOOKS
+from bookinfo_ratings.store import MAX_BOOKS, Store
 from bookinfo_reviews.app import create_app as create_reviews
 from bookinfo_reviews.settings import Settings as ReviewsSettings
 
@@ -55,27 +55,30 @@ def no_backend(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("refused", request=request)
 
 
+def unhandled_error(_request: httpx.Request) -> httpx.Response:
+    raise RuntimeError("an error that details does not handle")
+
+
 @pytest.fixture(scope="module")
 def services() -> Iterator[Services]:
     with ExitStack() as stack:
         productpage = ProductpageSettings.load(session_secret="a key of enough length")
         outside = httpx.MockTransport(no_backend)
-        full = create_ratings(RatingsSettings.load())
+        full = Store()
         for number in range(MAX_BOOKS):
-            full.state.store.put(number + 1, {})
-        crashing = create_details(DetailsSettings.load())
-        crashing.state.external_books = "not what is expected"
+            full.put(number + 1, {})
+        erroneous = httpx.MockTransport(unhandled_error)
         yield {
             "productpage": start(stack, create_productpage(productpage, outside)),
             "details": start(stack, create_details(DetailsSettings.load())),
             "details v2": start(stack, create_details(DetailsSettings.load(version="v2"), outside)),
-            "details that crashes": start(stack, crashing),
+            "details that crashes": start(stack, create_details(DetailsSettings.load(version="v2"), erroneous)),
             "reviews": start(stack, create_reviews(ReviewsSettings.load())),
             "ratings": start(stack, create_ratings(RatingsSettings.load())),
             "ratings v-faulty": start(
                 stack, create_ratings(RatingsSettings.load(version="v-faulty", faulty_percent=100))
             ),
-            "ratings that are full": start(stack, full),
+            "ratings that are full": start(stack, create_ratings(RatingsSettings.load(), store=full)),
             "ratings with a fault": start(stack, create_ratings(RatingsSettings.load(fault_abort_percent=100))),
         }
 

@@ -175,5 +175,5 @@ def test_a_book_service_that_takes_longer_than_its_time_is_a_gateway_timeout(
     answer, _ = ask(None, seconds=30, do_not_encrypt=True)
     assert (answer.status_code, answer.json()) == (
         504,
-        {"error": "the external book service did not answer in time"},
+        {"error": "the external book service did not respond in time"},
     )

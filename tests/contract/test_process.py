@@ -113,15 +113,19 @@ def test_a_kept_alive_connection_is_closed_by_the_drain_and_not_cut(launch: Laun
 @pytest.mark.parametrize(
     ("name", "variables", "line"),
     [
-        ("productpage", {"SESSION_SECRET": "hunter2"}, "productpage: SESSION_SECRET: at least 16 characters"),
+        ("productpage", {"SESSION_SECRET": "hunter2"}, "productpage: SESSION_SECRET: expected at least 16 characters"),
         ("details", {"DO_NOT_ENCRYPT": "perhaps"}, "details: DO_NOT_ENCRYPT: input should be a valid boolean"),
         ("reviews", {"VERSION": "v4"}, "reviews: VERSION: input should be 'v1', 'v2' or 'v3' (got 'v4')"),
         ("ratings", {"SERVICE_VERSION": "v2-mysql"}, "ratings: SERVICE_VERSION: input should be 'v1', 'v-faulty'"),
         ("ratings", {"HOST": "no-such-host.invalid"}, "ratings: HOST, PORT: cannot listen on no-such-host.invalid"),
         ("ratings", {"HOST": "192.0.2.1"}, "ratings: HOST, PORT: cannot listen on 192.0.2.1 port 9080: Cannot assign"),
-        ("reviews", {"HTTP_PROXY": "socks5://u:hunter2@p:1080"}, "reviews: HTTP_PROXY: not the URL of an HTTP proxy"),
-        ("details", {"https_proxy": "http://"}, "details: https_proxy: not the URL of an HTTP proxy: write it like ht"),
-        ("ratings", {"UDS": "/no/such/folder/socket"}, "ratings: UDS: its folder does not exist or is not writable"),
+        (
+            "reviews",
+            {"HTTP_PROXY": "socks5://u:hunter2@p:1080"},
+            "reviews: HTTP_PROXY: expected the URL of an HTTP proxy",
+        ),
+        ("details", {"https_proxy": "http://"}, "details: https_proxy: expected the URL of an HTTP proxy such as ht"),
+        ("ratings", {"UDS": "/no/such/folder/socket"}, "ratings: UDS: its directory does not exist or is not writable"),
     ],
 )
 def test_a_setting_that_cannot_be_used_ends_the_start_with_one_line_and_78(
@@ -154,7 +158,7 @@ def test_what_cannot_be_opened_at_the_start_is_no_success(refused: Refused, tmp_
     (tmp_path / "s").mkdir()
     code, error = refused("ratings", UDS=tmp_path / "s")
     assert code != 0
-    assert "UDS: there is something else than a socket" in error
+    assert "UDS: the path exists and is not a socket" in error
 
 
 # --- addresses --------------------------------------------------------------------------------------------------------
@@ -304,7 +308,7 @@ def test_a_client_that_goes_away_in_the_middle_of_its_body_is_no_crash(launch: L
     ratings.signal()
     ratings.exit_code()
     log = ratings.log.read_text()
-    assert "went away" in log
+    assert "client disconnected" in log
     assert "Traceback" not in log
 
 
@@ -314,4 +318,4 @@ def test_a_unix_socket_on_which_somebody_listens_is_refused_with_one_line(
     launch("ratings", UDS=uds)
     code, error = refused("ratings", UDS=uds)
     assert code == 78
-    assert error == f"ratings: UDS: somebody listens on {uds} already\n"
+    assert error == f"ratings: UDS: another process listens on {uds}\n"

@@ -17,9 +17,10 @@ from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
 
 from bookinfo_chassis.client import Upstream
+from bookinfo_chassis.fastpath.transport import MAX_BODY, HttpTransport
 from bookinfo_chassis.metrics import CallMetrics
 from bookinfo_chassis.propagation import PropagationMiddleware
-from bookinfo_chassis.transport import MAX_BODY, HttpTransport
+from bookinfo_chassis.proxies import Proxies
 from bookinfo_productpage.app import create_app as create_productpage
 from bookinfo_productpage.settings import Settings as ProductpageSettings
 
@@ -115,7 +116,7 @@ def get(
     """Call a server that behaves like `serve`; the last answer, or the error, and the server."""
 
     async def scenario() -> tuple[Any, Server]:
-        async with server(serve) as peer, HttpTransport(environ or {}, idle) as transport:
+        async with server(serve) as peer, HttpTransport(Proxies(environ or {}), idle) as transport:
             upstream = Upstream(peer.url, transport, limit, CALLS)
             outcome: Any = None
             for _ in range(times):
@@ -182,7 +183,7 @@ def test_a_refused_connection_is_a_connect_error() -> None:
         with socket.socket() as reserved:
             reserved.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
-            async with HttpTransport({}, 4) as transport:
+            async with HttpTransport(Proxies({}), 4) as transport:
                 with pytest.raises(httpx.ConnectError):
                     await Upstream(url, transport, 5, CALLS).get("/")
 
@@ -191,7 +192,7 @@ def test_a_refused_connection_is_a_connect_error() -> None:
 
 def test_a_name_that_does_not_resolve_is_a_connect_error() -> None:
     async def scenario() -> None:
-        async with HttpTransport({}, 4) as transport:
+        async with HttpTransport(Proxies({}), 4) as transport:
             with pytest.raises((httpx.ConnectError, httpx.TimeoutException)):
                 await Upstream("http://no-such-service.invalid", transport, 5, CALLS).get("/")
 
@@ -268,7 +269,7 @@ def test_nothing_is_sent_but_what_was_given_and_host() -> None:
 )
 def test_a_header_leaves_byte_for_byte(value: bytes) -> None:
     async def scenario() -> list[bytes]:
-        async with server(says(body(b""))) as peer, HttpTransport({}, 4) as transport:
+        async with server(says(body(b""))) as peer, HttpTransport(Proxies({}), 4) as transport:
             upstream = Upstream(peer.url, transport, 5, CALLS)
 
             async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -290,7 +291,7 @@ def test_a_header_leaves_byte_for_byte(value: bytes) -> None:
 
 def test_a_path_is_sent_as_it_was_given() -> None:
     async def scenario() -> bytes:
-        async with server(says(body(b""))) as peer, HttpTransport({}, 4) as transport:
+        async with server(says(body(b""))) as peer, HttpTransport(Proxies({}), 4) as transport:
             await Upstream(peer.url, transport, 5, CALLS).get("/books/v1/volumes?q=isbn:0486424618")
             return peer.requests[0].split(b"\r\n")[0]
 
@@ -345,7 +346,7 @@ def test_what_comes_unasked_is_never_taken_for_the_next_answer() -> None:
             await asyncio.sleep(0.05)
             writer.write(body(b"unasked"))
 
-        async with server(serve) as peer, HttpTransport({}, 4) as transport:
+        async with server(serve) as peer, HttpTransport(Proxies({}), 4) as transport:
             upstream = Upstream(peer.url, transport, 5, CALLS)
             contents = []
             for _ in range(3):
@@ -358,7 +359,7 @@ def test_what_comes_unasked_is_never_taken_for_the_next_answer() -> None:
 
 def test_an_idle_connection_is_closed_after_its_time() -> None:
     async def scenario() -> int:
-        async with server(says(body(b"x"))) as peer, HttpTransport({}, 0.05) as transport:
+        async with server(says(body(b"x"))) as peer, HttpTransport(Proxies({}), 0.05) as transport:
             upstream = Upstream(peer.url, transport, 5, CALLS)
             await upstream.get("/")
             await asyncio.sleep(0.3)
@@ -370,7 +371,7 @@ def test_an_idle_connection_is_closed_after_its_time() -> None:
 
 def test_a_name_with_addresses_of_which_one_refuses_is_reached_by_another() -> None:
     async def scenario() -> int:
-        async with server(says(body(b"x"))) as peer, HttpTransport({}, 4) as transport:  # on 127.0.0.1 alone
+        async with server(says(body(b"x"))) as peer, HttpTransport(Proxies({}), 4) as transport:  # on 127.0.0.1 alone
             url = peer.url.replace("127.0.0.1", "localhost")
             return (await Upstream(url, transport, 5, CALLS).get("/")).status_code
 
@@ -399,7 +400,7 @@ def test_a_proxy_from_the_environment_gets_the_request_with_the_services_name(va
     async def scenario() -> bytes:
         async with server(says(body(b"by proxy"))) as proxy:
             environ = {variable: scheme + proxy.url.removeprefix("http://")}
-            async with HttpTransport(environ, 4) as transport:
+            async with HttpTransport(Proxies(environ), 4) as transport:
                 answer = await Upstream("http://reviews.invalid:9080", transport, 5, CALLS).get("/reviews/0")
                 assert answer.content == b"by proxy"
                 return proxy.requests[0]
@@ -414,7 +415,7 @@ def test_a_host_of_no_proxy_is_reached_directly(variable: str) -> None:
     async def scenario() -> tuple[bytes, int]:
         async with server(says(body(b"by proxy"))) as proxy, server(says(body(b"direct"))) as peer:
             environ = {"HTTP_PROXY": proxy.url, variable: "example.com,127.0.0.1"}
-            async with HttpTransport(environ, 4) as transport:
+            async with HttpTransport(Proxies(environ), 4) as transport:
                 answer = await Upstream(peer.url, transport, 5, CALLS).get("/")
                 return answer.content, proxy.connections
 
@@ -423,7 +424,7 @@ def test_a_host_of_no_proxy_is_reached_directly(variable: str) -> None:
 
 def test_calls_through_a_proxy_share_its_connections() -> None:
     async def scenario() -> int:
-        async with server(says(body(b"x"))) as proxy, HttpTransport({"HTTP_PROXY": proxy.url}, 4) as transport:
+        async with server(says(body(b"x"))) as proxy, HttpTransport(Proxies({"HTTP_PROXY": proxy.url}), 4) as transport:
             for name in ("details", "reviews", "ratings") * 3:
                 await Upstream(f"http://{name}.invalid:9080", transport, 5, CALLS).get("/")
             return proxy.connections
@@ -435,7 +436,7 @@ def test_https_goes_through_its_proxy_by_connect_and_is_not_handed_to_it() -> No
     async def scenario() -> bytes:
         async with (
             server(says(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", close=True)) as proxy,
-            HttpTransport({"HTTPS_PROXY": proxy.url}, 4) as transport,
+            HttpTransport(Proxies({"HTTPS_PROXY": proxy.url}), 4) as transport,
         ):
             with pytest.raises(httpx.TransportError):
                 await Upstream("https://books.invalid", transport, 5, CALLS).get("/secret")
@@ -449,7 +450,7 @@ def test_https_goes_through_its_proxy_by_connect_and_is_not_handed_to_it() -> No
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "socks5://127.0.0.1:1", "http://[bad", "nonsense://"])
 def test_a_proxy_that_cannot_be_used_is_a_transport_error(proxy: str) -> None:
     async def scenario() -> None:
-        async with HttpTransport({"HTTP_PROXY": proxy}, 4) as transport:
+        async with HttpTransport(Proxies({"HTTP_PROXY": proxy}), 4) as transport:
             with pytest.raises(httpx.TransportError):
                 await Upstream("http://reviews:9080", transport, 5, CALLS).get("/")
 

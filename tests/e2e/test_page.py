@@ -126,7 +126,7 @@ def test_the_page_tells_who_served_it(visitor: Visitor, mesh, url: str, picture:
         expect(hop(page, name).locator(".pod code")).to_have_text(pod)
     for name in ("details", "reviews"):
         expect(hop(page, name).locator(".took")).to_have_text(re.compile(r"^\d+(\.\d)? m?s$"))
-    expect(hop(page, "ratings")).to_contain_text("answered reviews")
+    expect(hop(page, "ratings")).to_contain_text("responded to reviews")
     expect(page.get_by_role("link", name=TRACE)).to_have_attribute("href", f"http://127.0.0.1:9/trace/{TRACE}")
     expect(page.locator(".served")).to_contain_text(request)
     picture(page, "dark")
@@ -138,7 +138,7 @@ def test_without_details_the_rest_is_there(visitor: Visitor, mesh, url: str) -> 
     page.goto(f"{url}/productpage")
     expect(page.get_by_role("heading", name="Error fetching product details")).to_be_visible()
     expect(page.get_by_text("Sorry, product details are currently unavailable for this book.")).to_be_visible()
-    expect(hop(page, "details")).to_contain_text("a proxy answered 503: no pod signed it")
+    expect(hop(page, "details")).to_contain_text("a proxy returned 503: the response names no pod")
     expect(page.get_by_role("heading", name="Book Reviews")).to_be_visible()
 
 
@@ -148,7 +148,7 @@ def test_without_reviews_the_rest_is_there(visitor: Visitor, mesh, url: str) -> 
     page.goto(f"{url}/productpage")
     expect(page.get_by_role("heading", name="Error fetching product reviews")).to_be_visible()
     expect(page.get_by_text("Sorry, product reviews are currently unavailable for this book.")).to_be_visible()
-    expect(hop(page, "reviews")).to_contain_text("answered what cannot be understood, asked 2 times")
+    expect(hop(page, "reviews")).to_contain_text("sent an invalid response, called 2 times")
     expect(hop(page, "ratings")).to_contain_text("not known")
     expect(page.get_by_role("heading", name="Book Details")).to_be_visible()
 
@@ -159,14 +159,14 @@ def test_without_ratings_each_review_says_so(visitor: Visitor, mesh, url: str) -
     page.goto(f"{url}/productpage")
     expect(page.locator("article").get_by_text("Ratings service is currently unavailable")).to_have_count(2)
     expect(page.locator(".glyphicon-star")).to_have_count(0)
-    expect(hop(page, "ratings")).to_contain_text("did not answer reviews")
+    expect(hop(page, "ratings")).to_contain_text("did not respond to reviews")
 
 
 def test_a_slow_backend_is_given_up_and_its_time_is_shown(visitor: Visitor, mesh, url: str, picture: Picture) -> None:
     mesh.to["reviews"] = ["silence"]
     page = visitor(1440, 900)
     page.goto(f"{url}/productpage")
-    expect(hop(page, "reviews")).to_contain_text("no answer within 3 s, asked 2 times")
+    expect(hop(page, "reviews")).to_contain_text("no response within 3 s, called 2 times")
     expect(hop(page, "reviews").locator(".took")).to_have_text(re.compile(r"^[67]\.\d s$"))
     bars = [bar.bounding_box()["width"] for bar in page.locator(".took rect").all()]
     details, reviews = bars

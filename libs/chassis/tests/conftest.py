@@ -53,14 +53,14 @@ def start() -> Iterator[Start]:
     """Start the service with the given settings; it is stopped after the test."""
     with ExitStack() as running:
 
-        def _start(drop_headers: frozenset[bytes] = frozenset(), **settings: Any) -> TestClient:
+        def _start(dropped_headers: frozenset[bytes] = frozenset(), **settings: Any) -> TestClient:
             app = create_service(
                 "chassis",
                 ServiceSettings.load(**settings),
                 [_routes()],
                 description="A service that consists of the chassis alone.",
-                invalid="please provide a number",
-                drop_headers=drop_headers,
+                validation_error="please provide a number",
+                dropped_headers=dropped_headers,
             )
             return running.enter_context(TestClient(app))
 

@@ -9,19 +9,19 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
 
-from bookinfo_chassis.client import Reply, Upstream
+from bookinfo_chassis.client import Upstream, UpstreamResponse
 from bookinfo_chassis.metrics import CallMetrics
 from bookinfo_chassis.propagation import PropagationMiddleware
-from bookinfo_chassis.transport import Proxies
+from bookinfo_chassis.proxies import Proxies
 
 CALLS = CallMetrics(CollectorRegistry())
 
 CONTEXT = [(b"x-request-id", b"r-1"), (b"cookie", b"session=abc"), (b"accept-language", b"de")]
 
 
-def call(upstream: Upstream) -> Reply:
+def call(upstream: Upstream) -> UpstreamResponse:
     """Call /x with `accept: text/plain` while a request with the headers of CONTEXT is handled."""
-    answers: list[Reply] = []
+    answers: list[UpstreamResponse] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         answers.append(await upstream.get("/x", [(b"accept", b"text/plain")]))
@@ -62,7 +62,7 @@ class Slow(httpx.AsyncBaseTransport):
 
 
 def test_the_time_limit_is_for_the_whole_call() -> None:
-    with pytest.raises(httpx.ReadTimeout, match=r"no answer within 0\.02 s"):
+    with pytest.raises(httpx.ReadTimeout, match=r"no response within 0\.02 s"):
         call(Upstream("http://peer:9080", Slow(30), 0.02, CALLS))
 
 

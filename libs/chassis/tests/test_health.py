@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from fastapi import FastAPI
 from starlette.testclient import TestClient
+
+from bookinfo_chassis.app import Service
 
 Start = Callable[..., TestClient]
 
@@ -16,14 +17,14 @@ def test_a_service_that_runs_is_alive_and_ready(start: Start) -> None:
 
 def test_a_service_that_drains_is_alive_and_not_ready(start: Start) -> None:
     client = start()
-    assert isinstance(client.app, FastAPI)
-    client.app.state.lifecycle.ready = False
+    assert isinstance(client.app, Service)
+    client.app.lifecycle.ready = False
     assert client.get("/livez").status_code == 200
     assert (client.get("/readyz").status_code, client.get("/readyz").json()) == (503, {"status": "not ready"})
 
 
 def test_a_service_is_not_ready_before_its_start(start: Start) -> None:
     app = start().app
-    assert isinstance(app, FastAPI)
-    app.state.lifecycle.ready = False
+    assert isinstance(app, Service)
+    app.lifecycle.ready = False
     assert TestClient(app).get("/readyz").status_code == 503

@@ -111,7 +111,7 @@ def test_a_call_is_counted_by_destination_and_status_and_so_are_time_outs_and_re
     async def call() -> None:
         upstream = Upstream("http://ratings:9080", httpx.MockTransport(answer), 1, CallMetrics(registry))
         await upstream.get("/ratings/0")
-        await upstream.get("/ratings/0", repeated=True)
+        await upstream.get("/ratings/0", is_retry=True)
         with pytest.raises(httpx.ReadTimeout):
             await upstream.get("/slow")
 

@@ -63,7 +63,7 @@ def test_others_do_not(start: Start, name: str) -> None:
 
 
 def test_a_service_can_drop_some(start: Start) -> None:
-    client = start(drop_headers=frozenset({b"end-user"}))
+    client = start(dropped_headers=frozenset({b"end-user"}))
     assert "end-user" not in [name for name, _ in client.get("/headers", headers={"end-user": "eve"}).json()]
 
 

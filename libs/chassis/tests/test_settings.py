@@ -50,22 +50,22 @@ def test_the_defaults() -> None:
         ("PORT", "http", "input should be a valid integer, unable to parse string as an integer (got 'http')"),
         ("PORT", "0", "input should be greater than or equal to 1 (got '0')"),
         ("PORT", "65536", "input should be less than or equal to 65535 (got '65536')"),
-        ("HOST", "a b", "neither a host name nor an IP address (got 'a b')"),
-        ("PEER", "peer:9080", "neither a host name nor an IP address (got 'peer:9080')"),
-        ("PEER", "http://peer", "neither a host name nor an IP address (got 'http://peer')"),
-        ("PEER", f"{'a' * 64}.example", "neither a host name nor an IP address"),
-        ("PEER", "a." * 127, "neither a host name nor an IP address"),
+        ("HOST", "a b", "expected a host name or an IP address (got 'a b')"),
+        ("PEER", "peer:9080", "expected a host name or an IP address (got 'peer:9080')"),
+        ("PEER", "http://peer", "expected a host name or an IP address (got 'http://peer')"),
+        ("PEER", f"{'a' * 64}.example", "expected a host name or an IP address"),
+        ("PEER", "a." * 127, "expected a host name or an IP address"),
         ("LOG_LEVEL", "loud", "input should be 'debug', 'info', 'warning' or 'error' (got 'loud')"),
         ("LOG_FORMAT", "xml", "input should be 'json', 'console' or 'auto' (got 'xml')"),
         ("ACCESS_LOG", "1.5", "input should be less than or equal to 1 (got '1.5')"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "jaeger:4318", "not a URL such as http://jaeger:4318 (got 'jaeger:4318')"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://jaeger:http", "not a URL such as http://jaeger:4318"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://jaeger:99999", "not a URL such as http://jaeger:4318"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1", "not a URL such as http://jaeger:4318"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://my jaeger", "not a URL such as http://jaeger:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "jaeger:4318", "expected a URL such as http://jaeger:4318 (got 'jaeger:4318')"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://jaeger:http", "expected a URL such as http://jaeger:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://jaeger:99999", "expected a URL such as http://jaeger:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1", "expected a URL such as http://jaeger:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://my jaeger", "expected a URL such as http://jaeger:4318"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "input should be a valid number"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "input should be 'none', 'gzip' or 'deflate' (got 'zstd')"),
-        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such/file", "not a file that can be read (got '/no/such/file')"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such/file", "expected a readable file (got '/no/such/file')"),
         ("OTEL_BSP_EXPORT_TIMEOUT", "soon", "input should be a valid integer"),
         ("OTEL_TRACES_SAMPLER", "some", "input should be 'always_on'"),
         ("OTEL_TRACES_SAMPLER_ARG", "7", "input should be less than or equal to 1 (got '7')"),
@@ -80,8 +80,8 @@ def test_the_defaults() -> None:
         ("FAULT_DELAY_MS", "-5", "input should be greater than or equal to 0 (got '-5')"),
         ("FAULT_DELAY_PERCENT", "inf", "input should be a finite number (got 'inf')"),
         ("FAULT_SEED", "x", "input should be a valid integer"),
-        ("UDS", "/no/such/folder/s", "its folder does not exist or is not writable"),
-        ("UDS", "/" + "u" * 107, "a Unix socket's path has at most 107 bytes"),
+        ("UDS", "/no/such/folder/s", "its directory does not exist or is not writable"),
+        ("UDS", "/" + "u" * 107, "expected a path of at most 107 bytes"),
     ],
 )
 def test_a_bad_value_is_refused_in_one_line_that_names_the_variable(
@@ -95,7 +95,7 @@ def test_a_bad_value_is_refused_in_one_line_that_names_the_variable(
 @pytest.mark.parametrize("headers", ["authorization: Bearer s3cret", "a=1,s3cret", 'a="s3cret"', "s3cret /=1"])
 def test_exporter_headers_that_are_none_are_refused_and_not_told(monkeypatch: pytest.MonkeyPatch, headers: str) -> None:
     line = refusal(monkeypatch, "OTEL_EXPORTER_OTLP_HEADERS", headers)
-    assert line == "OTEL_EXPORTER_OTLP_HEADERS: not a list such as name=value,name=value"
+    assert line == "OTEL_EXPORTER_OTLP_HEADERS: expected a list such as name=value,name=value"
 
 
 @pytest.mark.parametrize("headers", ["authorization=Bearer s3cret", "a=Basic%20czNjcmV0==, b = 2,", ""])
@@ -108,7 +108,15 @@ def test_exporter_headers_are_taken_in_every_form_that_opentelemetry_takes(
 
 def test_propagators_that_are_not_installed_do_not_end_the_start() -> None:
     environ = {"OTEL_PROPAGATORS": "tracecontext,baggage,b3"}
-    subprocess.run([sys.executable, "-c", "import bookinfo_chassis.app"], env=environ, check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from bookinfo_chassis.environment import discard_propagators as d; d(); import bookinfo_chassis.app",
+        ],
+        env=environ,
+        check=True,
+    )
 
 
 def test_a_value_with_a_line_break_is_still_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +133,7 @@ def test_a_secret_is_not_told_in_the_refusal(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_something_else_than_a_socket_in_the_way_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "something else than a socket" in refusal(monkeypatch, "UDS", str(tmp_path / "file"))
+    assert "the path exists and is not a socket" in refusal(monkeypatch, "UDS", str(tmp_path / "file"))
 
 
 def test_a_socket_that_was_left_behind_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_health_is_the_originals(details: TestClient) -> None:
 
 
 def test_v1_asks_nobody() -> None:
-    assert Settings.load().external is False
+    assert Settings.load().uses_external_service is False
 
 
 @pytest.mark.parametrize("path", ["/details/anything/0", "/health/anything", "/details/0/"])

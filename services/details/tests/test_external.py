@@ -107,7 +107,7 @@ def test_host_and_port_are_settings(host: str, port: int | None, url: str) -> No
     ],
 )
 def test_v2_asks_outside_and_the_originals_switch_overrides(settings: dict[str, str], external: bool) -> None:
-    assert Settings.load(**settings).external is external
+    assert Settings.load(**settings).uses_external_service is external
 
 
 def test_neither_credentials_nor_trace_nor_user_go_outside() -> None:
@@ -133,18 +133,18 @@ def refuses(request: httpx.Request) -> httpx.Response:
 @pytest.mark.parametrize(
     ("handler", "status", "text"),
     [
-        (times_out, 504, "the external book service did not answer in time"),
+        (times_out, 504, "the external book service did not respond in time"),
         (refuses, 502, "the external book service cannot be reached"),
-        (lambda _: httpx.Response(429), 502, "the external book service answered 429"),
-        (lambda _: httpx.Response(302, headers={"location": "/"}), 502, "the external book service answered 302"),
-        (lambda _: httpx.Response(200, text="<html>"), 502, "the external book service's answer cannot be understood"),
+        (lambda _: httpx.Response(429), 502, "the external book service returned 429"),
+        (lambda _: httpx.Response(302, headers={"location": "/"}), 502, "the external book service returned 302"),
+        (lambda _: httpx.Response(200, text="<html>"), 502, "the external book service sent an invalid response"),
         (
             lambda _: httpx.Response(200, json={"totalItems": 0}),
             502,
-            "the external book service's answer cannot be understood",
+            "the external book service sent an invalid response",
         ),
-        (lambda _: volumes(authors=[]), 502, "the external book service's answer cannot be understood"),
-        (lambda _: volumes(pageCount=None), 502, "the external book service's answer cannot be understood"),
+        (lambda _: volumes(authors=[]), 502, "the external book service sent an invalid response"),
+        (lambda _: volumes(pageCount=None), 502, "the external book service sent an invalid response"),
     ],
 )
 def test_a_failure_outside_is_a_gateways_error_and_not_the_callers(handler: Handler, status: int, text: str) -> None:
@@ -161,5 +161,5 @@ def test_a_file_without_certificates_stops_the_start(tmp_path: Path, content: by
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(InvalidSettingsError, match="no certificates can be read from it"):
+    with pytest.raises(InvalidSettingsError, match="cannot read certificates from it"):
         Settings.load(external_books_ca_file=path)

@@ -154,11 +154,11 @@ def test_where_the_backends_are(
     [
         ("FLOOD_FACTOR", "many", "input should be a valid integer"),
         ("FLOOD_FACTOR", "-1", "input should be greater than or equal to 0"),
-        ("SESSION_SECRET", "short", "at least 16 characters are needed$"),
+        ("SESSION_SECRET", "short", "expected at least 16 characters$"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, envoy", "'envoy' does not appear to be an IPv4 or IPv6 network"),
-        ("DETAILS_HOSTNAME", "http://details", "neither a host name nor an IP address"),
+        ("DETAILS_HOSTNAME", "http://details", "expected a host name or an IP address"),
         ("RATINGS_SERVICE_PORT", "tcp://10.0.0.1:9080", "input should be a valid integer"),
-        ("SERVICES_DOMAIN", ".svc", "neither a host name nor an IP address"),
+        ("SERVICES_DOMAIN", ".svc", "expected a host name or an IP address"),
         ("VERSION", "v 1", "string should match pattern"),
     ],
 )

@@ -7,10 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
-from bookinfo_chassis.metrics import CallMetrics
+from bookinfo_chassis.metrics import ServiceMetrics
 from bookinfo_productpage.backends import Backends
 
 World = Any
@@ -251,10 +250,9 @@ def test_the_calls_of_the_flood_are_made_at_once() -> None:
         under_way -= 1
         return httpx.Response(500)
 
-    registry = CollectorRegistry()
     urls = {name: f"http://{name}:9080" for name in ("details", "reviews", "ratings")}
-    backends = Backends(urls, httpx.MockTransport(slow), registry, CallMetrics(registry))
-    asyncio.run(backends.page(0, (), flood_factor=5))
+    backends = Backends(urls, httpx.MockTransport(slow), ServiceMetrics.create())
+    asyncio.run(backends.load_page(0, (), flood_factor=5))
     assert most == 5
 
 

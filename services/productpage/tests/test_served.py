@@ -59,22 +59,22 @@ def test_the_originals_services_sign_nothing_and_are_shown_without_a_version(pag
 def test_an_error_with_a_signature_is_the_pods(page: TestClient, world: Any) -> None:
     world.answers["details"] = signed(b"{}", "v1", "details-v1-sick", status=500)
     text = hop(page, "details")
-    assert "answered 500" in text
+    assert "returned 500" in text
     assert "Details served by: details-v1-sick" in text
     assert "proxy" not in text
 
 
 def test_an_error_without_a_signature_is_a_proxys(page: TestClient, world: Any) -> None:
     world.answers["details"] = lambda _: httpx.Response(503, content=b"no healthy upstream")
-    assert hop(page, "details").endswith("a proxy answered 503: no pod signed it")
+    assert hop(page, "details").endswith("a proxy returned 503: the response names no pod")
 
 
 @pytest.mark.parametrize(
     ("error", "words"),
     [
         (httpx.ConnectError, "cannot be reached"),
-        (httpx.ReadTimeout, "no answer within 3 s"),
-        (httpx.ReadError, "broke off its answer"),
+        (httpx.ReadTimeout, "no response within 3 s"),
+        (httpx.ReadError, "sent an incomplete response"),
     ],
 )
 def test_a_call_without_an_answer_says_why(
@@ -89,27 +89,27 @@ def test_a_call_without_an_answer_says_why(
 
 def test_a_second_attempt_is_told(page: TestClient, world: Any) -> None:
     world.answers["reviews"] = lambda _: httpx.Response(500)
-    assert hop(page, "reviews").endswith("asked 2 times")
+    assert hop(page, "reviews").endswith("called 2 times")
 
 
 def test_ratings_is_not_asked_by_a_version_without_stars(page: TestClient, world: Any) -> None:
     world.answers["reviews"] = world.reviews(None, None)
-    assert hop(page, "ratings") == "ratings not asked: this version of reviews shows no stars"
+    assert hop(page, "ratings") == "ratings not called: this version of reviews shows no stars"
 
 
 def test_ratings_answered_where_there_are_stars(page: TestClient, world: Any) -> None:
     world.answers["reviews"] = world.reviews({"stars": 5, "color": "red"}, {"stars": 0, "color": "red"})
-    assert hop(page, "ratings") == "ratings answered reviews"
+    assert hop(page, "ratings") == "ratings responded to reviews"
 
 
 def test_ratings_failed_where_reviews_says_so(page: TestClient, world: Any) -> None:
     world.answers["reviews"] = world.reviews({"error": "Ratings service is currently unavailable"})
-    assert hop(page, "ratings") == "ratings did not answer reviews"
+    assert hop(page, "ratings") == "ratings did not respond to reviews"
 
 
 def test_of_ratings_nothing_is_known_without_reviews(page: TestClient, world: Any) -> None:
     world.answers["reviews"] = lambda _: httpx.Response(503)
-    assert hop(page, "ratings") == "ratings not known: reviews did not tell"
+    assert hop(page, "ratings") == "ratings unknown: reviews did not respond"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,9 @@ def test_the_trace_is_a_link_where_there_is_a_place_to_look_at_it(start: Callabl
 def test_a_template_that_cannot_be_a_link_to_a_trace_is_refused(
     start: Callable[..., TestClient], template: str
 ) -> None:
-    with pytest.raises(InvalidSettingsError, match="TRACE_URL_TEMPLATE: it begins with http:// or https:// and holds"):
+    with pytest.raises(
+        InvalidSettingsError, match="TRACE_URL_TEMPLATE: expected a URL that starts with http:// or https:// and"
+    ):
         start(trace_url_template=template)
 
 
@@ -151,7 +153,7 @@ def test_a_header_that_is_no_id_is_not_shown(page: TestClient, name: str, value:
     sent = {"traceparent": f"00-{value}-00f067aa0ba902b7-01", "b3": f"{value}-00f067aa0ba902b7-1"}.get(name, value)
     text = page.get("/productpage", headers={name: sent}).text
     assert "<dt>Request</dt>" not in text
-    assert "<dt>Trace</dt><dd>none came with this request</dd>" in text
+    assert "<dt>Trace</dt><dd>none in this request</dd>" in text
 
 
 def test_the_end_user_header_is_shown_as_it_is_sent(page: TestClient, world: Any) -> None:

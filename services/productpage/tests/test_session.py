@@ -40,7 +40,7 @@ def test_without_a_session_the_page_offers_to_sign_in_and_says_that_any_name_wil
     text = page.get("/productpage").text
     assert "Sign in" in text
     assert "Sign out" not in text
-    assert "Any name and any password will do" in text
+    assert "Any name and any password are accepted" in text
 
 
 def test_a_name_in_the_query_signs_in_too(page: TestClient) -> None:

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from bookinfo_chassis.settings import InvalidSettingsError
 from bookinfo_ratings.app import create_app
 from bookinfo_ratings.settings import Settings
-from bookinfo_ratings.store import MAX_BOOKS
+from bookinfo_ratings.store import MAX_BOOKS, Store
 
 BAD_RATINGS = (400, '{"error":"please provide valid ratings JSON"}')
 
@@ -139,13 +138,16 @@ def test_a_body_beyond_the_limit_is_given_up_before_it_is_all_there(ratings: Tes
     assert answer.status_code == 400
 
 
-def test_the_store_is_bounded(ratings: TestClient) -> None:
-    app = ratings.app
-    assert isinstance(app, FastAPI)
+def test_the_store_is_bounded() -> None:
+    store = Store()
     for number in range(MAX_BOOKS):
-        app.state.store.put(number, {})
+        store.put(number, {})
+    ratings = TestClient(create_app(Settings.load(), store=store))
     answer = ratings.post(f"/ratings/{MAX_BOOKS}", content='{"Reviewer1":1}')
-    assert (answer.status_code, answer.json()) == (507, {"error": f"there are ratings of {MAX_BOOKS} books already"})
+    assert (answer.status_code, answer.json()) == (
+        507,
+        {"error": f"the store already has ratings for {MAX_BOOKS} books"},
+    )
     assert ratings.post("/ratings/7", content='{"Reviewer1":1}').status_code == 200
 
 

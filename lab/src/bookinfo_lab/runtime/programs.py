@@ -6,13 +6,14 @@ import json
 import socket
 import sys
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from bookinfo_lab.runtime import processes
 from bookinfo_lab.runtime.processes import Process
 from bookinfo_lab.runtime.zygote import REQUEST_BYTES
 
-_ALSO = ("bookinfo_chassis.exporting",)
+_ALSO = ("bookinfo_chassis.otel_sdk",)
 """What applications import only when they are told to trace, as they are here."""
 
 _LAST_WORDS_WITHIN = 1.0
@@ -38,7 +39,8 @@ class Programs:
         channel.setblocking(False)
         with theirs:
             number = theirs.fileno()
-            modules = [*(f"{package}.__main__" for package in self._packages), *_ALSO]
+            applications = [name for package in self._packages if find_spec(name := f"{package}.app")]
+            modules = [*(f"{package}.__main__" for package in self._packages), *applications, *_ALSO]
             command = [sys.executable, "-P", "-m", "bookinfo_lab.runtime.zygote", str(number), *modules]
             self._zygote = processes.start(command, self._folder, self._env, self._log, pass_fds=[number]), channel
         return channel

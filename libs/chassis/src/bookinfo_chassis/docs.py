@@ -1,4 +1,7 @@
-"""The API description: `/openapi.json`, and `/docs`, a page made on the server, so without script and offline too."""
+"""The API description: `/openapi.json` and `/docs`.
+
+The server renders `/docs`. The page needs no script and works offline.
+"""
 
 import base64
 import hashlib
@@ -24,18 +27,18 @@ router = APIRouter()
 
 @router.get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request) -> JSONResponse:
-    """The document. FastAPI's own route is not seen by the metrics."""
+    """Return the OpenAPI document. FastAPI's own route would not appear in the metrics."""
     return JSONResponse(request.app.openapi())
 
 
 @router.get("/docs", include_in_schema=False)
 async def docs(request: Request) -> HTMLResponse:
-    """The page."""
+    """Return the OpenAPI document as a page."""
     return HTMLResponse(render(request.app.openapi()), headers={"content-security-policy": POLICY})
 
 
 def render(document: dict[str, Any]) -> str:
-    """An OpenAPI document as HTML."""
+    """Return an OpenAPI document as HTML."""
     info = document["info"]
     operations = "".join(
         _operation(method, path, operation)
@@ -47,7 +50,7 @@ def render(document: dict[str, Any]) -> str:
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
         f"<h1>{escape(info['title'])} <small>{escape(info['version'])}</small></h1>"
         f"<p>{escape(info.get('description', ''))}</p>"
-        f'<p>The same for machines: <a href="openapi.json">openapi.json</a></p>{operations}</body></html>'
+        f'<p>The same as JSON: <a href="openapi.json">openapi.json</a></p>{operations}</body></html>'
     )
 
 
@@ -70,7 +73,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
 
 
 def _schema(schema: dict[str, Any]) -> str:
-    """A parameter's type and bounds in words."""
+    """Return the type and the bounds of a parameter in words."""
     words = [str(schema.get("type", "any"))]
     words += [f"{label} {schema[key]}" for key, label in (("minimum", "from"), ("maximum", "to")) if key in schema]
     return escape(" ".join(words))

@@ -1,4 +1,4 @@
-"""Errors as JSON, `{"error": text}` in every case: the shape that the original's services use."""
+"""Errors as JSON: `{"error": text}`, as in the original services."""
 
 import logging
 from typing import Annotated, Any
@@ -16,17 +16,17 @@ logger = logging.getLogger(__name__)
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 MAX_ID = 2**31 - 1
-"""Ids are 32 bit integers in the original's API description."""
+"""The original's API description defines ids as 32-bit integers."""
 
 
 class Error(BaseModel):
-    """What went wrong, in words."""
+    """The description of an error."""
 
     error: str
 
 
 def _decimal(value: object) -> object:
-    """Plain decimal digits only: Python's int() takes underscores, blanks and signs too."""
+    """Reject all but decimal digits. Python's int() also accepts underscores, spaces and signs."""
     if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= len(str(MAX_ID))):
         raise ValueError("not a number")
     return value
@@ -38,18 +38,18 @@ NumericId = Annotated[int, Field(ge=0, le=MAX_ID), BeforeValidator(_decimal)]
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {"default": {"model": Error, "description": "Any other error"}}
 
 
-def bad_id_response(text: str) -> dict[int | str, dict[str, Any]]:
-    """How the API description shows what a malformed id is answered with."""
+def invalid_id_response(text: str) -> dict[int | str, dict[str, Any]]:
+    """Return the API description of the response to an invalid id."""
     return {400: {"model": Error, "description": text}}
 
 
 def bad_request(text: str) -> JSONResponse:
-    """400 with `text`."""
+    """Return a 400 response with the error `text`."""
     return JSONResponse({"error": text}, status_code=400)
 
 
 def limit_body(receive: Receive, limit: int) -> Receive:
-    """`receive`, but raising HTTPException 413 once more than `limit` bytes have come."""
+    """Wrap `receive` so that it raises HTTPException 413 after more than `limit` bytes."""
     received = 0
 
     async def limited() -> Message:
@@ -63,11 +63,12 @@ def limit_body(receive: Receive, limit: int) -> Receive:
     return limited
 
 
-class CrashMiddleware:
-    """Answers an unhandled error with 500 and logs its traceback: once, and with the request's ids.
+class UnhandledErrorMiddleware:
+    """Returns 500 for an unhandled error and logs its traceback once, with the ids of the request.
 
-    Starlette's own handler of exceptions stands outside every middleware and raises them again, so that the server
-    logs them a second time. Once the answer has begun there is nothing else to do than that: it breaks off.
+    Starlette's own handler runs outside every middleware and raises the error again, so that the server logs it a
+    second time. This middleware raises an error only after the response has started: the server then closes the
+    connection.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -76,15 +77,15 @@ class CrashMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
-        async def note_start(message: Message) -> None:
+        async def send_and_note_start(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
 
         try:
-            await self._app(scope, receive, note_start)
+            await self._app(scope, receive, send_and_note_start)
         except ClientDisconnect:
-            logger.info("the client of %s %s went away", scope["method"], scope["path"])
+            logger.info("client disconnected during %s %s", scope["method"], scope["path"])
         except Exception:
             if started:
                 raise
@@ -92,11 +93,11 @@ class CrashMiddleware:
             await JSONResponse({"error": "internal server error"}, status_code=500)(scope, receive, send)
 
 
-def handle_errors(app: FastAPI, invalid: str) -> None:
-    """Answer every error of `app` in JSON. `invalid` is the text for a request that does not validate."""
+def handle_errors(app: FastAPI, validation_error: str) -> None:
+    """Make `app` return every error as JSON. `validation_error` is the text for an invalid request."""
 
-    async def on_invalid(_request: Request, _error: Exception) -> Response:
-        return bad_request(invalid)
+    async def on_validation_error(_request: Request, _error: Exception) -> Response:
+        return bad_request(validation_error)
 
     async def on_http_error(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
@@ -109,20 +110,20 @@ def handle_errors(app: FastAPI, invalid: str) -> None:
         text = {404: "not found", 405: "method not allowed"}.get(error.status_code, error.detail)
         return JSONResponse({"error": text}, status_code=error.status_code, headers=headers)
 
-    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_error)
 
 
 def _allowed_methods(app: FastAPI, request: Request) -> list[str]:
-    """The methods that the request's path takes; Starlette itself names only those of the first route that fits."""
+    """Return the methods that the request's path supports. Starlette lists only those of the first matching route."""
 
-    root_path = request.scope.get("app_root_path", "")  # a mount that was entered has put its own in root_path
+    root_path = request.scope.get("app_root_path", "")  # a mount replaces root_path by its own
 
-    def takes(method: str) -> bool:
+    def supports(method: str) -> bool:
         scope = {**request.scope, "method": method, "root_path": root_path}
         return any(route.matches(scope)[0] is Match.FULL for route in app.router.routes)
 
-    allowed = {method for method in METHODS if takes(method)}
+    allowed = {method for method in METHODS if supports(method)}
     if "GET" in allowed:
-        allowed.add("HEAD")  # HeadMiddleware answers it
+        allowed.add("HEAD")  # HeadMiddleware serves it
     return [*(method for method in METHODS if method in allowed), "OPTIONS"]

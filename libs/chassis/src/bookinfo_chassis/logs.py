@@ -1,4 +1,4 @@
-"""Logs: one line an event on stdout, JSON for machines or plain for a terminal, each with its request and trace."""
+"""Logs on stdout: one line per event, as JSON or as text for a terminal, with the ids of the request and the trace."""
 
 import json
 import logging
@@ -9,27 +9,28 @@ from typing import Any
 
 from opentelemetry import trace
 
-from bookinfo_chassis import tracecontext
+from bookinfo_chassis import trace_context
 from bookinfo_chassis.propagation import propagated_header, propagated_headers
 from bookinfo_chassis.settings import ServiceSettings
 
 
 def trace_ids() -> tuple[str | None, str | None]:
-    """The current request's trace id and span id: our own span's, or where it is not traced the caller's."""
-    span = trace.get_current_span().get_span_context()
-    if span.is_valid:
-        return trace.format_trace_id(span.trace_id), trace.format_span_id(span.span_id)
-    caller = tracecontext.read(propagated_headers())
+    """Return the trace id and span id of the current request. An unsampled request has those of its caller."""
+    span = trace.get_current_span()
+    if span.is_recording():
+        context = span.get_span_context()
+        return trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
+    caller = trace_context.read(propagated_headers())
     return caller.trace_id.decode() or None, caller.span_id.decode() or None
 
 
 def trace_id() -> str | None:
-    """The current request's trace id, as 16 or 32 hexadecimal digits."""
+    """Return the trace id of the current request as 16 or 32 hexadecimal digits."""
     return trace_ids()[0]
 
 
 class ContextFilter(logging.Filter):
-    """Adds the service, its version and the current request's ids to a record."""
+    """Adds the service, its version and the ids of the current request to a record."""
 
     def __init__(self, service: str, version: str) -> None:
         super().__init__()
@@ -45,7 +46,7 @@ class ContextFilter(logging.Filter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """Formats a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
@@ -64,7 +65,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class ConsoleFormatter(logging.Formatter):
-    """For a person: time, level, message, and the trace where there is one."""
+    """Formats a record as text: time, level, message, and the trace id if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
@@ -73,8 +74,8 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def configure_logging(service: str, settings: ServiceSettings) -> None:
-    """Send everything that is logged to stdout, as the settings say."""
-    plain = settings.log_format == "console" or (settings.log_format == "auto" and sys.stdout.isatty())
+    """Write all logs to stdout in the format and with the level of the settings."""
+    use_text = settings.log_format == "console" or (settings.log_format == "auto" and sys.stdout.isatty())
     logging.config.dictConfig(
         {
             "version": 1,
@@ -88,7 +89,7 @@ def configure_logging(service: str, settings: ServiceSettings) -> None:
                 "stdout": {
                     "class": "logging.StreamHandler",
                     "stream": "ext://sys.stdout",
-                    "formatter": "console" if plain else "json",
+                    "formatter": "console" if use_text else "json",
                     "filters": ["context"],
                 }
             },

@@ -1,4 +1,4 @@
-"""Headers that travel on from each incoming request to the calls it causes: the one list of them."""
+"""Header propagation: the one list of headers that each request propagates to the calls that it causes."""
 
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 CORRELATION = (
-    b"x-request-id",  # Envoy's request id: access logs and traces are joined by it, and it decides about sampling
+    b"x-request-id",  # Envoy's request id: joins access logs and traces, and Envoy samples by it
 )
 W3C = (
     b"traceparent",  # W3C Trace Context: what OpenTelemetry reads and writes
@@ -33,11 +33,11 @@ VENDORS = (
     b"sw8",  # SkyWalking
 )
 ROUTING = (
-    b"end-user",  # the user by whom Istio's tasks route; productpage sets it from the session alone
-    b"user-agent",  # so that a rule deep in the graph can match the browser
+    b"end-user",  # Istio's tasks route by this user; only productpage sets it, from the session
+    b"user-agent",  # for rules between other services that match the browser
 )
 CREDENTIALS = (
-    b"cookie",  # so that a policy deep in the graph can judge the end user; never sent outside the mesh
+    b"cookie",  # for policies between other services about the end user; never sent outside the mesh
     b"authorization",
     b"jwt",
 )
@@ -47,21 +47,21 @@ _current: ContextVar[RawHeaders] = ContextVar("propagated_headers", default=())
 
 
 def propagated_headers() -> RawHeaders:
-    """What of the current request's headers travels on, in the order and spelling in which it came."""
+    """Return the headers of the current request that are propagated, unchanged and in their original order."""
     return _current.get()
 
 
 def propagated_header(name: bytes) -> str | None:
-    """One of them as text, or None."""
+    """Return one of these headers as text, or None."""
     return next((value.decode("latin-1") for key, value in _current.get() if key == name), None)
 
 
 class PropagationMiddleware:
-    """Remembers the propagated headers of a request for as long as it is handled. `drop` names those to forget."""
+    """Stores the propagated headers while a request is handled. Headers in `dropped` are not propagated."""
 
-    def __init__(self, app: ASGIApp, drop: frozenset[bytes] = frozenset()) -> None:
+    def __init__(self, app: ASGIApp, dropped: frozenset[bytes] = frozenset()) -> None:
         self._app = app
-        self._names = PROPAGATED - drop
+        self._names = PROPAGATED - dropped
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -1,1 +1,1 @@
-"""details: the facts about a book."""
+"""details: the details of a book."""

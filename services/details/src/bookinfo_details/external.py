@@ -1,4 +1,4 @@
-"""The external book service: the Google Books API, or whatever answers like it."""
+"""The client of the external book service: the Google Books API, or a service with the same API."""
 
 import httpx
 from pydantic import BaseModel, Field, ValidationError
@@ -7,14 +7,14 @@ from bookinfo_chassis.client import Upstream
 from bookinfo_details.model import Details
 
 ISBN = "0486424618"
-"""The one edition that v2 looks up, as the original does."""
+"""The edition that v2 requests, as the original does."""
 
 TIME_LIMIT = 5.0
-"""Seconds for the whole call."""
+"""Seconds for a call as a whole."""
 
 
 class ExternalServiceError(Exception):
-    """No details can be had from outside. `status` is what details answers then."""
+    """The external book service failed. `status` is the status of the response of details."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -28,7 +28,7 @@ class _Identifier(BaseModel):
 
 class _VolumeInfo(BaseModel):
     authors: list[str] = Field(min_length=1)
-    publishedDate: str  # noqa: N815 - the API's name
+    publishedDate: str  # noqa: N815 - the name in the API
     printType: str  # noqa: N815
     pageCount: int  # noqa: N815
     publisher: str
@@ -36,7 +36,7 @@ class _VolumeInfo(BaseModel):
     industryIdentifiers: list[_Identifier]  # noqa: N815
 
     def isbn(self, kind: str) -> str:
-        return next((found.identifier for found in self.industryIdentifiers if found.type == kind), "unknown")
+        return next((item.identifier for item in self.industryIdentifiers if item.type == kind), "unknown")
 
 
 class _Volume(BaseModel):
@@ -48,33 +48,33 @@ class _Volumes(BaseModel):
 
 
 class ExternalBooks:
-    """Looks a book up. `upstream` must not propagate headers: it is outside the mesh."""
+    """Requests a book. `upstream` must not propagate headers because it is outside the mesh."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
 
     async def details(self, product_id: int) -> Details:
-        """The details of the one edition, under `product_id`. Raises `ExternalServiceError`."""
+        """Return the details of `ISBN` with `product_id` as their id. Raises `ExternalServiceError`."""
         try:
             response = await self._upstream.get(f"/books/v1/volumes?q=isbn:{ISBN}", [(b"accept", b"application/json")])
         except httpx.TimeoutException:
-            raise ExternalServiceError(504, "the external book service did not answer in time") from None
+            raise ExternalServiceError(504, "the external book service did not respond in time") from None
         except httpx.TransportError:
             raise ExternalServiceError(502, "the external book service cannot be reached") from None
         if response.status_code != 200:
-            raise ExternalServiceError(502, f"the external book service answered {response.status_code}")
+            raise ExternalServiceError(502, f"the external book service returned {response.status_code}")
         try:
-            found = _Volumes.model_validate_json(response.content).items[0].volumeInfo
+            volume = _Volumes.model_validate_json(response.content).items[0].volumeInfo
         except ValidationError:
-            raise ExternalServiceError(502, "the external book service's answer cannot be understood") from None
+            raise ExternalServiceError(502, "the external book service sent an invalid response") from None
         return Details(
             id=product_id,
-            author=found.authors[0],
-            year=found.publishedDate,
-            type="paperback" if found.printType == "BOOK" else "unknown",
-            pages=found.pageCount,
-            publisher=found.publisher,
-            language="English" if found.language == "en" else "unknown",
-            isbn_10=found.isbn("ISBN_10"),
-            isbn_13=found.isbn("ISBN_13"),
+            author=volume.authors[0],
+            year=volume.publishedDate,
+            type="paperback" if volume.printType == "BOOK" else "unknown",
+            pages=volume.pageCount,
+            publisher=volume.publisher,
+            language="English" if volume.language == "en" else "unknown",
+            isbn_10=volume.isbn("ISBN_10"),
+            isbn_13=volume.isbn("ISBN_13"),
         )

@@ -1,16 +1,16 @@
-"""The book's details, in the shape in which they are answered."""
+"""The details of a book, as in the JSON of the response."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class Details(BaseModel):
-    """Facts about one edition of a book. The order of the fields is the order of the JSON."""
+    """The details of one edition of a book. The fields are in the order of the JSON."""
 
     model_config = ConfigDict(populate_by_name=True)
 
     id: int
     author: str
-    year: int | str = Field(description="v1: a number; v2: the publishing date as the external service writes it")
+    year: int | str = Field(description="v1: a number; v2: the publishing date as the external book service formats it")
     type: str
     pages: int
     publisher: str
@@ -19,8 +19,8 @@ class Details(BaseModel):
     isbn_13: str = Field(alias="ISBN-13")
 
 
-def known_details(product_id: int) -> Details:
-    """What v1 knows: the same edition for every id."""
+def built_in_details(product_id: int) -> Details:
+    """Return the details of v1: the same edition for every id."""
     return Details(
         id=product_id,
         author="William Shakespeare",

@@ -1,1 +1,1 @@
-"""productpage: the page, the session and the public API."""
+"""productpage: the web page, the session and the public API."""

@@ -1,4 +1,4 @@
-"""The three services behind the page: what is asked of each, how long, how often, and what comes back."""
+"""The clients of the three services that productpage calls: their time limits, retries and responses."""
 
 import asyncio
 import logging
@@ -8,14 +8,14 @@ from time import perf_counter
 from typing import Generic, TypeVar
 
 import httpx
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bookinfo_chassis.client import Upstream
-from bookinfo_chassis.instance import Instance
-from bookinfo_chassis.metrics import CallMetrics
+from bookinfo_chassis.metrics import ServiceMetrics
+from bookinfo_chassis.pod_info import PodInfo
 from bookinfo_chassis.propagation import RawHeaders
-from bookinfo_chassis.tracing import note_degraded
+from bookinfo_chassis.spans import record_degraded
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +23,11 @@ TIME_LIMIT = 3.0
 """Seconds for each attempt."""
 
 REVIEWS_ATTEMPTS = 2
-"""Deliberate, as in the original: Istio's fault injection task is about this retry meeting another service's limit."""
+"""As in the original: Istio's fault injection task shows this retry together with another service's time limit."""
 
 
 class Details(BaseModel):
-    """What the page shows of a book's details."""
+    """The details of a book that the page shows."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -42,7 +42,7 @@ class Details(BaseModel):
 
 
 class Rating(BaseModel):
-    """Stars and their colour, or why there are none."""
+    """The stars and their color, or the error if there are none."""
 
     stars: int | None = Field(default=None, ge=0, le=5)
     color: str = "black"
@@ -50,7 +50,7 @@ class Rating(BaseModel):
 
 
 class Review(BaseModel):
-    """What one reader says."""
+    """The review of one reviewer."""
 
     reviewer: str
     text: str
@@ -58,7 +58,7 @@ class Review(BaseModel):
 
 
 class Reviews(BaseModel):
-    """The reviews, and the instance that answered."""
+    """The reviews of a book, and the pod that responded."""
 
     podname: str
     clustername: str
@@ -75,23 +75,26 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class Answer(Generic[Model]):
-    """What a backend said. On failure `model` is None and `content` the error object for our own caller."""
+class BackendResponse(Generic[Model]):
+    """The response of a backend.
+
+    After a failure `model` is None, and `content` is the error object for the client of productpage.
+    """
 
     status: int
     content: bytes
     model: Model | None = None
-    problem: str | None = None
-    """Why there is no model, for a person to read."""
-    instance: Instance | None = None
-    """Who answered; None where nobody did, or a proxy in a service's place."""
+    error: str | None = None
+    """Why there is no model, for the page."""
+    pod: PodInfo | None = None
+    """The pod that responded; None if there was no response, or if a proxy responded."""
     attempts: int = 1
     seconds: float = 0.0
-    """What all attempts took together."""
+    """Duration of all attempts together."""
 
 
 class Backend(Generic[Model]):
-    """One service: called with a time limit and a number of attempts, counted in `request_result_total`."""
+    """A service, called with a time limit and a number of attempts. Counts results in `request_result_total`."""
 
     def __init__(
         self,
@@ -109,73 +112,67 @@ class Backend(Generic[Model]):
         self._results = results
         self._attempts = attempts
 
-    async def get(self, product_id: int, headers: RawHeaders) -> Answer[Model]:
-        """Ask for a book. Never raises for a failing backend: the answer's status tells."""
+    async def get(self, product_id: int, headers: RawHeaders) -> BackendResponse[Model]:
+        """Request the data of a book. Never raises an error if the backend fails: the response has the status."""
         start = perf_counter()
-        answer = await self._attempt(product_id, headers)
+        response = await self._attempt(product_id, headers)
         attempts = 1
-        while answer.model is None and attempts < self._attempts:
-            answer = await self._attempt(product_id, headers, repeated=True)
+        while response.model is None and attempts < self._attempts:
+            response = await self._attempt(product_id, headers, is_retry=True)
             attempts += 1
-        if answer.model is None:
-            note_degraded(self._name, answer.status)
-        self._results.labels(destination_app=self._name, response_code=str(answer.status)).inc()
-        return replace(answer, attempts=attempts, seconds=perf_counter() - start)
+        if response.model is None:
+            record_degraded(self._name, response.status)
+        self._results.labels(destination_app=self._name, response_code=str(response.status)).inc()
+        return replace(response, attempts=attempts, seconds=perf_counter() - start)
 
-    async def _attempt(self, product_id: int, headers: RawHeaders, *, repeated: bool = False) -> Answer[Model]:
+    async def _attempt(self, product_id: int, headers: RawHeaders, *, is_retry: bool = False) -> BackendResponse[Model]:
         try:
-            response = await self._upstream.get(f"/{self._path}/{product_id}", headers, repeated=repeated)
+            response = await self._upstream.get(f"/{self._path}/{product_id}", headers, is_retry=is_retry)
         except httpx.TimeoutException:
-            return self._failed(500, f"no answer within {TIME_LIMIT:g} s")
+            return self._failed(500, f"no response within {TIME_LIMIT:g} s")
         except httpx.ConnectError as error:
             return self._failed(500, "cannot be reached", f"{error}")
         except httpx.TransportError as error:
-            return self._failed(500, "broke off its answer", f"{type(error).__name__} {error}")
-        instance = Instance.from_headers(response.headers)
+            return self._failed(500, "sent an incomplete response", f"{type(error).__name__} {error}")
+        pod = PodInfo.from_headers(response.headers)
         if response.status_code != 200:
-            # Only an error is passed on as it is: a 204 or a 304 cannot carry the error object, a 201 would belie it.
+            # Forward only the status of an error. A 204 or 304 cannot have a body, and 201 would claim a success.
             status = response.status_code if 400 <= response.status_code < 600 else 500
-            problem = f"answered {response.status_code}"
-            if instance is None:
-                problem = f"a proxy {problem}: no pod signed it"
-            return self._failed(status, problem, instance=instance)
+            error_text = f"returned {response.status_code}"
+            if pod is None:
+                error_text = f"a proxy {error_text}: the response names no pod"
+            return self._failed(status, error_text, pod=pod)
         try:
             model = self._model.model_validate_json(response.content)
         except ValidationError:
-            return self._failed(500, "answered what cannot be understood", instance=instance)
-        return Answer(200, response.content, model, instance=instance)
+            return self._failed(500, "sent an invalid response", pod=pod)
+        return BackendResponse(200, response.content, model, pod=pod)
 
-    def _failed(self, status: int, problem: str, cause: str = "", instance: Instance | None = None) -> Answer[Model]:
-        logger.warning("%s: %s%s", self._name, problem, f" ({cause})" if cause else "")
+    def _failed(self, status: int, error: str, cause: str = "", pod: PodInfo | None = None) -> BackendResponse[Model]:
+        logger.warning("%s: %s%s", self._name, error, f" ({cause})" if cause else "")
         text = f"Sorry, product {self._name} are currently unavailable for this book."
-        return Answer(status, b'{"error": "%s"}' % text.encode(), problem=problem, instance=instance)
+        return BackendResponse(status, b'{"error": "%s"}' % text.encode(), error=error, pod=pod)
 
 
 class Backends:
-    """All three."""
+    """The three backends."""
 
-    def __init__(
-        self,
-        urls: Mapping[str, str],
-        transport: httpx.AsyncBaseTransport,
-        registry: CollectorRegistry,
-        calls: CallMetrics,
-    ) -> None:
+    def __init__(self, urls: Mapping[str, str], transport: httpx.AsyncBaseTransport, metrics: ServiceMetrics) -> None:
         results = Counter(
-            "request_result", "Results of requests", ["destination_app", "response_code"], registry=registry
+            "request_result", "Results of requests", ["destination_app", "response_code"], registry=metrics.registry
         )
 
         def upstream(name: str) -> Upstream:
-            return Upstream(urls[name], transport, TIME_LIMIT, calls)
+            return Upstream(urls[name], transport, TIME_LIMIT, metrics.calls)
 
         self.details = Backend("details", "details", upstream("details"), Details, results)
         self.reviews = Backend("reviews", "reviews", upstream("reviews"), Reviews, results, REVIEWS_ATTEMPTS)
         self.ratings = Backend("ratings", "ratings", upstream("ratings"), Ratings, results)
 
-    async def page(
+    async def load_page(
         self, product_id: int, headers: RawHeaders, flood_factor: int
-    ) -> tuple[Answer[Details], Answer[Reviews]]:
-        """What the page needs, asked for at the same time. `flood_factor` calls of reviews are thrown away first."""
+    ) -> tuple[BackendResponse[Details], BackendResponse[Reviews]]:
+        """Request the data of the page concurrently, after `flood_factor` calls to reviews that are ignored."""
         if flood_factor:
             await asyncio.gather(*(self.reviews.get(product_id, headers) for _ in range(flood_factor)))
         return await asyncio.gather(self.details.get(product_id, headers), self.reviews.get(product_id, headers))

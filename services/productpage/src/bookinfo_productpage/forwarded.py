@@ -1,4 +1,4 @@
-"""Which peers may say how the browser came: `X-Forwarded-Proto` is believed from these alone."""
+"""The trusted peers: only their `X-Forwarded-Proto` header is used."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class TrustedPeers:
-    """Networks, and whether a peer on the Unix socket is trusted: it has no address."""
+    """Trusted networks, and whether a peer on the Unix socket is trusted. Such a peer has no address."""
 
     networks: tuple[IPv4Network | IPv6Network, ...]
     unix: bool
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From a comma-separated list. Raises ValueError naming the part that is no address."""
+        """Parse a comma-separated list. Raises ValueError for an invalid network."""
         parts = [part.strip() for part in text.split(",") if part.strip()]
         return cls(tuple(ip_network(part) for part in parts if part != "unix"), "unix" in parts)
 
@@ -29,12 +29,12 @@ class TrustedPeers:
         return any(address in network for network in self.networks)
 
 
-def came_by_https(scope: Mapping[str, Any], trusted: TrustedPeers) -> bool:
-    """Whether the browser's own connection was encrypted, as far as can be known."""
+def is_https(scope: Mapping[str, Any], trusted: TrustedPeers) -> bool:
+    """Return whether the browser uses https, according to the connection or to a trusted peer."""
     if scope["scheme"] == "https":
         return True
     client = scope.get("client")
     if (client[0] if client else None) not in trusted:
         return False
-    claimed = next((value for name, value in scope["headers"] if name == b"x-forwarded-proto"), b"")
-    return bool(claimed == b"https")
+    protocol = next((value for name, value in scope["headers"] if name == b"x-forwarded-proto"), b"")
+    return bool(protocol == b"https")

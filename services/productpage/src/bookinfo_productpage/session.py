@@ -1,7 +1,6 @@
-"""Who is signed in: a signed cookie, as the original's, that holds the user's name and nothing else.
+"""The session: a signed cookie with the name of the user, as in the original.
 
-Starlette's SessionMiddleware decides once for all whether the cookie is Secure; here it depends on how the browser
-came.
+Starlette's SessionMiddleware makes all cookies Secure or none. Here this depends on the protocol of each request.
 """
 
 import logging
@@ -13,13 +12,13 @@ from fastapi import Request, Response
 from itsdangerous import BadData, URLSafeSerializer
 from starlette.datastructures import Headers
 
-from bookinfo_productpage.forwarded import TrustedPeers, came_by_https
+from bookinfo_productpage.forwarded import TrustedPeers, is_https
 
 logger = logging.getLogger(__name__)
 
 COOKIE = "session"
 MAX_NAME = 200
-"""Characters; the cookie stays far below the 4096 bytes that browsers keep."""
+"""Characters. The cookie is far shorter than the limit of browsers, 4096 bytes."""
 
 
 class Sessions:
@@ -28,13 +27,13 @@ class Sessions:
     def __init__(self, secret: str | None, trusted: TrustedPeers) -> None:
         if secret is None:
             logger.warning(
-                "SESSION_SECRET is not set: a random key signs the sessions, other replicas cannot read them"
+                "SESSION_SECRET is not set: sessions are signed with a random key and are invalid on other replicas"
             )
         self._serializer = URLSafeSerializer(secret or secrets.token_urlsafe(32), salt="bookinfo-session")
         self._trusted = trusted
 
     def user(self, request: Request) -> str | None:
-        """The signed-in user's name."""
+        """Return the name of the signed-in user, or None."""
         cookie = request.cookies.get(COOKIE)
         if not cookie:
             return None
@@ -46,24 +45,25 @@ class Sessions:
         return user if isinstance(user, str) else None
 
     def sign_in(self, request: Request, response: Response, user: str) -> None:
-        """Set the cookie: for the browser's session, out of scripts' reach, Secure where the browser came by https."""
+        """Set the cookie. It ends with the browser's session, is HttpOnly, and is Secure if the browser uses https."""
         response.set_cookie(
             COOKIE,
             str(self._serializer.dumps({"user": user})),
             httponly=True,
             samesite="lax",
-            secure=came_by_https(request.scope, self._trusted),
+            secure=is_https(request.scope, self._trusted),
         )
 
     def sign_out(self, response: Response) -> None:
-        """Take the cookie back."""
+        """Delete the cookie."""
         response.delete_cookie(COOKIE, httponly=True, samesite="lax")
 
 
-def is_name(text: str) -> bool:
-    """Whether somebody can sign in as `text`: 1 to `MAX_NAME` characters, not all blank, writable, none of control.
+def is_valid_name(text: str) -> bool:
+    """Return whether `text` is a valid user name.
 
-    A line break in a name would put words of the caller's alone on a line, where scripts look for a pod's name.
+    A name has 1 to `MAX_NAME` characters, at least one that is not a space, and no control characters. With a line
+    break in a name, a client could put any text on a line of its own, where scripts expect the name of a pod.
     """
     try:
         text.encode()
@@ -73,11 +73,12 @@ def is_name(text: str) -> bool:
     return printable and bool(text.strip()) and len(text) <= MAX_NAME
 
 
-def sent_by_another_site(headers: Headers) -> bool:
-    """Whether a browser sends this for another site's page: as Fetch Metadata says, else as Origin does.
+def is_cross_site(headers: Headers) -> bool:
+    """Return whether a browser sends the request for the page of another site.
 
-    Both are the browser's own word, out of a page's reach. What sends neither, as curl, is no browser, and has nobody's
-    session to disturb. Another port of this host is another site too.
+    Fetch Metadata decides, or Origin if there is none. The browser sets both headers, and pages cannot change them. A
+    client without either header, such as curl, is not a browser and has no session that needs protection. Another port
+    of this host is another site.
     """
     if site := headers.get("sec-fetch-site"):  # https and localhost only
         return site not in {"same-origin", "none"}
@@ -90,8 +91,8 @@ def sent_by_another_site(headers: Headers) -> bool:
 
 
 def end_user_header(user: str) -> bytes:
-    """A user's name as the `end-user` header: printable ASCII as it is, everything else percent-encoded (UTF-8).
+    """Return the name of a user as the `end-user` header.
 
-    A name can therefore neither break the header nor add another.
+    All characters except printable ASCII are percent-encoded as UTF-8. A name can therefore not add another header.
     """
     return quote(user, safe="".join(map(chr, range(0x20, 0x7F))).replace("%", "")).strip().encode()

@@ -1,1 +1,1 @@
-"""ratings: the stars that each reviewer gave a book."""
+"""ratings: the stars that reviewers gave a book."""

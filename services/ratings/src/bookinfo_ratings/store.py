@@ -1,26 +1,26 @@
-"""The ratings that were posted, in this process' memory."""
+"""The posted ratings, in the memory of the process."""
 
 from collections.abc import Mapping
 
 DEFAULT_RATINGS: Mapping[str, int] = {"Reviewer1": 5, "Reviewer2": 4}
-"""What every book has until somebody posts others."""
+"""The ratings of a book until a client posts others."""
 
 MAX_BOOKS = 1000
-"""Books with ratings of their own, so that callers cannot fill the memory: one has 64 KiB at most."""
+"""Number of books with posted ratings, so that clients cannot fill the memory. Each has up to 64 KiB."""
 
 
 class StoreFullError(Exception):
-    """There are ratings of `MAX_BOOKS` books already."""
+    """The store already has ratings for `MAX_BOOKS` books."""
 
 
 class Store:
-    """Ratings by book: reviewer to stars."""
+    """Ratings by book: stars by reviewer."""
 
     def __init__(self) -> None:
         self._posted: dict[int, Mapping[str, int]] = {}
 
     def get(self, product_id: int) -> Mapping[str, int]:
-        """The ratings of a book."""
+        """Return the ratings of a book."""
         return self._posted.get(product_id, DEFAULT_RATINGS)
 
     def put(self, product_id: int, ratings: Mapping[str, int]) -> None:

@@ -1,1 +1,1 @@
-"""reviews: what readers say of a book, built three ways."""
+"""reviews: the reviews of a book, in three versions."""

@@ -1,4 +1,4 @@
-"""The reviews of a book, and the JSON in which they are answered."""
+"""The reviews of a book, and the JSON of the response."""
 
 import json
 from collections.abc import Mapping
@@ -14,20 +14,20 @@ RATINGS_UNAVAILABLE = "Ratings service is currently unavailable"
 
 
 class Rating(BaseModel):
-    """How many stars, and in which colour they are drawn."""
+    """The number of stars and their color."""
 
     stars: int
     color: str
 
 
 class RatingError(BaseModel):
-    """Why there are no stars."""
+    """The error if there are no stars."""
 
     error: str
 
 
 class Review(BaseModel):
-    """What one reader says. `rating` is missing in v1."""
+    """The review of one reviewer. v1 has no `rating`."""
 
     reviewer: str
     text: str
@@ -35,7 +35,7 @@ class Review(BaseModel):
 
 
 class Reviews(BaseModel):
-    """A book's reviews, and which instance tells them. `id` is a string, as in the original."""
+    """The reviews of a book, and the pod that responded. `id` is a string, as in the original."""
 
     id: str
     podname: str
@@ -44,25 +44,25 @@ class Reviews(BaseModel):
 
 
 @dataclass(frozen=True)
-class Origin:
-    """The instance that answers: its pod, its cluster, the colour of its stars."""
+class PodFields:
+    """The parts of a response that depend on the pod: its name, its cluster, and the color of its stars."""
 
     podname: str
     clustername: str
     color: str
 
 
-def reviews_json(product_id: int, origin: Origin, ratings: Mapping[str, int] | None, *, shows_ratings: bool) -> str:
-    """The answer, with the original's very spacing: documented tasks compare its text."""
+def reviews_json(product_id: int, pod: PodFields, ratings: Mapping[str, int] | None, *, shows_ratings: bool) -> str:
+    """Return the response with exactly the spacing of the original, because documented tasks compare its text."""
     reviews = ",".join(
         f'{{  "reviewer": {json.dumps(reviewer)},  "text": {json.dumps(text)}'
-        + (f', "rating": {_rating(reviewer, origin.color, ratings)}' if shows_ratings else "")
+        + (f', "rating": {_rating(reviewer, pod.color, ratings)}' if shows_ratings else "")
         + "}"
         for reviewer, text in TEXTS.items()
     )
     return (
-        f'{{"id": "{product_id}","podname": {json.dumps(origin.podname)},'
-        f'"clustername": {json.dumps(origin.clustername)},"reviews": [{reviews}]}}'
+        f'{{"id": "{product_id}","podname": {json.dumps(pod.podname)},'
+        f'"clustername": {json.dumps(pod.clustername)},"reviews": [{reviews}]}}'
     )
 
 

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from bookinfo_books.settings import Settings
 from bookinfo_books.tls_server import serve_with_tls
-from bookinfo_chassis.app import create_service
+from bookinfo_chassis.app import Service, create_service
 from bookinfo_chassis.health import Status
 
 ISBN_10 = "0486424618"
@@ -49,7 +49,7 @@ async def volumes(q: Annotated[str, Query(max_length=200)]) -> Response:
     return JSONResponse({"kind": "books#volumes", "totalItems": len(items)} | ({"items": items} if items else {}))
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings) -> Service:
     """Return the application."""
 
     @asynccontextmanager
@@ -66,6 +66,6 @@ def create_app(settings: Settings) -> FastAPI:
         settings,
         [router],
         description="An external book service outside the mesh.",
-        invalid=INVALID_QUERY,
+        validation_error=INVALID_QUERY,
         resources=resources,
     )

@@ -1,5 +1,5 @@
-// Without this script the dialog opens by its address (style.css, :target). With it, it is modal: the keyboard stays
-// inside, Escape closes it, and the focus goes back to the button.
+// Without this script, the link to #dialog opens the dialog (style.css, :target). This script makes the dialog modal: it
+// keeps the keyboard focus inside, closes the dialog on Escape, and returns the focus to the button.
 const dialog = document.getElementById("dialog");
 document.documentElement.classList.add("script");
 document.getElementById("sign-in-button").addEventListener("click", (event) => {
@@ -10,8 +10,8 @@ document.getElementById("close-dialog").addEventListener("click", (event) => {
   event.preventDefault();
   dialog.close();
 });
-function openWhereTheAddressSaysSo() {
+function openIfTargeted() {
   if (location.hash === "#dialog" && !dialog.open) dialog.showModal();
 }
-addEventListener("hashchange", openWhereTheAddressSaysSo);
-openWhereTheAddressSaysSo();
+addEventListener("hashchange", openIfTargeted);
+openIfTargeted();

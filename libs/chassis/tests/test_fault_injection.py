@@ -18,7 +18,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr("bookinfo_chassis.faults.asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr("bookinfo_chassis.fault_injection.asyncio", SimpleNamespace(sleep=sleep))
     return waits
 
 

@@ -1,4 +1,4 @@
-"""How the faulty versions of ratings misbehave."""
+"""The fault modes of ratings: v-faulty, v-delayed, v-unavailable and v-unhealthy."""
 
 import asyncio
 import time
@@ -8,13 +8,17 @@ from random import Random
 from bookinfo_ratings.settings import Settings
 
 Clock = Callable[[], float]
-"""Seconds since some fixed moment."""
+"""Returns the seconds since a fixed time."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
 
-class Sickness:
-    """What a version does to each GET, and whether it calls itself healthy. v1 never misbehaves."""
+class FaultMode:
+    """The faults of a version: the effect on each GET, and the response of /health. v1 has none.
+
+    Fault injection (`FAULT_*`, bookinfo_chassis.fault_injection) is independent of the version and exists in every
+    service.
+    """
 
     def __init__(self, settings: Settings, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep) -> None:
         self._settings = settings
@@ -23,18 +27,18 @@ class Sickness:
         self._sleep = sleep
         self._start = clock()
 
-    async def strike(self) -> bool:
-        """Hold up or fail one GET, as the version does; whether it is to be answered 503."""
+    async def apply(self) -> bool:
+        """Delay a GET if the version does so. Return whether the GET must fail with 503."""
         settings = self._settings
         match settings.version:
             case "v-faulty":
-                return self._draw(settings.faulty_percent)
+                return self._is_selected(settings.faulty_percent)
             case "v-delayed":
-                if self._draw(settings.delayed_percent):
+                if self._is_selected(settings.delayed_percent):
                     await self._sleep(settings.delayed_seconds)
                 return False
             case "v-unavailable":
-                return self._in_bad_period(settings.unavailable_period_seconds)
+                return self._in_faulty_period(settings.unavailable_period_seconds)
             case "v-unhealthy":
                 return not self.healthy
             case _:
@@ -42,13 +46,13 @@ class Sickness:
 
     @property
     def healthy(self) -> bool:
-        """What /health tells."""
+        """Whether /health reports a healthy service."""
         settings = self._settings
-        return settings.version != "v-unhealthy" or not self._in_bad_period(settings.unhealthy_period_seconds)
+        return settings.version != "v-unhealthy" or not self._in_faulty_period(settings.unhealthy_period_seconds)
 
-    def _draw(self, percent: float) -> bool:
+    def _is_selected(self, percent: float) -> bool:
         return self._random.random() * 100 < percent
 
-    def _in_bad_period(self, period: float) -> bool:
-        """Good periods and bad ones take turns, the first is good."""
+    def _in_faulty_period(self, period: float) -> bool:
+        """Return whether the current period is faulty. Periods alternate, and the first one is not faulty."""
         return int((self._clock() - self._start) / period) % 2 == 1

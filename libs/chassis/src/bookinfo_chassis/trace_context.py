@@ -1,7 +1,7 @@
-"""Which trace a request belongs to, as W3C or B3 headers say it, and how to say it on.
+"""The trace of a request: read from W3C or B3 headers, and written to the headers of calls.
 
-OpenTelemetry's own B3 propagator turns a deferred decision ("sample it or not, as you like") into "no", and a trace id
-of 16 digits into another of 32; so both formats are read here.
+OpenTelemetry's own B3 propagator turns a deferred sampling decision into "no", and extends a trace id of 16 digits to
+32. Therefore this module reads and writes both formats itself.
 W3C: https://www.w3.org/TR/trace-context/, B3: https://github.com/openzipkin/b3-propagation
 """
 
@@ -21,7 +21,7 @@ B3_SAMPLED = b"x-b3-sampled"
 B3_FLAGS = b"x-b3-flags"
 B3_MULTI = frozenset((B3_TRACE_ID, B3_SPAN_ID, B3_PARENT_ID, B3_SAMPLED, B3_FLAGS))
 CONTEXT = B3_MULTI | {TRACEPARENT, B3_SINGLE}
-"""Headers that name the caller's span; `tracestate` and `baggage` name none."""
+"""Headers with the id of the caller's span. `tracestate` and `baggage` have none."""
 
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _TRACE_ID = re.compile(rb"[0-9a-f]{16}([0-9a-f]{16})?")
@@ -31,21 +31,21 @@ _DECISIONS = {b"1": True, b"true": True, b"d": True, b"0": False, b"false": Fals
 
 @dataclass(frozen=True)
 class TraceContext:
-    """The caller's span and its decision. Ids are hexadecimal, the trace's of 16 (B3 only) or 32 digits."""
+    """The caller's span and sampling decision. Ids are hexadecimal; a trace id has 16 (B3 only) or 32 digits."""
 
-    trace_id: bytes = b""  # empty: the caller has no trace
+    trace_id: bytes = b""  # empty if the caller has no trace
     span_id: bytes = b""
-    sampled: bool | None = None  # None: nobody has decided yet
-    random: bool = False  # whether W3C's second flag vouches for a random trace id
+    sampled: bool | None = None  # None if no service has decided yet
+    random: bool = False  # W3C's flag for a random trace id
 
     @property
     def traceparent(self) -> bytes:
-        """The same in W3C's form, as a sampled one."""
+        """Return the W3C header for a sampled trace."""
         return b"00-%s-%s-%s" % (self.trace_id.rjust(32, b"0"), self.span_id, b"03" if self.random else b"01")
 
 
 def read(headers: Iterable[tuple[bytes, bytes]]) -> TraceContext:
-    """What the headers say; W3C wins over B3. What is malformed counts as absent."""
+    """Return the trace context of the headers. W3C takes precedence over B3. Malformed headers are ignored."""
     found = {name: value for name, value in headers if name in CONTEXT}
     if not found:
         return TraceContext()
@@ -66,7 +66,7 @@ def _read_w3c(value: bytes) -> TraceContext | None:
 
 
 def _read_b3_single(value: bytes) -> TraceContext:
-    """`{trace}-{span}-{decision}-{parent}`, the last two optional, or the decision alone."""
+    """Read `{trace}-{span}[-{decision}[-{parent}]]`, or the decision alone."""
     parts = value.lower().split(b"-")
     if len(parts) == 1:
         return TraceContext(sampled=_DECISIONS.get(parts[0]))
@@ -87,29 +87,29 @@ def _b3(trace_id: bytes, span_id: bytes, sampled: bool | None) -> TraceContext:
     return TraceContext(trace_id, span_id, sampled)
 
 
-def continued(headers: RawHeaders, span: TraceContext, parent_id: bytes) -> RawHeaders:
-    """`headers` as they go on to a callee of a sampled request: they name `span`, whose parent is `parent_id`.
+def with_span(headers: RawHeaders, span: TraceContext, parent_id: bytes) -> RawHeaders:
+    """Return `headers` for a call of a sampled request, with the client span `span` and its parent's id.
 
-    W3C always, and each of B3's forms in which the caller spoke, to debug (which is more than to sample) where it did.
+    The result has W3C's header, and each form of B3 that the caller used. B3's debug flag is kept.
     """
-    came = dict(headers)
-    named = [(name, value) for name, value in headers if name not in CONTEXT]
-    named.append((TRACEPARENT, span.traceparent))
-    if came.keys() & B3_MULTI:
-        named += [
+    received = dict(headers)
+    result = [(name, value) for name, value in headers if name not in CONTEXT]
+    result.append((TRACEPARENT, span.traceparent))
+    if received.keys() & B3_MULTI:
+        result += [
             (B3_TRACE_ID, span.trace_id),
             (B3_SPAN_ID, span.span_id),
             (B3_PARENT_ID, parent_id),
-            (B3_FLAGS, b"1") if came.get(B3_FLAGS) == b"1" else (B3_SAMPLED, b"1"),
+            (B3_FLAGS, b"1") if received.get(B3_FLAGS) == b"1" else (B3_SAMPLED, b"1"),
         ]
-    if B3_SINGLE in came:
-        decision = b"d" if b"d" in came[B3_SINGLE].lower().split(b"-")[::2] else b"1"
-        named.append((B3_SINGLE, b"%s-%s-%s-%s" % (span.trace_id, span.span_id, decision, parent_id)))
-    return named
+    if B3_SINGLE in received:
+        decision = b"d" if b"d" in received[B3_SINGLE].lower().split(b"-")[::2] else b"1"
+        result.append((B3_SINGLE, b"%s-%s-%s-%s" % (span.trace_id, span.span_id, decision, parent_id)))
+    return result
 
 
-def refused(headers: RawHeaders, context: TraceContext, new_trace_id: bytes, new_span_id: bytes) -> RawHeaders:
-    """`headers` with the decision not to sample, for a caller who left it to us: ids that came are kept."""
+def unsampled(headers: RawHeaders, context: TraceContext, new_trace_id: bytes, new_span_id: bytes) -> RawHeaders:
+    """Return `headers` with the decision not to sample, for a caller that made none. The caller's ids are kept."""
     if not context.trace_id:
         kept = [(name, value) for name, value in headers if name not in CONTEXT]
         return [*kept, (TRACEPARENT, b"00-%s-%s-00" % (new_trace_id, new_span_id))]

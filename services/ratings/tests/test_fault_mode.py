@@ -8,8 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from bookinfo_ratings.app import create_app
+from bookinfo_ratings.fault_mode import FaultMode
 from bookinfo_ratings.settings import Settings
-from bookinfo_ratings.sickness import Sickness
 
 UNAVAILABLE = (503, '{"error":"Service unavailable"}')
 MINUTE = 60.0
@@ -52,7 +52,7 @@ def start() -> Iterator[Start]:
         def _start(version: str, **more: Any) -> World:
             settings = Settings.load(version=version, fault_seed=1, **more)
             time = Time()
-            client = TestClient(create_app(settings, Sickness(settings, time.clock, time.sleep)))
+            client = TestClient(create_app(settings, FaultMode(settings, time.clock, time.sleep)))
             return World(running.enter_context(client), time)
 
         yield _start

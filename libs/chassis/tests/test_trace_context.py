@@ -2,7 +2,7 @@
 
 import pytest
 
-from bookinfo_chassis.tracecontext import TraceContext, continued, read, refused
+from bookinfo_chassis.trace_context import TraceContext, read, unsampled, with_span
 
 TRACE = b"4bf92f3577b34da6a3ce929d0e0e4736"
 SHORT = b"a3ce929d0e0e4736"
@@ -86,7 +86,7 @@ def test_a_call_names_its_span_in_w3c_and_in_each_form_of_b3_in_which_the_caller
         (b"b3", b"%s-%s-1" % (TRACE, SPAN)),
         (b"baggage", b"k=v"),
     ]
-    assert dict(continued(headers, TraceContext(TRACE, OURS, sampled=True), PARENT)) == {
+    assert dict(with_span(headers, TraceContext(TRACE, OURS, sampled=True), PARENT)) == {
         b"traceparent": b"00-%s-%s-01" % (TRACE, OURS),
         b"tracestate": b"a=1",
         b"baggage": b"k=v",
@@ -120,33 +120,33 @@ def test_a_trace_id_that_is_vouched_for_as_random_stays_so() -> None:
     ],
 )
 def test_b3s_wish_to_debug_travels_on(came: list[tuple[bytes, bytes]], named: dict[bytes, bytes]) -> None:
-    called = dict(continued(came, TraceContext(TRACE, OURS, sampled=True), PARENT))
+    called = dict(with_span(came, TraceContext(TRACE, OURS, sampled=True), PARENT))
     assert called == {b"traceparent": b"00-%s-%s-01" % (TRACE, OURS)} | named
 
 
 def test_a_caller_without_b3_gets_none() -> None:
-    called = continued([(b"traceparent", b"x")], TraceContext(TRACE, OURS, sampled=True), PARENT)
+    called = with_span([(b"traceparent", b"x")], TraceContext(TRACE, OURS, sampled=True), PARENT)
     assert called == [(b"traceparent", b"00-%s-%s-01" % (TRACE, OURS))]
 
 
 def test_a_trace_id_of_half_the_length_keeps_it_in_b3_and_is_filled_up_in_w3c() -> None:
-    called = dict(continued([(b"b3", b"x")], TraceContext(SHORT, OURS, sampled=True), PARENT))
+    called = dict(with_span([(b"b3", b"x")], TraceContext(SHORT, OURS, sampled=True), PARENT))
     assert called[b"b3"].startswith(SHORT + b"-")
     assert called[b"traceparent"] == b"00-%s%s-%s-01" % (b"0" * 16, SHORT, OURS)
 
 
 def test_a_deferred_decision_against_sampling_travels_on_with_the_ids_that_came() -> None:
     multi = [(b"x-b3-traceid", TRACE), (b"x-b3-spanid", SPAN)]
-    assert refused(multi, read(multi), OURS * 2, OURS) == [*multi, (b"x-b3-sampled", b"0")]
+    assert unsampled(multi, read(multi), OURS * 2, OURS) == [*multi, (b"x-b3-sampled", b"0")]
     single = [(b"b3", b"%s-%s" % (TRACE, SPAN)), (b"baggage", b"k=v")]
-    assert refused(single, read(single), OURS * 2, OURS) == [
+    assert unsampled(single, read(single), OURS * 2, OURS) == [
         (b"baggage", b"k=v"),
         (b"b3", b"%s-%s-0" % (TRACE, SPAN)),
     ]
 
 
 def test_where_there_was_no_trace_the_decision_travels_on_with_new_ids() -> None:
-    assert refused([(b"tracestate", b"a=1")], TraceContext(), OURS * 2, PARENT) == [
+    assert unsampled([(b"tracestate", b"a=1")], TraceContext(), OURS * 2, PARENT) == [
         (b"tracestate", b"a=1"),
         (b"traceparent", b"00-%s-%s-00" % (OURS * 2, PARENT)),
     ]

@@ -1,14 +1,14 @@
-"""The books on sale: one, as in the original."""
+"""The products: one book, as in the original."""
 
 from pydantic import BaseModel
 
 
 class Product(BaseModel):
-    """A book. `descriptionHtml` is HTML of our own making, shown as it is."""
+    """A book. `descriptionHtml` is trusted HTML; the page shows it without escaping."""
 
     id: int
     title: str
-    descriptionHtml: str  # noqa: N815 - the API's name
+    descriptionHtml: str  # noqa: N815 - the name in the API
 
 
 PRODUCTS = (

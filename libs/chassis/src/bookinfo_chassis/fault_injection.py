@@ -1,7 +1,7 @@
-"""Faults on purpose: a share of requests delayed, a share answered with an error (`FAULT_*`).
+"""Fault injection in the service itself: delays and aborts for a share of its requests (`FAULT_*`).
 
-A sick instance and a bad canary are made with these. A fault injected by the mesh cannot make them: it happens in the
-caller's proxy and never reaches the outlier detection that shall see it.
+These settings create an unhealthy instance or a faulty canary. A fault that the mesh injects cannot do that: the
+caller's proxy injects it, and outlier detection never sees it.
 """
 
 import asyncio
@@ -21,34 +21,34 @@ EXEMPT = PROBES | {"/metrics"}
 
 
 @dataclass(frozen=True)
-class Faults:
-    """Shares in percent, the delay in seconds."""
+class FaultInjection:
+    """The share of requests with a fault, in percent, and the fault."""
 
     abort_percent: float
     abort_status: int
     delay_percent: float
-    delay: float
+    delay_seconds: float
     seed: int | None
 
     @classmethod
     def from_settings(cls, settings: ServiceSettings) -> Self | None:
-        """What the settings ask for; None when nothing is to be done."""
-        delays = settings.fault_delay_ms > 0 and settings.fault_delay_percent > 0
-        if not delays and settings.fault_abort_percent == 0:
+        """Return the configured faults, or None if there are none."""
+        has_delay = settings.fault_delay_ms > 0 and settings.fault_delay_percent > 0
+        if not has_delay and settings.fault_abort_percent == 0:
             return None
         return cls(
             abort_percent=settings.fault_abort_percent,
             abort_status=settings.fault_abort_status,
-            delay_percent=settings.fault_delay_percent if delays else 0.0,
-            delay=settings.fault_delay_ms / 1000,
+            delay_percent=settings.fault_delay_percent if has_delay else 0.0,
+            delay_seconds=settings.fault_delay_ms / 1000,
             seed=settings.fault_seed,
         )
 
 
-class FaultMiddleware:
-    """Delays first, then aborts, each by its own draw, as Envoy's fault filter does."""
+class FaultInjectionMiddleware:
+    """Delays first, then aborts. Each is decided by its own random number, as in Envoy's fault filter."""
 
-    def __init__(self, app: ASGIApp, faults: Faults) -> None:
+    def __init__(self, app: ASGIApp, faults: FaultInjection) -> None:
         self._app = app
         self._faults = faults
         self._random = Random(faults.seed)  # noqa: S311 - not for secrets
@@ -57,17 +57,17 @@ class FaultMiddleware:
         if scope["type"] == "http" and scope["path"] not in EXEMPT:
             faults = self._faults
             if self._random.random() * 100 < faults.delay_percent:
-                await asyncio.sleep(faults.delay)
+                await asyncio.sleep(faults.delay_seconds)
             if self._random.random() * 100 < faults.abort_percent:
-                _note_route(scope)
-                answer = JSONResponse({"error": "fault injected on purpose"}, status_code=faults.abort_status)
-                await answer(scope, receive, send)
+                _set_route(scope)
+                response = JSONResponse({"error": "fault injected on purpose"}, status_code=faults.abort_status)
+                await response(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
 
-def _note_route(scope: Scope) -> None:
-    """Name the route that would have answered, so that the fault is counted as that route's."""
+def _set_route(scope: Scope) -> None:
+    """Set the route that matches the request, so that the metrics count the fault under that route."""
     for route in iter_route_contexts(scope["app"].router.routes):
         if route.matches(scope)[0] is Match.FULL:
             scope["route"] = route

@@ -1,30 +1,30 @@
 """Which instance answered, as headers."""
 
-from bookinfo_chassis.instance import Instance
+from bookinfo_chassis.pod_info import PodInfo
 from bookinfo_chassis.settings import ServiceSettings
 
 
 def test_an_answer_names_version_and_pod() -> None:
     settings = ServiceSettings(version="v2", hostname="reviews-v2-5c9d-x7k2p")
 
-    assert Instance.from_settings(settings).headers() == [
+    assert PodInfo.from_settings(settings).headers() == [
         ("bookinfo-version", "v2"),
         ("bookinfo-pod", "reviews-v2-5c9d-x7k2p"),
     ]
 
 
 def test_without_a_pod_name_only_the_version_is_told() -> None:
-    assert Instance.from_settings(ServiceSettings(hostname="null")).headers() == [("bookinfo-version", "v1")]
+    assert PodInfo.from_settings(ServiceSettings(hostname="null")).headers() == [("bookinfo-version", "v1")]
 
 
 def test_no_value_can_add_a_header() -> None:
-    assert dict(Instance("v1", "pod\r\nset-cookie: a=b").headers())["bookinfo-pod"] == "pod%0D%0Aset-cookie%3A%20a%3Db"
+    assert dict(PodInfo("v1", "pod\r\nset-cookie: a=b").headers())["bookinfo-pod"] == "pod%0D%0Aset-cookie%3A%20a%3Db"
 
 
 def test_the_caller_reads_what_the_instance_signed_with() -> None:
-    for instance in (Instance("v1"), Instance("v2", "reviews-v2"), Instance("ä %", "p\r\n")):
-        assert Instance.from_headers(dict(instance.headers())) == instance
+    for instance in (PodInfo("v1"), PodInfo("v2", "reviews-v2"), PodInfo("ä %", "p\r\n")):
+        assert PodInfo.from_headers(dict(instance.headers())) == instance
 
 
 def test_an_answer_that_nobody_signed_has_no_instance() -> None:
-    assert Instance.from_headers({"server": "envoy"}) is None
+    assert PodInfo.from_headers({"server": "envoy"}) is None
