@@ -59,6 +59,13 @@ docs: setup  ## regenerate the pages that come from code: docs/scenarios and doc
 dashboards: $(VENV)/dev.stamp  ## write observability/dashboards anew from observability/sources
 	@$(BIN)/python observability/tools/dashboards.py
 
+# Tests that compare with a golden file (the fixture `golden` of conftest.py).
+GOLDEN_TESTS := lab/tests/resources/test_error_messages.py
+
+.PHONY: goldens
+goldens: $(VENV)/dev.stamp  ## regenerate the golden files of the tests, such as the list of error messages
+	@$(BIN)/python -m pytest -q --update-goldens $(GOLDEN_TESTS)
+
 .PHONY: lint
 lint: style types layers  ## check style, types and the layers of the lab
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +32,20 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
     if os.environ.get("BOOKINFO_TEST_ALL") == "1" and report.skipped:
         report.outcome = "failed"
         report.longrepr = f"BOOKINFO_TEST_ALL=1 allows no skip: {report.longrepr}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `make goldens`."""
+    parser.addoption("--update-goldens", action="store_true", help="write golden files instead of comparing them")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
+    """Compare a text with a golden file, or write the file if `--update-goldens` is given."""
+
+    def compare(file: Path, text: str) -> None:
+        if request.config.getoption("--update-goldens"):
+            file.write_text(text)
+        assert text == file.read_text(), f"{file.name} has changed; `make goldens` regenerates it"  # noqa: S101
+
+    return compare

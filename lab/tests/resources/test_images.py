@@ -30,5 +30,6 @@ def test_an_image_names_its_package_and_its_baked_in_environment(known_images) -
 def test_an_entry_that_is_none_is_refused(tmp_path: Path) -> None:
     table = tmp_path / "images.yaml"
     table.write_text("bookinfo-x: {pakage: x}")
-    with pytest.raises(LabError, match="bookinfo-x: expected `package`"):
+    with pytest.raises(LabError) as caught:
         images.read(table)
+    assert caught.value.code == "invalid-image"

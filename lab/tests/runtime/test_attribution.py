@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from bookinfo_lab.errors import manifest_errors
 from bookinfo_lab.resources.documents import Document, ManifestError, read_documents
 from bookinfo_lab.runtime import attribution
 
@@ -36,7 +37,7 @@ def test_of_two_that_are_refused_only_together_the_later_is_named() -> None:
 def test_what_needs_another_object_is_judged_with_it() -> None:
     def refused(given: Sequence[Document]) -> bool:
         if A in given and C not in given:
-            raise A.error("there is no subset")
+            raise A.error(manifest_errors.subset_not_found("v9", "reviews", []))
         return A in given
 
     assert names(attribution.behind([A, B, C], refused)) == ["r0"]
@@ -49,22 +50,23 @@ def test_what_is_refused_without_any_of_them_is_nobodys_fault() -> None:
 def test_a_running_envoys_refusal_is_of_those_that_shape_what_it_refuses() -> None:
     def made(given: Sequence[Document]) -> object:
         if C not in given:
-            raise C.error("another needs it")
+            raise C.error(manifest_errors.host_not_found("reviews"))
         return B in given
 
     assert names(attribution.shaping([A, B, C], made)) == ["r1", "r2"]
 
 
-def told(reason: str, *culprits: Document) -> str:
+def explained(reason: str, *culprits: Document) -> ManifestError:
     error = attribution.explained(culprits, reason, "correct it")
-    assert isinstance(error, ManifestError)
-    return str(error)
+    assert error.code == "rejected-by-envoy"
+    return error
 
 
 def test_the_place_is_that_of_the_text_which_envoy_quotes() -> None:
-    place = "rules.yaml: document 2 (VirtualService r1): spec.b.regex, line 9"
-    assert told("missing ): (x", A, B) == f"{place}: Envoy refuses this: missing ): (x; correct it"
-    assert "spec.b.regex" in told("regex '(x' has a program of 4004", B)
+    assert str(explained("missing ): (x", A, B)) == (
+        "rules.yaml, line 9, spec.b.regex: rejected by Envoy: missing ): (x; correct it"
+    )
+    assert explained("regex '(x' has a program of 4004", B).field == "spec.b.regex"
 
 
 def test_the_place_of_an_expression_is_told_by_the_line_that_cel_repeats() -> None:
@@ -72,11 +74,13 @@ def test_the_place_of_an_expression_is_told_by_the_line_that_cel_repeats() -> No
     (document,) = read_documents(f"apiVersion: a/v1\nkind: Telemetry\nmetadata: {{name: logs}}\n{text}", "logs.yaml")
     reason = "<input>:1:17: extraneous input '>' expecting {'[', '{'} | response.code >=> 400 | ................^"
 
-    assert "spec.accessLogging[1].filter.expression, line 4: Envoy refuses this" in told(reason, document)
+    error = explained(reason, document)
+    assert (error.field, error.line) == ("spec.accessLogging[1].filter.expression", 4)
 
 
 def test_without_one_clear_place_it_is_the_whole_object_and_those_beside_it() -> None:
-    line = told("no argument: x", A, B, C)
-    assert "document 1 (VirtualService r0): spec.a, line 4" in line
-    line = told("proto constraint validation failed", B, C)
-    assert "document 2 (VirtualService r1): line 6: Envoy refuses this (together with VirtualService r2): proto" in line
+    assert (error := explained("no argument: x", A, B, C)).line == 4
+    assert error.field == "spec.a"
+    assert str(explained("proto constraint validation failed", B, C)).startswith(
+        "rules.yaml, line 6, VirtualService r1: rejected by Envoy together with VirtualService r2: proto"
+    )

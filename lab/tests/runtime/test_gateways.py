@@ -56,12 +56,6 @@ def wanted(rules: str = "", objects: str = "") -> list[Wanted]:
     return gateways.wanted(Rules.parse(read_documents(rules, "test.yaml") if rules else []), read)
 
 
-def refusal(objects: str) -> str:
-    with pytest.raises(ManifestError) as refused:
-        wanted(objects=objects)
-    return str(refused.value)
-
-
 def test_a_gateway_of_the_gateway_api_has_a_proxy_as_istio_names_and_labels_it() -> None:
     (found,) = wanted(API)
 
@@ -88,8 +82,9 @@ def test_its_ports_are_published_and_the_mesh_reaches_it_by_a_service_of_its_nam
 
 
 def test_two_gateways_of_one_name_are_refused() -> None:
-    with pytest.raises(ManifestError, match="a gateway shop-istio is there already; rename one"):
+    with pytest.raises(ManifestError) as caught:
         wanted(API + "---" + API.replace("market", "fair"))
+    assert caught.value.code == "gateway-exists"
 
 
 def test_a_gateway_deployment_listens_where_its_services_lead_to() -> None:
@@ -101,20 +96,6 @@ def test_a_gateway_deployment_listens_where_its_services_lead_to() -> None:
 
 def test_a_gateway_deployment_without_replicas_is_none() -> None:
     assert wanted(objects=DEPLOYMENT.replace("replicas: 1", "replicas: 0")) == []
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "told"),
-    [
-        ("replicas: 1", "replicas: 2", "the lab runs one pod of a gateway; write 1, or 0 for none"),
-        ("targetPort: 8080", "targetPort: 80", "port 80 leads to port 80; write a targetPort of 1024 or more"),
-        ("targetPort: tls", "targetPort: nothing", "port 443 leads to port nothing"),
-        ("image: auto", "image: proxyv2", "the image auto and the annotation inject.istio.io/templates: gateway go"),
-        ("templates: gateway", "templates: sidecar", "the image auto and the annotation"),
-    ],
-)
-def test_what_a_gateway_deployment_cannot_be_is_told(before: str, after: str, told: str) -> None:
-    assert told in refusal(DEPLOYMENT.replace(before, after))
 
 
 def test_the_projects_egress_gateway_is_one() -> None:

@@ -48,9 +48,9 @@ def test_a_gateway_for_other_workloads_opens_nothing(rendered: Rendered) -> None
 
 def test_a_port_that_its_gateway_has_not_is_refused(rendered: Rendered) -> None:
     """Istio makes a listener that no Service leads to, and says nothing."""
-    told = r"spec.servers\[0\].port.number, line \d+: gateway cannot be reached at port 443; it can be at 8080"
-    with pytest.raises(ManifestError, match=told):
+    with pytest.raises(ManifestError) as caught:
         rendered(gateway(number=443))
+    assert (caught.value.code, caught.value.field) == ("port-not-served", "spec.servers[0].port.number")
 
 
 def test_a_port_that_one_of_its_gateways_has_is_served(topology: Topology) -> None:
@@ -122,11 +122,13 @@ def test_a_rule_has_to_be_exported_to_where_the_gateway_runs(rendered: Rendered,
 
 def test_a_gateway_that_is_not_there_is_refused(rendered: Rendered) -> None:
     """Istio binds the rule to nothing, and says nothing."""
-    with pytest.raises(ManifestError, match=r"spec.gateways\[0\], line \d+: there is no Gateway other/edge; apply it"):
+    with pytest.raises(ManifestError) as caught:
         rendered(gateway() + rules("a", to("reviews"), gateways="[other/edge]"))
+    assert (caught.value.code, caught.value.field) == ("object-not-found", "spec.gateways[0]")
     match = "{match: [{gateways: [edgy]}], route: [{destination: {host: reviews}}]}"
-    with pytest.raises(ManifestError, match=r"match\[0\].gateways\[0\], line \d+: there is no Gateway edgy"):
+    with pytest.raises(ManifestError) as caught:
         rendered(gateway() + rules("a", match, gateways="[edge]"))
+    assert (caught.value.code, caught.value.field) == ("object-not-found", "spec.http[0].match[0].gateways[0]")
 
 
 def test_two_ports_that_lead_to_one_address_share_a_listener(topology: Topology) -> None:

@@ -1,4 +1,4 @@
-"""Kubernetes-style YAML files as plain documents, and the one error that says what is wrong with one of them."""
+"""The objects of a manifest as plain values with line numbers, and the error about one of them."""
 
 import contextlib
 import functools
@@ -10,52 +10,78 @@ from typing import Any
 
 import yaml
 
-from bookinfo_lab.errors import brief
+from bookinfo_lab.errors import Message, described, manifest_errors, shorten
 
 MAX_BYTES = 4 * 1024 * 1024
-"""The largest file that is read; etcd takes objects of about 1.5 MB."""
+"""The size of the largest file that is read. etcd accepts objects of about 1.5 MB."""
 
 MAX_VALUES = 200_000
-"""The most values in one document after its aliases are followed: a few lines of aliases can stand for billions."""
+"""The largest number of values in one document, aliases expanded: a few lines of aliases can expand to billions."""
 
 DEFAULT_NAMESPACE = "default"
 
 _TAG = "tag:yaml.org,2002:"
-_REST = re.compile(r"\S")
+_NOT_BLANK = re.compile(r"\S")
 
-Path = tuple[str | int, ...]
-"""Where a value stands in a document, e.g. ("spec", "http", 0, "route")."""
+FieldPath = tuple[str | int, ...]
+"""The location of a field in a document, e.g. ("spec", "http", 0, "route")."""
 
 
 class ManifestError(Exception):
-    """A manifest that cannot be used. Its text is one line: file, document, path, what is wrong, what to do."""
+    """An invalid or unsupported manifest.
+
+    Its text is one line: `reviews.yaml, line 12, spec.http[0].retries.retryOn: invalid value "599"; use …`. An error
+    about a whole object has its kind and name in place of the field. Where the line is unknown (JSON) the number of the
+    document takes its place.
+    """
 
     def __init__(
-        self, message: str, source: str, document: "Document | int | None" = None, path: Path = (), hint: str = ""
+        self,
+        message: Message,
+        source: str,
+        *,
+        line: int | None = None,
+        index: int | None = None,
+        subject: str = "",
+        path: FieldPath = (),
     ) -> None:
+        """`index` counts the documents of the file from 0; `subject` is the kind and name of the object."""
         super().__init__(message)
         self.message = message
         self.source = source
-        self.document = document
+        self.line = line
+        self.index = index
+        self.subject = subject
         self.path = path
-        self.hint = hint
+
+    @property
+    def code(self) -> str:
+        """The code of the message, such as `unknown-field`."""
+        return self.message.code
+
+    @property
+    def field(self) -> str:
+        """The path as text, such as `spec.http[0].route`."""
+        return dotted(self.path)
+
+    @property
+    def location(self) -> str:
+        """The file, the line or document, and the field or object."""
+        parts = [self.source]
+        if self.line is not None:
+            parts += [f"line {self.line}", shorten(self.field) or self.subject]
+        elif self.index is not None:
+            document = f"document {self.index + 1}"
+            parts += [f"{document} ({self.subject})" if self.subject else document, shorten(self.field)]
+        return ", ".join(part for part in parts if part)
 
     def __str__(self) -> str:
-        place = self.source
-        if isinstance(self.document, Document):
-            place += f": document {self.document.index + 1} ({self.document.kind} {self.document.name})"
-            line = self.document.line(self.path)
-            where = ", ".join(part for part in (brief(dotted(self.path)), f"line {line}" if line else "") if part)
-            place += f": {where}" if where else ""
-        elif self.document is not None:
-            place += f": document {self.document + 1}"
-        text = f"{place}: {brief(self.message)}"
-        return " ".join((f"{text}; {self.hint}" if self.hint else text).split())
+        return f"{self.location}: {self.message}"
 
 
 @dataclass(frozen=True)
 class Document:
-    """One object of a manifest: its identity, its whole body, and where it was read."""
+    """One object of a manifest: its identity, its body and its location."""
 
     api_version: str
     kind: str
@@ -65,35 +91,49 @@ class Document:
     source: str
     index: int  # counted from 0 in its file
     node: yaml.Node | None = field(default=None, repr=False, compare=False)  # for line numbers
-    created: int = 0  # in the how-manieth change it was applied first: its age among others
+    created: int = 0  # the number of the change that created it, which orders objects by age
 
     @property
     def group(self) -> str:
-        """The group of its API; "" for Kubernetes' core."""
+        """The API group; "" for the core group of Kubernetes."""
         return self.api_version.rpartition("/")[0]
 
-    def line(self, path: Path) -> int | None:
-        """The line (from 1) at which the value at `path`, or the nearest value that encloses it, begins."""
+    def line(self, path: FieldPath) -> int | None:
+        """Return the line (from 1) of the value at `path`, or of the nearest value that encloses it."""
         return _line(self.node, path) if self.node is not None else None
 
-    def error(self, message: str, path: Path = (), hint: str = "") -> ManifestError:
-        """An error about the value at `path` of this document."""
-        return ManifestError(message, self.source, self, path, hint)
+    @property
+    def location(self) -> str:
+        """The file, and the line or the document in it."""
+        line = self.line(())
+        return f"{self.source}, line {line}" if line else f"{self.source}, document {self.index + 1}"
+
+    def error(self, message: Message, path: FieldPath = ()) -> ManifestError:
+        """Return an error about the field at `path`, or about the whole object."""
+        return ManifestError(
+            message,
+            self.source,
+            line=self.line(path),
+            index=self.index,
+            subject=f"{self.kind} {self.name}",
+            path=path,
+        )
 
 
-def dotted(path: Path) -> str:
-    """A path as people write it: `spec.http[0].route`."""
+def dotted(path: FieldPath) -> str:
+    """Return a path as text: `spec.http[0].route`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 def read_documents(text: str, source: str) -> list[Document]:
-    """Every object in `text`, with `List` kinds flattened.
+    """Return every object in `text`, those in a `List` included. `source` is the file's name in errors.
 
-    Raises ManifestError for what is not YAML, is empty or too large, holds a key twice, or is not an object with
-    apiVersion, kind and metadata.name. `source` names the file in errors.
+    Raises:
+        ManifestError: the text is invalid YAML, empty or too large, has a duplicate key, or contains an object without
+            apiVersion, kind or metadata.name.
     """
     if len(text.encode()) > MAX_BYTES:
-        raise ManifestError(f"is larger than {MAX_BYTES // 1024**2} MB", source, hint="split it into several files")
+        raise ManifestError(manifest_errors.file_too_large(MAX_BYTES // 1024**2), source)
     try:
         documents = [
             document
@@ -102,23 +142,26 @@ def read_documents(text: str, source: str) -> list[Document]:
             for document in _objects(body, node, source, index)
         ]
     except (yaml.YAMLError, RecursionError) as error:
-        raise ManifestError(f"is not YAML: {_reason(error)}", source, hint="correct the syntax there") from None
+        raise _invalid_yaml(error, source) from None
     if not documents:
-        raise ManifestError("holds no object", source, hint="it needs at least one with apiVersion, kind and metadata")
+        raise ManifestError(manifest_errors.no_objects(), source)
     return documents
 
 
-def _reason(error: Exception) -> str:
+def _invalid_yaml(error: Exception, source: str) -> ManifestError:
+    if isinstance(error, RecursionError):
+        return ManifestError(manifest_errors.invalid_yaml("it is nested too deeply"), source)
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return str(error).replace("\n", " ") or "it nests too deeply"
-    return f"{error.problem} at line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+        return ManifestError(manifest_errors.invalid_yaml(str(error)), source)
+    reason = f"{error.problem} (column {error.problem_mark.column + 1})"
+    return ManifestError(manifest_errors.invalid_yaml(reason), source, line=error.problem_mark.line + 1)
 
 
 def _load(text: str, source: str) -> Sequence[tuple[yaml.Node | None, Any]]:
     try:
         return _load_yaml(text, source)
     except yaml.YAMLError:
-        # Not all JSON is YAML: objects that follow each other, and what is written as a pair of surrogates.
+        # Some JSON is not YAML: objects that follow each other, and surrogate pairs.
         with contextlib.suppress(ValueError):
             return [(None, body) for body in _load_json(text)]
         raise
@@ -127,7 +170,7 @@ def _load(text: str, source: str) -> Sequence[tuple[yaml.Node | None, Any]]:
 def _load_json(text: str) -> Iterator[Any]:
     decoder = json.JSONDecoder(object_pairs_hook=_object)
     position = 0
-    while rest := _REST.search(text, position):
+    while rest := _NOT_BLANK.search(text, position):
         body, position = decoder.raw_decode(text, rest.start())
         yield body
 
@@ -146,7 +189,10 @@ def _load_yaml(text: str, source: str) -> list[tuple[yaml.Node, Any]]:
             node = loader.get_node()
             if _count(node, MAX_VALUES) > MAX_VALUES:
                 raise ManifestError(
-                    f"has more than {MAX_VALUES} values", source, len(loaded), hint="write out its aliases, or split it"
+                    manifest_errors.too_many_values(MAX_VALUES),
+                    source,
+                    line=node.start_mark.line + 1,
+                    index=len(loaded),
                 )
             loaded.append((node, loader.construct_document(node)))
     finally:
@@ -156,7 +202,7 @@ def _load_yaml(text: str, source: str) -> list[tuple[yaml.Node, Any]]:
 
 @functools.cache
 def _loader_class() -> Any:
-    """YAML as Kubernetes reads it: keys become text and occur once, and what looks like a date or a time is text."""
+    """Return a loader that reads YAML as Kubernetes does: keys are unique strings, and dates and times are strings."""
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
     class Loader(base):  # type: ignore[misc]  # the base is chosen above
@@ -176,10 +222,10 @@ def _loader_class() -> Any:
             return constructed
 
         def _entries(self, node: yaml.Node) -> dict[str, tuple[yaml.ScalarNode, yaml.Node]]:
-            """What a mapping holds, by key: its own, and what a merge key (`<<`) adds to it."""
+            """Return the entries of a mapping by key: its own, and those that a merge key (`<<`) adds."""
             if not isinstance(node, yaml.MappingNode):
                 raise yaml.MarkedYAMLError(
-                    problem="a merge key (<<) takes an object or a list of them", problem_mark=node.start_mark
+                    problem="a merge key (<<) requires an object or a list of objects", problem_mark=node.start_mark
                 )
             entries: dict[str, tuple[yaml.ScalarNode, yaml.Node]] = {}
             merged: list[yaml.Node] = []
@@ -190,7 +236,7 @@ def _loader_class() -> Any:
                 key = _key(self.construct_object(key_node, deep=True), key_node)
                 if key in entries:
                     raise yaml.MarkedYAMLError(
-                        problem=f"the key {key!r} occurs twice", problem_mark=key_node.start_mark
+                        problem=f'the key "{key}" occurs twice', problem_mark=key_node.start_mark
                     )
                 entries[key] = yaml.ScalarNode(f"{_TAG}str", key, key_node.start_mark, key_node.end_mark), value
             for source in merged:
@@ -201,7 +247,7 @@ def _loader_class() -> Any:
 
 
 def _key(value: object, node: yaml.Node) -> str:
-    """A key as text; kubectl makes text of numbers and truth values, too (sigs.k8s.io/yaml)."""
+    """Return a key as text. kubectl converts numbers and booleans, too (sigs.k8s.io/yaml)."""
     match value:
         case str():
             return value
@@ -211,11 +257,11 @@ def _key(value: object, node: yaml.Node) -> str:
             return str(value)
         case float():
             return f"{value:g}"
-    raise yaml.MarkedYAMLError(problem=f"the key {value!r} is not text", problem_mark=node.start_mark)
+    raise yaml.MarkedYAMLError(problem=f"expected a string as the key, got {value!r}", problem_mark=node.start_mark)
 
 
 def _count(node: yaml.Node, limit: int) -> int:
-    """How many values `node` stands for, aliases followed; stops soon after `limit`."""
+    """Return the number of values in `node`, aliases expanded. Stops soon after `limit`."""
     total = 0
     stack = [node]
     while stack and total <= limit:
@@ -229,10 +275,22 @@ def _count(node: yaml.Node, limit: int) -> int:
 
 
 def _objects(body: object, node: yaml.Node | None, source: str, index: int) -> list[Document]:
+    def error(message: Message) -> ManifestError:
+        line = node.start_mark.line + 1 if node is not None else None
+        return ManifestError(message, source, line=line, index=index)
+
+    def text(owner: Mapping[str, Any], key: str, prefix: str = "") -> str:
+        value = owner.get(key)
+        if value is None or value == "":
+            raise error(manifest_errors.missing_field(prefix + key))
+        if not isinstance(value, str):
+            raise error(manifest_errors.wrong_type(f"{prefix}{key} as a string", described(value), "quote it"))
+        return value
+
     if not isinstance(body, Mapping):
-        raise ManifestError(f"is {_described(body)}, not an object", source, index, hint="begin with apiVersion")
-    api_version = _text(body, "apiVersion", source, index)
-    kind = _text(body, "kind", source, index)
+        raise error(manifest_errors.wrong_type("an object", described(body), "start with apiVersion"))
+    api_version = text(body, "apiVersion")
+    kind = text(body, "kind")
     items = body.get("items")
     if kind.endswith("List") and isinstance(items, Sequence):
         return [
@@ -242,15 +300,15 @@ def _objects(body: object, node: yaml.Node | None, source: str, index: int) -> l
         ]
     metadata = body.get("metadata")
     if not isinstance(metadata, Mapping):
-        raise ManifestError("has no metadata", source, index, hint="give it metadata with a name")
+        raise error(manifest_errors.missing_field("metadata"))
     namespace = metadata.get("namespace", DEFAULT_NAMESPACE)
     if not isinstance(namespace, str):
-        raise ManifestError("metadata.namespace is not text", source, index, hint="quote it")
+        raise error(manifest_errors.wrong_type("metadata.namespace as a string", described(namespace), "quote it"))
     return [
         Document(
             api_version=api_version,
             kind=kind,
-            name=_text(metadata, "name", source, index, "metadata."),
+            name=text(metadata, "name", "metadata."),
             namespace=namespace,
             body=body,
             source=source,
@@ -258,17 +316,6 @@ def _objects(body: object, node: yaml.Node | None, source: str, index: int) -> l
             node=node,
         )
     ]
-
-
-def _text(body: Mapping[str, Any], key: str, source: str, index: int, prefix: str = "") -> str:
-    value = body.get(key)
-    if not isinstance(value, str) or not value:
-        raise ManifestError(f"has no {prefix}{key}", source, index, hint=f"give it {prefix}{key} as text")
-    return value
-
-
-def _described(value: object) -> str:
-    return {list: "a list", str: "text", bool: "a truth value"}.get(type(value), "a number")
 
 
 def _child(node: yaml.Node | None, part: str | int) -> yaml.Node | None:
@@ -279,7 +326,7 @@ def _child(node: yaml.Node | None, part: str | int) -> yaml.Node | None:
     return None
 
 
-def _line(node: yaml.Node, path: Path) -> int:
+def _line(node: yaml.Node, path: FieldPath) -> int:
     for part in path:
         child = _child(node, part)
         if child is None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from bookinfo_lab.errors import LabError
+from bookinfo_lab.errors import LabError, lab_errors
 from bookinfo_lab.resources import schema, workloads
 from bookinfo_lab.resources.documents import Document
 from bookinfo_lab.resources.model.rules import KINDS
@@ -100,8 +100,8 @@ class Objects:
         """
         document, *others = self.select("deployment", deployment)
         if others:
-            where = ", ".join(item.namespace for item in (document, *others))
-            raise LabError(f"deployment/{deployment} is in the namespaces {where}: apply the one with its replicas")
+            namespaces = [item.namespace for item in (document, *others)]
+            raise LabError(lab_errors.ambiguous_deployment(deployment, namespaces))
         body = {**document.body, "spec": {**document.body["spec"], "replicas": replicas}}
         return self.apply([replace(document, body=body)])
 
@@ -114,14 +114,14 @@ class Objects:
         wanted = ALIASES.get(kind.lower(), kind.lower()) if kind else None
         known = known_kinds()
         if wanted is not None and wanted not in {form for name in known for form in (name, _plural(name))}:
-            raise LabError(f"there is no kind {kind!r}; there are {', '.join(known)}")
+            raise LabError(lab_errors.unknown_kind_name(str(kind), known))
         found = [
             document
             for document in self.documents.values()
             if wanted in (None, document.kind.lower(), _plural(document.kind.lower())) and name in (None, document.name)
         ]
         if not found and name is not None:
-            raise LabError(f"{kind}/{name}: not found; `bookinfo get` lists what is applied")
+            raise LabError(lab_errors.resource_not_found(str(kind), name))
         return found
 
 
@@ -132,9 +132,9 @@ def overridden(documents: Iterable[Document]) -> list[str]:
     for document in documents:
         older = seen.get(key(document))
         if older is not None and older.body != document.body:
-            first, last = (f"{item.source}, document {item.index + 1}" for item in (older, document))
             lines.append(
-                f"{document.kind.lower()}/{document.name} is in {first}, and otherwise in {last}, which counts"
+                f"warning: {document.kind.lower()}/{document.name} is defined in {older.location}, and differently in "
+                f"{document.location}; the last definition is used"
             )
         seen[key(document)] = document
     return lines

@@ -15,9 +15,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Base64Str, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from bookinfo_lab.resources import images, schema, topology
+from bookinfo_lab.errors import Message, manifest_errors
+from bookinfo_lab.resources import images, pydantic_errors, schema, topology
 from bookinfo_lab.resources.conventions import INJECT, INJECT_TEMPLATES
-from bookinfo_lab.resources.documents import Document, Path, dotted
+from bookinfo_lab.resources.documents import Document, FieldPath, dotted
 from bookinfo_lab.resources.images import Image
 
 KINDS = {"v1": ("Secret", "Service", "ServiceAccount"), "apps/v1": ("Deployment",)}
@@ -30,8 +31,8 @@ _MARK = "has no effect in a lab"
 NoEffect = Annotated[Any, _MARK]
 """A field that is accepted and has no effect here."""
 
-_AT_POD: Path = ("spec", "template", "spec")
-_AT_CONTAINER: Path = (*_AT_POD, "containers", 0)
+_AT_POD: FieldPath = ("spec", "template", "spec")
+_AT_CONTAINER: FieldPath = (*_AT_POD, "containers", 0)
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _REFERENCE = re.compile(r"\$(\$|\(([^()]+)\))")
 
@@ -284,31 +285,22 @@ def _check_identity(document: Document) -> None:
     if document.kind not in KINDS.get(document.api_version, ()):
         known = [f"{version} {kind}" for version, kinds in KINDS.items() for kind in kinds]
         same = [name for name in (*known, *schema.newest()) if name.endswith(f" {document.kind}")]
-        all_known = f"it takes {', '.join(known)} and Istio's kinds; any other takes a cluster"
-        raise document.error(
-            f"kind {document.kind} of {document.api_version} is unknown to the lab",
-            ("kind",),
-            f"did you mean {' or '.join(same)}?" if same else all_known,
-        )
-    # Names become folder names and host names.
-    for key, value in (("name", document.name), ("namespace", document.namespace)):
-        if not _NAME.fullmatch(value):
-            raise document.error(
-                f"{value!r} is not a {key}", ("metadata", key), "use up to 63 of a-z, 0-9 and -, not - at the ends"
-            )
+        supported = f"use {', '.join(known)} or a kind of Istio or of the Gateway API"
+        fix = f"did you mean {' or '.join(same)}?" if same else supported
+        raise document.error(manifest_errors.unsupported_kind(document.api_version, document.kind, fix), ("kind",))
+    # Names become directory names and host names.
+    if not _NAME.fullmatch(document.name):
+        raise document.error(manifest_errors.invalid_name(document.name), ("metadata", "name"))
+    if not _NAME.fullmatch(document.namespace):
+        raise document.error(manifest_errors.invalid_namespace(document.namespace), ("metadata", "namespace"))
 
 
 def _validated(document: Document, model: type[_Read]) -> _Read:
     try:
         return model.model_validate(dict(document.body))
     except ValidationError as error:
-        first = error.errors()[0]
-        message, hint = first["msg"], ""
-        if first["type"] == "extra_forbidden":
-            message, hint = "unknown field", "correct its name, or remove it: the lab implements no such field"
-        elif first["type"] == "missing":
-            message, hint = "missing", "add it"
-        raise document.error(message, first["loc"], hint) from None
+        message, path = pydantic_errors.first_error(error, unknown_fields=True)
+        raise document.error(message, path) from None
 
 
 def _secret(document: Document) -> topology.Secret:
@@ -319,7 +311,7 @@ def _secret(document: Document) -> topology.Secret:
 def _service(document: Document) -> topology.Service:
     spec = _validated(document, _Service).spec
     if len(spec.ports) > 1 and len({port.name for port in spec.ports} - {""}) < len(spec.ports):
-        raise document.error("several ports need a name each", ("spec", "ports"), "name them")
+        raise document.error(manifest_errors.unnamed_ports(), ("spec", "ports"))
     ports = tuple(topology.ServicePort(port.port, port.name, port.target_port or port.port) for port in spec.ports)
     return topology.Service(document.name, document.namespace, ports, spec.selector)
 
@@ -328,19 +320,16 @@ def _checked_deployment(document: Document, accounts: set[tuple[str, str]]) -> _
     model = _validated(document, _Deployment)
     spec, template = model.spec, model.spec.template
     if not spec.selector.match_labels.items() <= template.metadata.labels.items():
-        raise document.error(
-            "does not match the labels of the template", ("spec", "selector", "matchLabels"), "make them agree"
-        )
+        raise document.error(manifest_errors.selector_mismatch(), ("spec", "selector", "matchLabels"))
     account = _account(template)
     if account != "default" and (document.namespace, account) not in accounts:
         raise document.error(
-            f"there is no ServiceAccount {account}", (*_AT_POD, "serviceAccountName"), "apply it as well"
+            manifest_errors.object_not_found("ServiceAccount", account, document.namespace),
+            (*_AT_POD, "serviceAccountName"),
         )
     if _is_gateway(model) != (template.spec.containers[0].image == PROXY_IMAGE):
         raise document.error(
-            f"the image {PROXY_IMAGE} and the annotation {INJECT_TEMPLATES}: gateway go together",
-            (*_AT_CONTAINER, "image"),
-            "write both, or neither",
+            manifest_errors.incomplete_gateway_pod(PROXY_IMAGE, INJECT_TEMPLATES), (*_AT_CONTAINER, "image")
         )
     return model
 
@@ -362,7 +351,7 @@ def _gateway(document: Document, model: _Deployment) -> GatewayDeployment | None
     """The gateway, unless it is to have no pod."""
     template = model.spec.template
     if model.spec.replicas > 1:
-        raise document.error("the lab runs one pod of a gateway", ("spec", "replicas"), "write 1, or 0 for none")
+        raise document.error(manifest_errors.gateway_replicas(model.spec.replicas), ("spec", "replicas"))
     if model.spec.replicas == 0:
         return None
     return GatewayDeployment(
@@ -387,9 +376,7 @@ def _deployment(
     image = known_images.get(images.repository_name(container.image))
     if image is None:
         raise document.error(
-            f"image {container.image!r} is unknown to the lab",
-            (*_AT_CONTAINER, "image"),
-            f"it can run {', '.join(sorted(known_images))}",
+            manifest_errors.unsupported_image(container.image, list(known_images)), (*_AT_CONTAINER, "image")
         )
     digest = hashlib.sha256(json.dumps(document.body["spec"]["template"], sort_keys=True).encode()).hexdigest()[:10]
     marks = (template.metadata.labels.get(INJECT), template.metadata.annotations.get(INJECT))
@@ -410,7 +397,7 @@ def _deployment(
 
 
 def _variables(
-    document: Document, env: Sequence[_Env], secrets: Mapping[tuple[str, str], topology.Secret], path: Path
+    document: Document, env: Sequence[_Env], secrets: Mapping[tuple[str, str], topology.Secret], path: FieldPath
 ) -> Iterator[Variable]:
     for index, variable in enumerate(env):
         source = variable.value_from
@@ -418,7 +405,10 @@ def _variables(
         if source is None:
             yield Variable(variable.name, value=variable.value or "")
         elif variable.value is not None or len(source.model_fields_set) != 1:
-            raise document.error("give exactly one of value and valueFrom's references", at)
+            options = ["value", "valueFrom.fieldRef", "valueFrom.secretKeyRef"]
+            values = (variable.value, source.field_ref, source.secret_key_ref)
+            present = [name for name, value in zip(options, values, strict=True) if value is not None]
+            raise document.error(manifest_errors.exactly_one_of(options, present), at)
         elif source.field_ref:
             yield Variable(variable.name, field_path=source.field_ref.field_path)
         elif source.secret_key_ref:
@@ -427,11 +417,16 @@ def _variables(
             if secret and reference.key in secret.data:
                 yield Variable(variable.name, secret=secret.data[reference.key])
             elif not reference.optional:
-                what = f"key {reference.key} in Secret {reference.name}" if secret else f"Secret {reference.name}"
-                raise document.error(f"there is no {what}", at, "apply it first, or write `optional: true`")
+                raise document.error(_secret_error(reference, document.namespace, found=secret is not None), at)
 
 
-def _without_effect(model: BaseModel, path: Path = ()) -> Iterator[str]:
+def _secret_error(reference: _KeyReference, namespace: str, *, found: bool) -> Message:
+    if found:
+        return manifest_errors.key_not_found(reference.name, [reference.key])
+    return manifest_errors.object_not_found("Secret", reference.name, namespace, "set optional: true")
+
+
+def _without_effect(model: BaseModel, path: FieldPath = ()) -> Iterator[str]:
     for name, declared in type(model).model_fields.items():
         if name not in model.model_fields_set:
             continue

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bookinfo_lab.resources.documents import Document, ManifestError, Path
+from bookinfo_lab.errors import manifest_errors
+from bookinfo_lab.resources.documents import Document, FieldPath, ManifestError
 
 Verdict = Callable[[Sequence[Document]], bool]
 """Whether Envoy refuses what is made of the objects that were there and of these. Raises ManifestError."""
@@ -37,15 +38,15 @@ def shaping(changed: Sequence[Document], made: Callable[[Sequence[Document]], ob
     return [item for item in changed if _attempt(made, [other for other in changed if other is not item]) != whole]
 
 
-def explained(culprits: Sequence[Document], reason: str, hint: str) -> ManifestError:
+def explained(culprits: Sequence[Document], reason: str, fix: str) -> ManifestError:
     """The error for the user: in which object, at which place, what Envoy says."""
     quoted = [item for item in culprits if _place(item, reason)]
     first, *others = quoted or culprits
-    beside = f" (together with {', '.join(f'{item.kind} {item.name}' for item in others)})" if others else ""
-    return first.error(f"Envoy refuses this{beside}: {reason}", _place(first, reason), hint)
+    names = [f"{item.kind} {item.name}" for item in others]
+    return first.error(manifest_errors.rejected_by_envoy(reason, names, fix), _place(first, reason))
 
 
-def _place(document: Document, reason: str) -> Path:
+def _place(document: Document, reason: str) -> FieldPath:
     """Where in the document the text stands that Envoy quotes; the whole document if that is nowhere or unclear."""
     # An expression of CEL stands in a line of its own, with a mark below.
     quoted = re.search(r" \| (.+?) \| \.*\^", reason) or re.search(r"'(.+)'", reason)
@@ -55,7 +56,7 @@ def _place(document: Document, reason: str) -> Path:
     return next((paths[0] for paths in (patterns, found) if len(paths) == 1), ())
 
 
-def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+def _texts(value: Any, path: FieldPath) -> Iterator[tuple[FieldPath, str]]:
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Mapping):

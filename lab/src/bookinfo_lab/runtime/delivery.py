@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bookinfo_lab.client import http
-from bookinfo_lab.errors import LabError, brief
+from bookinfo_lab.errors import LabError, shorten
 from bookinfo_lab.resources import proxy_directory
 from bookinfo_lab.resources.topology import Gateway, Topology, Workload
 from bookinfo_lab.runtime import processes, validation, xds_files
@@ -19,7 +19,7 @@ class RefusedError(LabError):
     """A running Envoy does not take what it was given."""
 
     def __init__(self, proxy: str, subscriptions: tuple[str, ...], reason: str) -> None:
-        super().__init__(f"{proxy}'s Envoy refuses {', '.join(subscriptions)}: {brief(reason)}")
+        super().__init__(f"{proxy}'s Envoy refuses {', '.join(subscriptions)}: {shorten(reason)}")
         self.proxy = proxy
         self.subscriptions = subscriptions  # names as in `xds_files.Progress`
         self.reason = reason

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bookinfo_lab.errors import LabError
+from bookinfo_lab.errors import LabError, manifest_errors
 from bookinfo_lab.resources.documents import Document
 from bookinfo_lab.resources.model import Rules, gateway_api
 from bookinfo_lab.resources.model.rules import Rule
@@ -77,7 +77,7 @@ def wanted(rules: Rules, workloads: Workloads) -> list[Wanted]:
     found: dict[str, Wanted] = {}
     for item in (*map(_of_resource, rules.api_gateways), *_of_deployments(workloads)):
         if item.name in found or item.name == INGRESS:
-            raise item.document.error(f"a gateway {item.name} is there already", ("metadata", "name"), "rename one")
+            raise item.document.error(manifest_errors.gateway_exists(item.name), ("metadata", "name"))
         found[item.name] = item
     return list(found.values())
 
@@ -122,9 +122,7 @@ def _of_deployments(workloads: Workloads) -> Iterator[Wanted]:
         for number, target in within.items():
             if not isinstance(target, int) or target < _UNPRIVILEGED:
                 raise item.document.error(
-                    f"its Service's port {number} leads to port {target}",
-                    ("metadata", "name"),
-                    f"write a targetPort of {_UNPRIVILEGED} or more: in a lab nobody has privileges",
+                    manifest_errors.gateway_target_port(number, target, _UNPRIVILEGED), ("metadata", "name")
                 )
         targets = {number: target for number, target in within.items() if isinstance(target, int)}
         yield Wanted(item.name, item.namespace, item.labels, item.service_account, item.document, within=targets)
@@ -203,7 +201,7 @@ class Gateways:
     def _planned(self, item: Wanted, claimed: list[socket.socket]) -> Running:
         older = self.running.get(item.name)
         if older and (older.gateway.namespace, older.gateway.service_account) != (item.namespace, item.service_account):
-            raise item.document.error("it has another identity than the one that runs", (), "delete that one first")
+            raise item.document.error(manifest_errors.gateway_identity_changed(item.name))
         claims = {}
         for port in item.published:
             claims[port] = older.claims[port] if older and port in older.claims else self._claim(port)

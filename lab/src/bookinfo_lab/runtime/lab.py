@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bookinfo_lab.errors import LabError, brief
+from bookinfo_lab.errors import LabError, shorten
 from bookinfo_lab.observe.recorder import Recorder
 from bookinfo_lab.observe.records import Registry
 from bookinfo_lab.observe.telemetry import Telemetry
@@ -219,8 +219,8 @@ class Lab:
             return self._delivery.verdict(proxy, configs, topology) is not None
 
         if culprits := await asyncio.to_thread(attribution.behind, _news(before, wanted), verdict):
-            raise attribution.explained(culprits, reason, "correct it; nothing was changed")
-        raise LabError(f"Envoy refuses this for {proxy}: {brief(reason)}; nothing was changed")
+            raise attribution.explained(culprits, reason, "correct it: nothing was changed")
+        raise LabError(f"Envoy refuses this for {proxy}: {shorten(reason)}; nothing was changed")
 
     def _explain(self, error: RefusedError, before: _Wanted, wanted: _Wanted, topology: Topology) -> None:
         """Raise ManifestError if a rule is behind a running Envoy's refusal."""
@@ -230,8 +230,8 @@ class Lab:
             return [xds_files.subscribed(config, name) for name in error.subscriptions]
 
         if culprits := attribution.shaping(_news(before, wanted), made):
-            hint = f"it is {error.proxy}'s Envoy that refuses; everything is as it was"
-            raise attribution.explained(culprits, error.reason, hint) from None
+            fix = f"correct it: the change was rolled back because the Envoy of {error.proxy} rejected it"
+            raise attribution.explained(culprits, error.reason, fix) from None
 
     async def reset(self) -> None:
         """Back to the objects with which the lab was started."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bookinfo_lab.errors import manifest_errors
 from bookinfo_lab.resources import proxy_directory
 from bookinfo_lab.resources.model.base import duration
 from bookinfo_lab.resources.model.networking import (
@@ -307,7 +308,7 @@ def _secret(target: _Target, name: str) -> Json:
         if (secret.namespace, secret.name) == (target.proxy.namespace, name):
             return dict(secret.data)
     raise _rule_of(target).document.error(
-        f"there is no Secret {name} in namespace {target.proxy.namespace}", ("spec",), "apply it first"
+        manifest_errors.object_not_found("Secret", name, target.proxy.namespace), ("spec",)
     )
 
 
@@ -315,7 +316,7 @@ def _inline(target: _Target, name: str, data: Json, keys: Sequence[str]) -> Json
     for key in keys:
         if key in data:
             return {"inline_string": data[key]}
-    raise _rule_of(target).document.error(f"Secret {name} has no {' or '.join(keys)}", ("spec",), f"add {keys[0]}")
+    raise _rule_of(target).document.error(manifest_errors.key_not_found(name, keys), ("spec",))
 
 
 def _rule_of(target: _Target) -> Rule[DestinationRuleSpec]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from bookinfo_lab.errors import manifest_errors
 from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.model.networking import SidecarSpec
 from bookinfo_lab.resources.model.rules import Rule
@@ -26,9 +27,7 @@ def _refuse_two_routings(rules: Rules) -> None:
             first = routed.setdefault(host, rule)
             if first is not rule:
                 raise rule.document.error(
-                    f"VirtualService {first.name} routes {host} already",
-                    ("spec", "hosts", index),
-                    "sidecars follow only one for a host: put both rules into one",
+                    manifest_errors.host_already_routed(str(first), host), ("spec", "hosts", index)
                 )
 
 
@@ -39,9 +38,7 @@ def _refuse_two_policies(rules: Rules) -> None:
         first_name = targeted.setdefault((item.namespace, host, repr(item.spec.workload_selector)), item.name)
         if first_name != item.name:
             raise item.document.error(
-                f"DestinationRule {first_name} is for {host} already",
-                ("spec", "host"),
-                "put both rules into one, or delete the other",
+                manifest_errors.host_already_configured(f"DestinationRule {first_name}", host), ("spec", "host")
             )
 
 
@@ -56,11 +53,7 @@ def _refuse_two_entries(mesh: Mesh) -> None:
         for index, host in enumerate(rule.spec.hosts):
             first = services.get(host) or entries.get(host)
             if first:
-                raise rule.document.error(
-                    f"{first} is for {host} already",
-                    ("spec", "hosts", index),
-                    "put all ports of a host into one, or delete the other",
-                )
+                raise rule.document.error(manifest_errors.host_already_defined(first, host), ("spec", "hosts", index))
             entries[host] = str(rule)
 
 
@@ -73,9 +66,7 @@ def _refuse_two_scopes(mesh: Mesh) -> None:
             first = scoped.setdefault((rule.document.kind, rule.namespace, scope), rule.name)
             if first != rule.name:
                 raise rule.document.error(
-                    f"{rule.document.kind} {first} is for {scope} already",
-                    ("spec",),
-                    "only one can hold: put both into one, or select other workloads",
+                    manifest_errors.workload_already_selected(f"{rule.document.kind} {first}", scope), ("spec",)
                 )
 
 
@@ -88,7 +79,7 @@ def _selected(spec: PeerAuthenticationSpec | SidecarSpec) -> Mapping[str, str]:
 def _scopes(mesh: Mesh, namespace: str, labels: Mapping[str, str]) -> Iterator[str]:
     """What a rule with these labels is for: the whole namespace, or workloads by name."""
     if not labels:
-        yield f"all of namespace {namespace}"
+        yield f"namespace {namespace}"
         return
     for workload in mesh.topology.workloads:
         if workload.namespace == namespace and selects(labels, workload):

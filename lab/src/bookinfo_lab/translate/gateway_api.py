@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bookinfo_lab.resources.documents import Path
+from bookinfo_lab.errors import manifest_errors
+from bookinfo_lab.resources.documents import FieldPath
 from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.model.gateway_api import GatewaySpec, HTTPRouteSpec, Listener, ParentReference
 from bookinfo_lab.resources.model.rules import Rule
@@ -60,14 +61,14 @@ def entrances(mesh: Mesh, gateway: ApiGateway, port: int) -> list[Entrance]:
 
 def _certificate(mesh: Mesh, gateway: ApiGateway, listener: Listener) -> dict[str, Any]:
     name = listener.tls.certificate_refs[0].name if listener.tls else ""
-    path: Path = ("spec", "listeners", gateway.spec.listeners.index(listener), "tls", "certificateRefs", 0, "name")
+    path: FieldPath = ("spec", "listeners", gateway.spec.listeners.index(listener), "tls", "certificateRefs", 0, "name")
     for secret in mesh.topology.secrets:
         if (secret.namespace, secret.name) == (gateway.namespace, name):
             missing = [key for key in ("tls.crt", "tls.key") if key not in secret.data]
             if missing:
-                raise gateway.document.error(f"Secret {name} has no {missing[0]}", path, f"add {missing[0]}")
+                raise gateway.document.error(manifest_errors.key_not_found(name, missing[:1]), path)
             return tls.terminated(secret.data["tls.crt"], secret.data["tls.key"])
-    raise gateway.document.error(f"there is no Secret {name} in {gateway.namespace}", path, "apply it first")
+    raise gateway.document.error(manifest_errors.object_not_found("Secret", name, gateway.namespace), path)
 
 
 def _hosts(rules: Rules, gateway: ApiGateway, listeners: Sequence[Listener]) -> dict[str, list[HTTPRoute]]:
@@ -100,7 +101,7 @@ def refuse_unattached(mesh: Mesh) -> None:
     """Raise ManifestError for a route that some parent of its would not accept."""
     for route in mesh.rules.http_routes:
         for index, parent in enumerate(route.spec.parent_refs):
-            path: Path = ("spec", "parentRefs", index)
+            path: FieldPath = ("spec", "parentRefs", index)
             if parent.kind == "Service":
                 _refuse_for_service(mesh, route, parent, path)
             else:
@@ -157,40 +158,32 @@ def _owner(listeners: Sequence[Listener], hostname: str) -> Listener:
     return max(matching, key=lambda listener: (listener.hostname == hostname, len(listener.hostname)))
 
 
-def _refuse_for_gateway(rules: Rules, route: HTTPRoute, parent: ParentReference, path: Path) -> None:
+def _refuse_for_gateway(rules: Rules, route: HTTPRoute, parent: ParentReference, path: FieldPath) -> None:
     gateway = next((item for item in rules.api_gateways if _is(parent, route, item)), None)
     if gateway is None:
-        name = f"{parent.namespace or route.namespace}/{parent.name}"
-        raise route.document.error(f"there is no Gateway {name}", (*path, "name"), "apply it first")
+        namespace = parent.namespace or route.namespace
+        raise route.document.error(manifest_errors.object_not_found("Gateway", parent.name, namespace), (*path, "name"))
     named = [listener for listener in gateway.spec.listeners if _names(parent, listener)]
     if not named:
-        known = ", ".join(f"{listener.name} (port {listener.port})" for listener in gateway.spec.listeners)
-        raise route.document.error(f"{gateway} has no such listener", path, f"it has {known}")
+        known = [f"{listener.name} (port {listener.port})" for listener in gateway.spec.listeners]
+        raise route.document.error(manifest_errors.listener_not_found(str(gateway), known), path)
     allowing = [listener for listener in named if _allows(listener, gateway, route)]
     if not allowing:
-        raise route.document.error(
-            f"{gateway} takes no routes of namespace {route.namespace}",
-            path,
-            "write allowedRoutes: {namespaces: {from: All}} at its listener",
-        )
+        raise route.document.error(manifest_errors.namespace_not_allowed(str(gateway), route.namespace), path)
     if not any(_common(listener, route) for listener in allowing):
-        offered = ", ".join(listener.hostname for listener in allowing)
-        raise route.document.error(
-            f"no hostname of the route is one of {gateway}", ("spec", "hostnames"), f"it serves {offered}"
-        )
+        served = [listener.hostname for listener in allowing]
+        raise route.document.error(manifest_errors.hostname_not_served(str(gateway), served), ("spec", "hostnames"))
 
 
-def _refuse_for_service(mesh: Mesh, route: HTTPRoute, parent: ParentReference, path: Path) -> None:
+def _refuse_for_service(mesh: Mesh, route: HTTPRoute, parent: ParentReference, path: FieldPath) -> None:
     name = _service(parent, route)
     host = mesh.hosts.get(name)
     if host is None or host.external:
-        raise route.document.error(f"there is no Service {name}", (*path, "name"), "apply it first")
+        raise route.document.error(manifest_errors.host_not_found(name), (*path, "name"))
     if parent.port is not None and host.port(parent.port) is None:
-        known = ", ".join(str(port.number) for port in host.ports)
-        raise route.document.error(f"{name} has no port {parent.port}", (*path, "port"), f"it has {known}")
+        known = [port.number for port in host.ports]
+        raise route.document.error(manifest_errors.port_not_found(name, parent.port, known), (*path, "port"))
     for rule in mesh.rules.virtual_services:
         patterns = [full_host(pattern, rule.namespace) for pattern in rule.spec.hosts]
         if MESH in rule.spec.gateways and any(host_matches(pattern, name) for pattern in patterns):
-            raise route.document.error(
-                f"{rule} routes {name} already", path, "Istio would silently follow one of the two: delete the other"
-            )
+            raise route.document.error(manifest_errors.host_already_routed(str(rule), name), path)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from bookinfo_lab.errors import manifest_errors
 from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.model.networking import ServiceEntryPort, ServiceEntrySpec, WorkloadEntry
 from bookinfo_lab.resources.model.rules import Rule
@@ -158,18 +159,16 @@ class Mesh:
                 endpoint = Endpoint(entry.address, number, entry.labels)
                 if rule.spec.resolution == "STATIC" and endpoint.ip is None:
                     raise rule.document.error(
-                        f"{entry.address} is not an IP address",
-                        ("spec", "endpoints", index, "address"),
-                        "write one, or resolution: DNS",
+                        manifest_errors.endpoint_without_ip(entry.address), ("spec", "endpoints", index, "address")
                     )
                 yield endpoint
                 continue
             service_port = next((item for item in service.ports if item.number == number), None)
             if service_port is None:
+                known = [item.number for item in service.ports]
                 raise rule.document.error(
-                    f"Service {service.name} has no port {number}",
+                    manifest_errors.port_not_found(f"Service {service.name}", number, known),
                     ("spec", "endpoints", index),
-                    f"it has {', '.join(str(item.number) for item in service.ports)}",
                 )
             yield from (
                 Endpoint(item.address, item.port, item.labels) for item in self._instances(service, service_port)

@@ -7,7 +7,8 @@ a patch asks for is put on routes, so that it reaches open connections.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bookinfo_lab.resources.documents import ManifestError, Path
+from bookinfo_lab.errors import manifest_errors
+from bookinfo_lab.resources.documents import FieldPath
 from bookinfo_lab.resources.model.rules import Rule, Rules
 from bookinfo_lab.resources.model.telemetry import ConfigPatch, EnvoyFilterSpec
 from bookinfo_lab.resources.topology import Gateway, Proxy
@@ -38,7 +39,7 @@ def limited(rules: Rules, proxy: Proxy, configurations: Sequence[Json]) -> list[
     patched = list(configurations)
     for rule in rules.envoy_filters:
         for index, patch in enumerate(rule.spec.config_patches):
-            path: Path = ("spec", "configPatches", index)
+            path: FieldPath = ("spec", "configPatches", index)
             change = _Change(rule, patch, path)
             if _holds(rule, patch, proxy):
                 patched = change.apply(patched)
@@ -67,7 +68,7 @@ def _holds(rule: Rule[EnvoyFilterSpec], patch: ConfigPatch, proxy: Proxy) -> boo
 class _Change:
     """One patch, checked to be a part of a local rate limit."""
 
-    def __init__(self, rule: Rule[EnvoyFilterSpec], patch: ConfigPatch, path: Path) -> None:
+    def __init__(self, rule: Rule[EnvoyFilterSpec], patch: ConfigPatch, path: FieldPath) -> None:
         self._rule = rule
         self._patch = patch
         self._path = path
@@ -85,9 +86,8 @@ class _Change:
         names = [host["name"] for configuration in configurations for host in configuration["virtual_hosts"]]
         if vhost is not None and vhost not in names:
             raise self._rule.document.error(
-                f"no virtual host is named {vhost}",
+                manifest_errors.virtual_host_not_found(vhost, names),
                 (*self._path, "match", "routeConfiguration", "vhost", "name"),
-                f"there is {', '.join(names)}",
             )
         return [
             {
@@ -136,9 +136,9 @@ class _Change:
         match = chain.filter if chain else None
         before = match.sub_filter.name if match and match.sub_filter else _ROUTER
         if match is None or match.name != _HCM or before != _ROUTER or self._patch.patch.operation == "MERGE":
-            raise self._refusal(f"inserts a filter elsewhere than before {_ROUTER} of {_HCM}", self._path)
+            raise self._rule.document.error(manifest_errors.unsupported_filter_position(_ROUTER, _HCM), self._path)
         if self._patch.patch.value.get("name") != RATE_LIMIT_FILTER:
-            raise self._refusal(f"inserts another filter than {RATE_LIMIT_FILTER}", self._value)
+            raise self._rule.document.error(manifest_errors.unsupported_filter(RATE_LIMIT_FILTER), self._value)
         return self._limit(self._patch.patch.value.get("typed_config"), (*self._value, "typed_config"))
 
     def _merge(self) -> tuple[list[Any], Json]:
@@ -148,31 +148,26 @@ class _Change:
         filters = value.get("typed_per_filter_config", {})
         known = {"route", "typed_per_filter_config", "rate_limits"}
         if self._patch.patch.operation != "MERGE" or not set(value) | set(route) <= known:
-            raise self._refusal("changes more of a route than its rate limits", self._value)
+            raise self._rule.document.error(manifest_errors.unsupported_route_patch(), self._value)
         path = (*self._value, "typed_per_filter_config")
         if set(filters) - {RATE_LIMIT_FILTER}:
-            raise self._refusal(f"configures another filter than {RATE_LIMIT_FILTER}", path)
+            raise self._rule.document.error(manifest_errors.unsupported_filter(RATE_LIMIT_FILTER), path)
         return (
             list(route.get("rate_limits", [])),
             {name: self._limit(config, (*path, name)) for name, config in filters.items()},
         )
 
-    def _limit(self, config: Any, path: Path) -> Json:
+    def _limit(self, config: Any, path: FieldPath) -> Json:
         """A LocalRateLimit, as it is or wrapped in a TypedStruct."""
         wrapped = isinstance(config, Mapping) and config.get("@type") in _STRUCTS
         kind = config.get("type_url" if wrapped else "@type") if isinstance(config, Mapping) else None
         if kind != _TYPE:
-            raise self._refusal(f"is not a {_TYPE.rpartition('.')[2]}", path)
+            raise self._rule.document.error(manifest_errors.unsupported_filter_type(_TYPE.rpartition(".")[2]), path)
         content = config.get("value", {}) if wrapped else config
         limit = {name: value for name, value in content.items() if name != "@type"}
         if "response_headers_to_add" in limit:
             limit["response_headers_to_add"] = list(_current_headers(limit["response_headers_to_add"]))
         return {"@type": _TYPE, **limit}
-
-    def _refusal(self, message: str, path: Path) -> ManifestError:
-        return self._rule.document.error(
-            f"this EnvoyFilter {message}", path, "the lab takes an EnvoyFilter for a local rate limit only"
-        )
 
 
 def _extended(owner: Json, name: str, values: list[Any]) -> Json:

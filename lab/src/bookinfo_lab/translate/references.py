@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from bookinfo_lab.resources.documents import Path
+from bookinfo_lab.errors import manifest_errors
+from bookinfo_lab.resources.documents import FieldPath
 from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.model.networking import DestinationRuleSpec, PortTrafficPolicy
 from bookinfo_lab.resources.model.rules import Rule
@@ -17,18 +18,17 @@ def refuse_unknown(mesh: Mesh) -> None:
     for rule in mesh.rules.virtual_services:
         for path, name in _gateways(rule):
             if gateway_reference(name, rule.namespace) not in gateways:
-                raise rule.document.error(
-                    f"there is no Gateway {name}", path, "apply it first or beside this, or correct the name"
-                )
+                namespace, _, own_name = gateway_reference(name, rule.namespace).rpartition("/")
+                raise rule.document.error(manifest_errors.object_not_found("Gateway", own_name, namespace), path)
     _refuse_closed_ports(mesh)
     _refuse_unknown_targets(mesh.rules)
     for item in mesh.rules.destination_rules:
         host = mesh.hosts.get(full_host(item.spec.host, item.namespace))
         for path, settings in _port_settings(item) if host else ():
             if host and host.port(settings.port.number) is None:
-                known = ", ".join(str(port.number) for port in host.ports)
+                known = [port.number for port in host.ports]
                 raise item.document.error(
-                    f"{host.name} has no port {settings.port.number}", (*path, "port", "number"), f"it has {known}"
+                    manifest_errors.port_not_found(host.name, settings.port.number, known), (*path, "port", "number")
                 )
 
 
@@ -45,9 +45,8 @@ def _refuse_closed_ports(mesh: Mesh) -> None:
         for index, server in enumerate(rule.spec.servers):
             if selected and server.port.number not in known:
                 raise rule.document.error(
-                    f"{names} cannot be reached at port {server.port.number}",
+                    manifest_errors.port_not_served(names, server.port.number, known),
                     ("spec", "servers", index, "port", "number"),
-                    f"it can be at {', '.join(map(str, known))}" if known else "give it a Service with that port",
                 )
 
 
@@ -58,13 +57,12 @@ def _refuse_unknown_targets(rules: Rules) -> None:
         for index, target in enumerate(rule.spec.target_refs):
             if (rule.namespace, target.name) not in known:
                 raise rule.document.error(
-                    f"there is no Gateway {target.name} of the Gateway API in {rule.namespace}",
+                    manifest_errors.object_not_found("Gateway", target.name, rule.namespace),
                     ("spec", "targetRefs", index, "name"),
-                    "apply it first",
                 )
 
 
-def _gateways(rule: VirtualService) -> Iterator[tuple[Path, str]]:
+def _gateways(rule: VirtualService) -> Iterator[tuple[FieldPath, str]]:
     for index, name in enumerate(rule.spec.gateways):
         yield ("spec", "gateways", index), name
     for number, http in enumerate(rule.spec.http):
@@ -73,8 +71,8 @@ def _gateways(rule: VirtualService) -> Iterator[tuple[Path, str]]:
                 yield ("spec", "http", number, "match", index, "gateways", position), name
 
 
-def _port_settings(rule: Rule[DestinationRuleSpec]) -> Iterator[tuple[Path, PortTrafficPolicy]]:
-    places: list[tuple[Path, object]] = [(("spec", "trafficPolicy"), rule.spec.traffic_policy)]
+def _port_settings(rule: Rule[DestinationRuleSpec]) -> Iterator[tuple[FieldPath, PortTrafficPolicy]]:
+    places: list[tuple[FieldPath, object]] = [(("spec", "trafficPolicy"), rule.spec.traffic_policy)]
     for index, subset in enumerate(rule.spec.subsets):
         places.append((("spec", "subsets", index, "trafficPolicy"), subset.traffic_policy))
     for path, policy in places:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bookinfo_lab.resources.documents import Path
+from bookinfo_lab.errors import manifest_errors
+from bookinfo_lab.resources.documents import FieldPath
 from bookinfo_lab.resources.model.base import duration
 from bookinfo_lab.resources.model.networking import (
     CorsPolicy,
@@ -149,7 +150,7 @@ def _applies(match: HTTPMatch, namespace: str, caller: Caller) -> bool:
     return labels and match.source_namespace in (None, caller.proxy.namespace)
 
 
-def _route(context: _Context, http: HTTPRoute, match: HTTPMatch, path: Path) -> Json:
+def _route(context: _Context, http: HTTPRoute, match: HTTPMatch, path: FieldPath) -> Json:
     rendered: Json = {"match": route_match(match), **_header_changes(http.headers)}
     if http.name:
         rendered["name"] = ".".join(filter(None, (http.name, match.name)))
@@ -173,7 +174,7 @@ def _route(context: _Context, http: HTTPRoute, match: HTTPMatch, path: Path) -> 
     return rendered
 
 
-def _action(context: _Context, http: HTTPRoute, path: Path) -> Json:
+def _action(context: _Context, http: HTTPRoute, path: FieldPath) -> Json:
     targets = [
         (destination, *_target(context, destination.destination, (*path, "route", index, "destination")))
         for index, destination in enumerate(http.route)
@@ -211,27 +212,24 @@ def _destinations(targets: Sequence[tuple[HTTPDestination, str]]) -> Json:
     return {"weighted_clusters": {"clusters": weighted}}
 
 
-def _target(context: _Context, destination: Destination, path: Path) -> tuple[Host, int, str]:
+def _target(context: _Context, destination: Destination, path: FieldPath) -> tuple[Host, int, str]:
     """What a destination names. Istio lets a rule name what is not there, and such requests fail with 503."""
     document = context.rule.document
     name = full_host(destination.host, context.rule.namespace)
     host = context.mesh.hosts.get(name)
     if host is None:
-        raise document.error(f"there is no service {name}", (*path, "host"), "apply its Service or ServiceEntry first")
+        raise document.error(manifest_errors.host_not_found(name), (*path, "host"))
     if destination.port is None and len(host.ports) > 1:
-        raise document.error(f"{name} has several ports", path, "say which: port: {number: ...}")
+        raise document.error(manifest_errors.port_required(name), path)
     number = destination.port.number if destination.port else host.ports[0].number
     if host.port(number) is None:
-        known = ", ".join(str(port.number) for port in host.ports)
-        raise document.error(f"{name} has no port {number}", (*path, "port"), f"it has {known}")
+        known = [port.number for port in host.ports]
+        raise document.error(manifest_errors.port_not_found(name, number, known), (*path, "port"))
     subset = destination.subset or ""
     rule = destination_rule(context.mesh, context.caller.proxy, host)
     known_subsets = [item.name for item in rule.spec.subsets] if rule else []
     if subset and subset not in known_subsets:
-        hint = (
-            f"it has {', '.join(known_subsets)}" if known_subsets else "apply a DestinationRule that defines it first"
-        )
-        raise document.error(f"no rule defines subset {subset} of {name}", (*path, "subset"), hint)
+        raise document.error(manifest_errors.subset_not_found(subset, name, known_subsets), (*path, "subset"))
     return host, number, subset
 
 
@@ -308,7 +306,7 @@ def _host(headers: Headers) -> Json:
     return {}
 
 
-def _mirrors(context: _Context, http: HTTPRoute, path: Path) -> Iterator[Json]:
+def _mirrors(context: _Context, http: HTTPRoute, path: FieldPath) -> Iterator[Json]:
     """Istio: MirrorPercent. A mirror without a percentage takes everything, with 0 nothing."""
     mirrors = [(mirror, (*path, "mirrors", index, "destination")) for index, mirror in enumerate(http.mirrors)]
     if http.mirror is not None:

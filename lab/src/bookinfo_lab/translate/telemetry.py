@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+from bookinfo_lab.errors import manifest_errors
 from bookinfo_lab.observe import records
 from bookinfo_lab.observe.requests import Reporter
 from bookinfo_lab.resources import conventions, proxy_directory
@@ -66,8 +67,8 @@ def access_logging(mesh: Mesh, proxy: Proxy) -> Sequence[AccessLogging]:
             for number, provider in enumerate(logging.providers):
                 if provider.name != ENVOY_PROVIDER:
                     path = ("spec", "accessLogging", index, "providers", number, "name")
-                    hint = f"the lab's only one is {ENVOY_PROVIDER}"
-                    raise rule.document.error(f"there is no access log provider {provider.name}", path, hint)
+                    error = manifest_errors.access_log_provider_not_found(provider.name, ENVOY_PROVIDER)
+                    raise rule.document.error(error, path)
         if rule.spec.access_logging:
             return rule.spec.access_logging
     return ()

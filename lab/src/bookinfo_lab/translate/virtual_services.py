@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bookinfo_lab.errors import manifest_errors
 from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.model.networking import GatewaySpec, Server, VirtualServiceSpec
 from bookinfo_lab.resources.model.rules import Rule
@@ -92,9 +93,8 @@ def entrances(rules: Rules, gateway: Gateway, address: tuple[str, int]) -> list[
     if plain and encrypted:
         rule, server = encrypted[0]
         raise rule.document.error(
-            f"{plain[0][0]} serves port {server.port.number} without TLS",
+            manifest_errors.port_without_tls(str(plain[0][0]), server.port.number),
             ("spec", "servers", rule.spec.servers.index(server), "port"),
-            "choose another port",
         )
     by_itself = [
         Entrance(

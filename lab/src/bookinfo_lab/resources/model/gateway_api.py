@@ -1,7 +1,7 @@
-"""`gateway.networking.k8s.io`: what the lab implements of Gateway, HTTPRoute and ReferenceGrant (standard channel).
+"""`gateway.networking.k8s.io`: the supported fields of Gateway, HTTPRoute and ReferenceGrant (standard channel).
 
-Fields and defaults: https://gateway-api.sigs.k8s.io/reference/spec/. What only the experimental channel has, such as
-`retry`, is refused by name.
+Fields and defaults: https://gateway-api.sigs.k8s.io/reference/spec/. Fields of the experimental
+channel, such as `retry`, are unsupported.
 """
 
 # ruff: noqa: RUF012  # pydantic copies a default for each object
@@ -11,26 +11,29 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from bookinfo_lab.errors import manifest_errors
 from bookinfo_lab.resources.model.base import Spec, parse_duration
+from bookinfo_lab.resources.pydantic_errors import InvalidValueError
 
 GROUP = "gateway.networking.k8s.io"
 
 CLASS = "istio"
-"""The GatewayClass that Istio brings along."""
+"""The GatewayClass that Istio installs."""
 
 
 def parse_gep_2257(text: Any) -> float:
-    """Seconds of a duration of the Gateway API: up to four of `h`, `m`, `s`, `ms`, in whole numbers (GEP-2257).
+    """Return the seconds of a duration of GEP-2257: up to four whole numbers with the units `h`, `m`, `s` or `ms`.
 
-    Raises ValueError for anything else, `0.5s` included.
+    Raises:
+        InvalidValueError: the text has another format, such as `0.5s`.
     """
     if not isinstance(text, str) or not re.fullmatch(r"(?:[0-9]{1,5}(?:h|m|s|ms)){1,4}", text):
-        raise ValueError(f"{text!r} is not a duration of the Gateway API; write whole numbers, like 500ms or 1m30s")
+        raise InvalidValueError(manifest_errors.invalid_gateway_api_duration(text))
     return parse_duration(text)
 
 
 Seconds = Annotated[float, BeforeValidator(parse_gep_2257)]
-"""A duration, in seconds; 0 is no limit."""
+"""A duration, in seconds. 0 means no limit."""
 
 
 # Gateway
@@ -191,7 +194,7 @@ class RouteRule(Spec):
 
     @property
     def tried(self) -> tuple[RouteMatch, ...]:
-        """Its matches; without any it matches every request."""
+        """The matches, or the one that matches every request if the rule has none."""
         return self.matches or (RouteMatch(),)
 
 
@@ -213,7 +216,7 @@ class GrantFrom(Spec):
 class GrantTo(Spec):
     group: str
     kind: str
-    name: str | None = None  # every one
+    name: str | None = None  # any name
 
 
 class ReferenceGrantSpec(Spec):

@@ -1,4 +1,4 @@
-"""All objects of Istio and of the Gateway API that are applied, parsed and checked."""
+"""All applied objects of Istio and of the Gateway API, parsed and validated."""
 
 import json
 import re
@@ -8,8 +8,9 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
-from bookinfo_lab.resources import schema
-from bookinfo_lab.resources.documents import Document, ManifestError
+from bookinfo_lab.errors import listed, manifest_errors
+from bookinfo_lab.resources import pydantic_errors, schema
+from bookinfo_lab.resources.documents import Document
 from bookinfo_lab.resources.model import gateway_api
 from bookinfo_lab.resources.model.base import Spec
 from bookinfo_lab.resources.model.networking import (
@@ -67,7 +68,7 @@ class Rule(Generic[SpecT_co]):
 
 @dataclass(frozen=True)
 class Rules:
-    """Every object that is applied, in the order in which it was."""
+    """Every applied object, in the order in which it was applied."""
 
     gateways: tuple[Rule[GatewaySpec], ...] = ()
     virtual_services: tuple[Rule[VirtualServiceSpec], ...] = ()
@@ -85,9 +86,9 @@ class Rules:
 
     @classmethod
     def parse(cls, documents: Iterable[Document]) -> "Rules":
-        """Type and check `documents`; ManifestError tells the first thing that is wrong."""
+        """Return `documents` parsed and validated. Raises ManifestError for the first error."""
         rules = [_parse(document) for document in documents]
-        _refuse_duplicates(rules)
+        _reject_duplicates(rules)
         return cls(
             gateways=_of(rules, GatewaySpec),
             virtual_services=_of(rules, VirtualServiceSpec),
@@ -116,50 +117,35 @@ def _parse(document: Document) -> Rule[Spec]:
     _check_identity(document)
     spec_type = KINDS.get(f"{document.group}/{document.kind}")
     if spec_type is None:
-        known = ", ".join(sorted(kind.partition("/")[2] for kind in KINDS if kind.startswith(f"{document.group}/")))
-        raise document.error(f"the lab does not implement {document.kind}", ("kind",), f"it implements {known}")
+        supported = listed(sorted(kind.partition("/")[2] for kind in KINDS if kind.startswith(f"{document.group}/")))
+        fix = f"remove it: the lab implements {supported}" if supported else "remove it"
+        raise document.error(manifest_errors.unsupported_kind(document.api_version, document.kind, fix), ("kind",))
     try:
-        # By way of JSON, because strict validation of Python values would refuse a list where a tuple is meant.
+        # Through JSON, because strict validation of Python values rejects a list for a tuple.
         spec = spec_type.model_validate_json(json.dumps(document.body.get("spec", {})))
     except ValidationError as error:
-        raise _explained(document, error) from None
+        message, path = pydantic_errors.first_error(error)
+        raise document.error(message, ("spec", *path)) from None
     for problem in problems(spec):
-        raise document.error(problem.message, ("spec", *problem.path), problem.hint)
+        raise document.error(problem.message, ("spec", *problem.path))
     return Rule(document.name, document.namespace, spec, document)
 
 
 def _check_identity(document: Document) -> None:
-    """Names as Kubernetes takes them: DNS subdomains, and labels for namespaces (RFC 1123)."""
+    """Raise ManifestError unless the name is a DNS subdomain and the namespace a DNS label (RFC 1123)."""
     if not _SUBDOMAIN.fullmatch(document.name) or len(document.name) > _LONGEST_NAME:
-        hint = f"use up to {_LONGEST_NAME} of a-z, 0-9, - and ., with a letter or digit at each end and beside each dot"
-        raise document.error(f"{document.name[:80]!r} is not a name", ("metadata", "name"), hint)
+        rule = (
+            f"use up to {_LONGEST_NAME} of a-z, 0-9, - and ., with a letter or digit at each end and next to each dot"
+        )
+        raise document.error(manifest_errors.invalid_name(document.name, rule), ("metadata", "name"))
     if not _LABEL.fullmatch(document.namespace):
-        hint = "use up to 63 of a-z, 0-9 and -, not - at the ends"
-        raise document.error(f"{document.namespace[:80]!r} is not a namespace", ("metadata", "namespace"), hint)
+        raise document.error(manifest_errors.invalid_namespace(document.namespace), ("metadata", "namespace"))
 
 
-def _refuse_duplicates(rules: Iterable[Rule[Spec]]) -> None:
+def _reject_duplicates(rules: Iterable[Rule[Spec]]) -> None:
     seen: dict[tuple[str, str, str, str], Document] = {}
     for rule in rules:
         key = (rule.document.group, rule.document.kind, rule.namespace, rule.name)
         if key in seen:
-            first = seen[key]
-            where = f"{first.source}, document {first.index + 1}"
-            raise rule.document.error(f"is in {where} too", ("metadata", "name"), "keep one, or rename one")
+            raise rule.document.error(manifest_errors.duplicate_object(seen[key].location), ("metadata", "name"))
         seen[key] = rule.document
-
-
-def _explained(document: Document, error: ValidationError) -> ManifestError:
-    first = error.errors()[0]
-    path = ("spec", *first["loc"])
-    match first["type"]:
-        case "extra_forbidden":
-            return document.error(f"the lab does not implement {path[-1]}", path, "take it out, or use a cluster")
-        case "missing":
-            return document.error(f"{path[-1]} is missing", path[:-1], f"add {path[-1]}")
-        case "literal_error":
-            return document.error(
-                f"the lab does not implement {path[-1]} {first['input']}", path, f"it can be {first['ctx']['expected']}"
-            )
-        case _:
-            return document.error(f"{path[-1]}: {first['msg'].removeprefix('Value error, ')}", path, "correct it")

@@ -1,7 +1,7 @@
-"""What types cannot say about one Istio object.
+"""The checks of one object that its types cannot express.
 
-Each check yields what is wrong; the first is reported. What depends on other objects or on what runs is checked where
-it is used.
+Each check yields problems, and the first is reported. `bookinfo_lab.translate` contains the checks that depend on other
+objects or on running workloads.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -45,7 +45,7 @@ _CHECKS: Mapping[type[Spec], Callable[[Any], Iterator[Problem]]] = {
 
 
 def problems(spec: Spec) -> Iterator[Problem]:
-    """Everything that is wrong with `spec` by itself."""
+    """Yield the problems of `spec`, considered alone."""
     yield from shared.selectors(spec)
     yield from shared.exports(spec)
     check = _CHECKS.get(type(spec))

@@ -1,7 +1,8 @@
-"""What types cannot say about fields that several kinds have. Istio: pkg/config/validation/validation.go."""
+"""The checks of fields that several kinds have. Istio: pkg/config/validation/validation.go."""
 
 from collections.abc import Iterator
 
+from bookinfo_lab.errors import manifest_errors
 from bookinfo_lab.resources.model.base import PolicySelector, Spec
 from bookinfo_lab.resources.model.networking import WorkloadSelector
 from bookinfo_lab.resources.model.telemetry import FilterSelector
@@ -10,7 +11,7 @@ from bookinfo_lab.resources.model.validation.values import Problem
 
 
 def selectors(spec: Spec) -> Iterator[Problem]:
-    """A selector compares labels as they are: `*` is no wildcard in it."""
+    """A selector, which compares labels literally: `*` is not a wildcard."""
     for field, alias in (("selector", "selector"), ("workload_selector", "workloadSelector")):
         match getattr(spec, field, None):
             case PolicySelector(match_labels=labels):
@@ -21,16 +22,12 @@ def selectors(spec: Spec) -> Iterator[Problem]:
                 continue
         for key, value in labels.items():
             if not key or "*" in key + value:
-                yield Problem(
-                    f"a selector has no wildcard, and this has {key}={value}",
-                    (alias, name, key),
-                    "write the label's value, or leave the selector out",
-                )
+                yield Problem(manifest_errors.wildcard_in_selector(key, value), (alias, name, key))
 
 
 def exports(spec: Spec) -> Iterator[Problem]:
-    """What `exportTo` names: every namespace (`*`), the object's own (`.`), none (`~`), or one."""
+    """The `exportTo` of an object: every namespace (`*`), its own (`.`), none (`~`), or a named one."""
     for index, scope in enumerate(getattr(spec, "export_to", ())):
         if scope not in ("*", ".", "~"):
             for problem in values.label(scope, ("exportTo", index)):
-                yield Problem(f"{scope[:80]!r} is not a namespace", problem.path, "write one, or * or .")
+                yield Problem(manifest_errors.invalid_scope(scope), problem.path)

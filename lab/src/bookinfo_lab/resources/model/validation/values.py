@@ -1,11 +1,12 @@
-"""Values that occur in many kinds: each check yields what is wrong with one."""
+"""Checks of values that occur in many kinds. Each yields the problems of one value."""
 
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bookinfo_lab.resources.documents import Path
+from bookinfo_lab.errors import Message, manifest_errors
+from bookinfo_lab.resources.documents import FieldPath
 from bookinfo_lab.resources.model.networking import Percent, PortSelector
 
 _HOST = re.compile(
@@ -18,77 +19,84 @@ _MILLISECOND = 0.001
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong, where (a path below the object's `spec`), and what to do about it."""
+    """An error, and the path of its field below the object's `spec`."""
 
-    message: str
-    path: Path
-    hint: str = ""
+    message: Message
+    path: FieldPath
 
 
-def not_empty(values: Iterable[object], path: Path) -> Iterator[Problem]:
-    """A list that needs at least one item."""
+def not_empty(values: Iterable[object], path: FieldPath) -> Iterator[Problem]:
+    """A list of at least one item."""
     if not list(values):
-        yield Problem(f"{path[-1]} is missing or empty", path[:-1], f"add {path[-1]}")
+        yield Problem(manifest_errors.empty_list(str(path[-1])), path[:-1])
 
 
-def host(name: str, path: Path) -> Iterator[Problem]:
+def host(name: str, path: FieldPath) -> Iterator[Problem]:
     """A DNS name, `*.suffix` or `*`."""
     if not _HOST.fullmatch(name):
-        yield Problem(f"{name!r} is not a host", path, "write a name like reviews, *.example.com or *, without a port")
+        yield Problem(manifest_errors.invalid_host(name), path)
 
 
-def label(name: str, path: Path) -> Iterator[Problem]:
+def label(name: str, path: FieldPath) -> Iterator[Problem]:
     """A DNS label (RFC 1123)."""
     if not _LABEL.fullmatch(name):
-        yield Problem(f"{name[:80]!r} is not a {path[-1]}", path, "use up to 63 of a-z, 0-9 and -, not - at the ends")
+        yield Problem(manifest_errors.invalid_name(name), path)
 
 
-def port(number: int, path: Path) -> Iterator[Problem]:
+def port(number: int, path: FieldPath) -> Iterator[Problem]:
     """A port number."""
     yield from within(number, 1, 65535, path)
 
 
-def destination_port(selector: PortSelector | None, path: Path) -> Iterator[Problem]:
-    """The port of a destination, if it names one."""
+def destination_port(selector: PortSelector | None, path: FieldPath) -> Iterator[Problem]:
+    """The port of a destination, if it has one."""
     if selector is not None:
         yield from port(selector.number, (*path, "number"))
 
 
-def port_text(text: str, path: Path) -> Iterator[Problem]:
+def https_has_tls(protocol: str, tls: object, path: FieldPath) -> Iterator[Problem]:
+    """The `tls` of a port, which exactly the protocol HTTPS requires."""
+    if protocol == "HTTPS" and tls is None:
+        yield Problem(manifest_errors.https_without_tls(), path)
+    if protocol != "HTTPS" and tls is not None:
+        yield Problem(manifest_errors.tls_without_https(protocol), path)
+
+
+def port_text(text: str, path: FieldPath) -> Iterator[Problem]:
     """A port number as text."""
     if not re.fullmatch("[0-9]{1,9}", text):
-        yield Problem(f"{text!r} is not a port", path, "write a number")
+        yield Problem(manifest_errors.invalid_port(text), path)
     else:
         yield from port(int(text), path)
 
 
-def within(value: float, low: int, high: int, path: Path) -> Iterator[Problem]:
-    """A number within bounds, both included."""
+def within(value: float, low: int, high: int, path: FieldPath) -> Iterator[Problem]:
+    """A number from `low` to `high`, both included."""
     if not low <= value <= high:
-        yield Problem(f"{path[-1]} is {value:g}, not within {low} and {high}", path, f"write {low} to {high}")
+        yield Problem(manifest_errors.out_of_range(value, low, high), path)
 
 
-def percentage(percent: Percent | None, path: Path) -> Iterator[Problem]:
-    """A share of 0 to 100."""
+def percentage(percent: Percent | None, path: FieldPath) -> Iterator[Problem]:
+    """A percentage from 0 to 100."""
     if percent is not None:
         yield from within(percent.value, 0, 100, (*path, "value"))
 
 
-def positive_duration(seconds: float | None, path: Path) -> Iterator[Problem]:
-    """A duration that Istio takes: 1 ms or more."""
+def positive_duration(seconds: float | None, path: FieldPath) -> Iterator[Problem]:
+    """A duration of 1 ms or more, which Istio requires."""
     if seconds is not None and seconds < _MILLISECOND:
-        yield Problem(f"{path[-1]} is shorter than 1ms", path, "write 1ms or more, or take it out")
+        yield Problem(manifest_errors.duration_too_short(), path)
 
 
-def header_name(name: str, path: Path) -> Iterator[Problem]:
+def header_name(name: str, path: FieldPath) -> Iterator[Problem]:
     """The name of a header (RFC 9110, section 5.1), or one of HTTP/2's like `:authority`."""
     if not _HEADER.fullmatch(name.removeprefix(":")):
-        yield Problem(f"{name!r} is not the name of a header", path, "write letters, digits and dashes")
+        yield Problem(manifest_errors.invalid_header_name(name), path)
 
 
-def ip_block(block: str, path: Path) -> Iterator[Problem]:
-    """An address, or a block of them in CIDR form."""
+def ip_block(block: str, path: FieldPath) -> Iterator[Problem]:
+    """An IP address, or a CIDR block."""
     try:
         ipaddress.ip_network(block, strict=False)
     except ValueError:
-        yield Problem(f"{block!r} is not an address block", path, "write it like 127.0.0.0/8")
+        yield Problem(manifest_errors.invalid_ip_block(block), path)
