@@ -76,7 +76,7 @@ class ManifestError(Exception):
         return ", ".join(part for part in parts if part)
 
     def __str__(self) -> str:
-        return f"{self.location}: {self.message}"
+        return " ".join(f"{self.location}: {self.message}".split())
 
 
 @dataclass(frozen=True)
