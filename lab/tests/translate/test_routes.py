@@ -300,9 +300,7 @@ def test_a_destination_of_several_ports_must_name_one(rendered: Rendered) -> Non
         ("host: reviews, port: {number: 80}", "port-not-found", "port"),
     ],
 )
-def test_a_destination_that_is_not_there_is_refused(
-    rendered: Rendered, destination: str, code: str, field: str
-) -> None:
+def test_missing_destination_is_rejected(rendered: Rendered, destination: str, code: str, field: str) -> None:
     """Istio takes it, and such requests fail with 503."""
     with pytest.raises(ManifestError) as caught:
         rendered(rules(f"{{route: [{{destination: {{{destination}}}}}]}}"))
