@@ -8,7 +8,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := libs/chassis libs/kubectl services/productpage services/details services/reviews services/ratings lab lab/workloads/client lab/workloads/books canary
-SOURCES := $(addsuffix /src,$(PACKAGES))
+# Only for development: `make run` and the images do not contain them.
+DEV_PACKAGES := libs/testing
+SOURCES := $(addsuffix /src,$(PACKAGES) $(DEV_PACKAGES))
 
 .PHONY: help
 help:  ## list the targets
@@ -29,9 +31,10 @@ $(VENV)/run.stamp: $(VENV)/bin/python requirements/build.txt requirements/lab.tx
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt $(addsuffix /pyproject.toml,$(DEV_PACKAGES))
 	@echo "setup: installing the development tools (hash-checked)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(DEV_PACKAGES))
 	@touch $@
 
 $(VENV)/containers.stamp: $(VENV)/bin/python requirements/containers.txt

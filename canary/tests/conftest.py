@@ -1,15 +1,24 @@
 """Fixtures of the controller's tests: a service, and the counters of its proxies."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
+from canary.tests.fake_cluster import Cluster
 
 from bookinfo_canary.metrics import DURATION_BUCKETS, REQUESTS, Series, Snapshot
 from bookinfo_canary.release_plan import Criteria, Service, Versions
+from bookinfo_testing import fake_kubernetes
 
 BOUNDS = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, math.inf)
 """The buckets of Istio's histograms that these tests use."""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with fake_kubernetes.serve() as (server, url):
+        yield Cluster(tmp_path, server, url)
 
 
 @pytest.fixture

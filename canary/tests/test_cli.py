@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from canary.tests.test_targets import KEY, Cluster
+from canary.tests.fake_cluster import Cluster
 
 from bookinfo_canary.cli import main
 from bookinfo_canary.release_plan import Service
@@ -20,18 +20,6 @@ from bookinfo_canary.stop_signals import StopSignals
 
 COMMAND = (sys.executable, "-m", "bookinfo_canary")
 OPTIONS = ("--service", "reviews", "--stable", "v1", "--namespace", "shop")
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
-    """Create a cluster and a fake `kubectl` that changes it."""
-    cluster = Cluster(tmp_path / "cluster.json")
-    fake_kubectl = Path(__file__).with_name("kubectl_stand_in.py")
-    program = tmp_path / "bin/kubectl"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{fake_kubectl}" "{cluster.path}" "$@"\n')
-    program.chmod(0o755)
-    return cluster
 
 
 @dataclass(frozen=True)
@@ -48,7 +36,7 @@ def canary(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Result]:
     """Run the command in this process, without signal handlers and pauses."""
-    monkeypatch.setenv("PATH", f"{cluster.path.parent / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{cluster.program.parent}{os.pathsep}{os.environ['PATH']}")
     for name in ("install", "ignore", "sleep"):
         monkeypatch.setattr(StopSignals, name, lambda *_: None)
 
@@ -70,14 +58,14 @@ def test_rollback_routes_every_request_to_the_stable_version(cluster: Cluster, c
 
 
 def test_rollback_creates_a_missing_route(cluster: Cluster, canary) -> None:
-    assert KEY not in cluster.read()["objects"]
+    assert cluster.server.objects_of("VirtualService") == {}
     assert json.loads(canary("rollback", *OPTIONS, "--json").stdout)["event"] == "rolled back"
     assert cluster.weights == {"v1": 100}
 
 
 def test_failed_rollback_exits_with_3(cluster: Cluster, canary) -> None:
     cluster.managed_by("bookinfo-canary", {"v1": 90, "v2": 10})
-    cluster.change(refuses=True)
+    cluster.server.forbids_changes = True
     result = canary("rollback", *OPTIONS)
     assert result.exit_code == 3
     assert result.stderr.startswith("bookinfo-canary: ROLLBACK FAILED, the new version may still receive requests: ")
@@ -115,7 +103,7 @@ def test_error_is_one_line_and_changes_nothing(
     assert result.stderr.startswith("bookinfo-canary: nothing was changed: ")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
-    assert cluster.read()["history"] == []
+    assert cluster.server.applied == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
@@ -147,8 +135,8 @@ def test_signal_restores_the_stable_route(cluster: Cluster, tmp_path: Path, numb
         finally:
             server.kill()
     assert last == (f"rolled back: v1 receives every request to reviews, because it was stopped by {number.name}\n")
-    history = cluster.read()["history"]
-    assert [VirtualService().weights(Service("reviews", "shop"), {"spec": spec}) for spec in history] == [
+    applied = cluster.server.applied
+    assert [VirtualService().weights(Service("reviews", "shop"), body) for body in applied] == [
         {"v1": 90, "v2": 10},
         {"v1": 100},
     ]

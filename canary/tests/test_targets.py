@@ -1,62 +1,14 @@
-"""The owner of a route in a cluster, with a fake kubectl that keeps its objects in a file."""
+"""The owner of a route in a cluster, with the real kubectl and a fake API server."""
 
-import json
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from canary.tests.fake_cluster import REVIEWS, Cluster
 
 from bookinfo_canary.errors import CanaryError, RejectedError, RollbackFailedError
-from bookinfo_canary.release_plan import Service
-from bookinfo_canary.route_owner import RouteOwner
 from bookinfo_canary.routes import VirtualService
 from bookinfo_canary.stop_signals import StopSignals
 from bookinfo_canary.targets import KubectlTarget, LabTarget
-
-REVIEWS = Service("reviews", "shop")
-KEY = "virtualservice.networking.istio.io/reviews"
-SUBSETS = {"spec": {"host": "reviews", "subsets": [{"name": "v1"}, {"name": "v2"}, {"name": "v3"}]}}
-
-
-class Cluster:
-    """The file in which the fake kubectl keeps its objects."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.write({"objects": {"destinationrule.networking.istio.io/reviews": SUBSETS}, "calls": [], "history": []})
-        fake_kubectl = Path(__file__).with_name("kubectl_stand_in.py")
-        self.target = KubectlTarget("shop", "kind", (sys.executable, str(fake_kubectl), str(path)))
-
-    def read(self) -> dict[str, Any]:
-        return dict(json.loads(self.path.read_text()))
-
-    def write(self, state: dict[str, Any]) -> None:
-        self.path.write_text(json.dumps(state))
-
-    def change(self, **fields: Any) -> None:
-        self.write({**self.read(), **fields})
-
-    def managed_by(self, manager: str, weights: dict[str, int]) -> None:
-        """Write a VirtualService whose weights are owned by `manager`."""
-        body = VirtualService().manifest(REVIEWS, weights, None)
-        fields = {"f:spec": {"f:hosts": {}, "f:http": {}}}
-        body["metadata"] |= {"labels": {}, "managedFields": [{"manager": manager, "fieldsV1": fields}]}
-        state = self.read()
-        state["objects"][KEY] = body
-        self.write(state)
-
-    @property
-    def weights(self) -> dict[str, int]:
-        return VirtualService().weights(REVIEWS, self.read()["objects"][KEY])
-
-    def route(self, *, take_over: bool = False) -> RouteOwner:
-        return RouteOwner(self.target, VirtualService(), REVIEWS, take_over=take_over)
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
-    return Cluster(tmp_path / "cluster.json")
 
 
 class FakeSleep(StopSignals):
@@ -76,7 +28,7 @@ def test_weights_are_applied_server_side_with_the_canary_field_manager(cluster: 
     route.set_weights({"v1": 90, "v2": 10})
     route.check_unchanged()
     assert cluster.weights == {"v1": 90, "v2": 10}
-    (call,) = [call for call in cluster.read()["calls"] if "apply" in call]
+    (call,) = [call for call in cluster.calls if "apply" in call]
     assert {"--server-side", "--field-manager=bookinfo-canary", "--namespace=shop", "--context=kind"} <= set(call)
     assert "--force-conflicts" not in call
 
@@ -87,7 +39,7 @@ def test_weights_of_another_manager_are_rejected(cluster: Cluster, manager: str)
     cluster.managed_by(manager, {"v1": 100})
     with pytest.raises(RejectedError, match=f"VirtualService reviews: its weights are managed by {manager}; release"):
         cluster.route().check(("v1", "v2"), exclusive=True)
-    assert cluster.read()["history"] == []
+    assert cluster.server.applied == []
 
 
 def test_take_over_changes_the_owner_of_the_weights(cluster: Cluster) -> None:
@@ -103,10 +55,7 @@ def test_take_over_changes_the_owner_of_the_weights(cluster: Cluster) -> None:
 
 
 def test_take_over_replaces_a_route_with_further_rules(cluster: Cluster) -> None:
-    cluster.managed_by("bookinfo-canary", {"v1": 100})
-    state = cluster.read()
-    state["objects"][KEY]["spec"]["http"].insert(0, {"match": [{"uri": {"exact": "/"}}], "route": []})
-    cluster.write(state)
+    cluster.managed_by("bookinfo-canary", {"v1": 100}, {"match": [{"uri": {"exact": "/"}}], "route": []})
     with pytest.raises(RejectedError, match="rules for some requests only, which would be lost"):
         cluster.route().check(("v1", "v2"), exclusive=True)
     route = cluster.route(take_over=True)
@@ -151,12 +100,12 @@ def test_change_by_another_client_is_detected(cluster: Cluster) -> None:
 def test_restoring_is_retried(cluster: Cluster) -> None:
     route = cluster.route()
     route.set_weights({"v1": 90, "v2": 10})
-    cluster.change(down=True)
+    cluster.disconnect()
 
     class RecoveringCluster(FakeSleep):
         def sleep(self, seconds: float) -> None:
             super().sleep(seconds)
-            cluster.change(down=False)
+            cluster.connect()
 
     route.restore_weights({"v1": 100}, RecoveringCluster())
     assert cluster.weights == {"v1": 100}
@@ -165,9 +114,9 @@ def test_restoring_is_retried(cluster: Cluster) -> None:
 def test_failed_restoring_is_reported_with_the_reason(cluster: Cluster) -> None:
     route = cluster.route()
     route.set_weights({"v1": 90, "v2": 10})
-    cluster.change(down=True)
+    cluster.disconnect()
     signals = FakeSleep()
-    with pytest.raises(RollbackFailedError, match="the server was refused"):
+    with pytest.raises(RollbackFailedError, match="connection refused"):
         route.restore_weights({"v1": 100}, signals)
     assert signals.slept_seconds > 0
 

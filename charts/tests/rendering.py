@@ -1,7 +1,6 @@
 """Render the chart with a real Helm, and query the rendered objects."""
 
 import functools
-import importlib.util
 import json
 import os
 import shutil
@@ -15,6 +14,8 @@ from types import ModuleType
 from typing import Any
 
 import yaml
+
+from bookinfo_testing.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/bookinfo"
@@ -32,13 +33,8 @@ Overlay = Callable[[str], Objects]
 
 
 def load_tool(name: str) -> ModuleType:
-    """Import a script of charts/tools as a module."""
-    spec = importlib.util.spec_from_file_location(f"charts_tools_{name}", ROOT / f"charts/tools/{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """Return a script of charts/tools as a module."""
+    return load_script(ROOT / f"charts/tools/{name}.py")
 
 
 HELM_TOOL = load_tool("helm")

@@ -1,8 +1,6 @@
 """`bookinfo verify --context` as people run it: a stand-in for kubectl on PATH, a gateway that heeds its objects."""
 
 import copy
-import fcntl
-import json
 import os
 import subprocess
 import sys
@@ -16,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from bookinfo_testing.fake_kubectl import FakeKubectl
+
 ROOT = Path(__file__).parents[2]
-STAND_IN = ROOT / "lab/tests/scenarios/kubectl_stand_in.py"
 PAGE = "<title>Simple Bookstore App</title> reviews-v{version}-5d4f8c7b9-abcde {parts}"
 PARTS = {"details": "PublisherA", "reviews": "Book Reviews"}
 WITHOUT = "Sorry, product {service} are currently unavailable for this book."
@@ -26,16 +25,16 @@ WORKLOADS = ("productpage-v1", "details-v1", "ratings-v1", "reviews-v1", "review
 Json = dict[str, Any]
 
 
-class Cluster:
+class Cluster(FakeKubectl):
     """The stand-in's file, the gateway in front of it, and the command that verifies it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.path = folder / "cluster.json"
+        super().__init__(folder / "cluster.json")
         self.slow = 0.0  # seconds until the gateway heeds a change
         self.gateway = ""
         labels = {"app": "productpage", "version": "v1"}
-        self.write(
+        self.update(
             objects={
                 **{f"deployment/{name}": owned("apps/v1", "Deployment", name) for name in WORKLOADS},
                 "gateway/bookinfo-gateway": owned("networking.istio.io/v1", "Gateway", "bookinfo-gateway"),
@@ -47,37 +46,20 @@ class Cluster:
                     "spec": {"containers": [{"name": "productpage"}, {"name": "istio-proxy"}]},
                 }
             ],
-            calls=[],
-            changes=[],
             version=100,
         )
         self._deploy("productpage-v1", labels)
         self._at_first = copy.deepcopy(self.state["objects"])
-        program = folder / "bin/kubectl"
-        program.parent.mkdir()
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} {STAND_IN} {self.path} "$@"\n')
-        program.chmod(0o755)
+        self.install(folder / "bin")
         self._env = os.environ | {
-            "PATH": f"{program.parent}:{os.environ['PATH']}",
+            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
             "XDG_STATE_HOME": str(folder / "state"),
         }
-
-    @property
-    def state(self) -> Json:
-        found: Json = json.loads(self.path.read_text()) if self.path.exists() else {}
-        return found
-
-    def write(self, **parts: Any) -> None:
-        with self.path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            partial = self.path.with_suffix(".test")
-            partial.write_text(json.dumps(self.state | parts))
-            partial.replace(self.path)
 
     def _deploy(self, name: str, labels: dict[str, str]) -> None:
         objects = self.state["objects"]
         objects[f"deployment/{name}"]["spec"]["selector"] = {"matchLabels": labels}
-        self.write(objects=objects)
+        self.update(objects=objects)
 
     def runs(self, service: str) -> bool:
         """Whether any Deployment of the service has pods."""

@@ -77,7 +77,7 @@ def test_after_a_kill_the_next_verification_puts_back_first(cluster: Cluster) ->
 def test_a_connection_that_is_lost_half_way_and_comes_back_changes_nothing(cluster: Cluster) -> None:
     verifying = cluster.verify(LESSON)
     cluster.eventually(lambda: bool(cluster.difference()))
-    cluster.write(loss={"verb": "any", "when": "after", "times": 3})
+    cluster.update(loss={"verb": "any", "when": "after", "times": 3})
     text, _ = verifying.communicate(timeout=120)
     assert (verifying.returncode, cluster.difference()) == (0, []), text
     assert cluster.state["loss"]["times"] == 0
@@ -86,7 +86,7 @@ def test_a_connection_that_is_lost_half_way_and_comes_back_changes_nothing(clust
 def test_what_helm_manages_is_neither_touched_nor_called_proved(cluster: Cluster) -> None:
     objects = cluster.state["objects"]
     objects["virtualservice/bookinfo"]["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "Helm"}
-    cluster.write(objects=objects)
+    cluster.update(objects=objects)
     code, told = cluster.told(LESSON)
     assert code == 1
     assert "managed by Helm" in " ".join(told.split())
@@ -96,7 +96,7 @@ def test_what_helm_manages_is_neither_touched_nor_called_proved(cluster: Cluster
 def test_without_a_mesh_what_the_application_does_by_itself_is_proved(cluster: Cluster) -> None:
     pods = cluster.state["pods"]
     pods[0]["spec"]["containers"].pop()
-    cluster.write(pods=pods)
+    cluster.update(pods=pods)
     code, told = cluster.told("degradation", "canary")
     assert (code, cluster.difference()) == (0, []), told
     assert "holds" in told
@@ -107,7 +107,7 @@ def test_without_a_mesh_what_the_application_does_by_itself_is_proved(cluster: C
 def test_without_a_mesh_its_scenarios_are_not_checked_and_nothing_is_touched(cluster: Cluster) -> None:
     pods = cluster.state["pods"]
     pods[0]["spec"]["containers"].pop()
-    cluster.write(pods=pods)
+    cluster.update(pods=pods)
     code, told = cluster.told(LESSON, "canary")
     assert code == 1
     assert "here there is no mesh" in " ".join(told.split())

@@ -2,12 +2,7 @@
 
 import json
 import os
-import shutil
-import socket
 import subprocess
-import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +12,8 @@ from typing import Any
 
 import pytest
 from containers import build
+
+from bookinfo_testing import docker, network
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".venv/containers/bin"
@@ -37,25 +34,12 @@ def run(*command: str | Path, environ: Mapping[str, str] | None = None, check: b
 
 
 def get(url: str) -> tuple[int, str]:
-    """Status and body, of error answers too; status 0 where nobody answers. The environment's proxies are not used."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    """Return the status and the body of a response, or 0 and the error if no server responds."""
     try:
-        with opener.open(url, timeout=20) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
+        response = network.get(url)
     except OSError as error:
         return 0, str(error)
-
-
-def eventually(condition: Callable[[], Any], within: float = 90.0) -> Any:
-    """The first true value of `condition`, polled."""
-    deadline = time.monotonic() + within
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not so within {within} s"
-        time.sleep(0.1)
-    return value
+    return response.status, response.text
 
 
 def inspect(name: str) -> Any:
@@ -135,11 +119,7 @@ class Compose:
 @pytest.fixture(scope="session")
 def engine() -> None:
     """A Docker engine that answers, or no test of those that need one."""
-    if shutil.which("docker") is None:
-        pytest.skip("there is no `docker` on PATH: install Docker to build and run the images")
-    done = subprocess.run(["docker", "info"], capture_output=True, text=True, timeout=60)
-    if done.returncode:
-        pytest.skip(f"no Docker engine answers: {done.stderr.strip().splitlines()[-1]}")
+    docker.require_engine()
 
 
 @pytest.fixture(scope="session")
@@ -178,21 +158,5 @@ def start() -> Iterator[Callable[..., str]]:
 @pytest.fixture(scope="session")
 def registry(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real registry, as `host:port`."""
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.skip("there is no docker-registry on PATH: install Debian's package docker-registry")
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    storage = {"filesystem": {"rootdirectory": str(folder / "data")}}
-    (folder / "config.yml").write_text(json.dumps({"version": 0.1, "storage": storage, "http": {"addr": address}}))
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen([program, "serve", str(folder / "config.yml")], stdout=log, stderr=log) as process,
-    ):
-        try:
-            eventually(lambda: get(f"http://{address}/v2/")[0] == 200, within=30)
-            yield address
-        finally:
-            process.terminate()
+    with docker.run_registry(tmp_path_factory.mktemp("registry")) as address:
+        yield address

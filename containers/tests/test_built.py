@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import RESTRICTED, ROOT, TOOLS, Images, eventually, get, inspect, published, run
+from bookinfo_testing.polling import eventually
+
+from .conftest import RESTRICTED, ROOT, TOOLS, Images, get, inspect, published, run
 
 SERVICES = ("productpage", "details", "reviews", "ratings")
 TABLE: dict[str, Any] = yaml.safe_load((ROOT / "images.yaml").read_text())

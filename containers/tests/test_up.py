@@ -17,11 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from observability.tests.queries import EVERY, Prometheus, panels, recorded
+from observability.tests.queries import EVERY, panels, recorded
 
 from bookinfo_lab.observe.otlp import decode
+from bookinfo_testing.polling import eventually
+from bookinfo_testing.prometheus import Prometheus
 
-from .conftest import ROOT, Compose, Images, eventually, get, inspect, published, run
+from .conftest import ROOT, Compose, Images, get, inspect, published, run
 
 APPLICATIONS = ("productpage", "details", "ratings", "reviews-v1", "reviews-v2", "reviews-v3")
 VERSIONS = {"reviews-v1", "reviews-v2", "reviews-v3"}
@@ -308,12 +310,12 @@ def prometheus_image(images: Images, tmp_path_factory: pytest.TempPathFactory) -
 def holds_the_rules_and_feeds_the_dashboards(prometheus: Prometheus) -> None:
     """What needs no mesh has data, by the labels that compose's configuration gives."""
     chosen = {"namespace": EVERY, "app": EVERY}
-    eventually(lambda: not prometheus.silent(panels("services", chosen)), within=60)
-    eventually(lambda: not prometheus.silent((name, name) for name in recorded("services")), within=30)
-    assert prometheus.sick_rules() == {}
+    eventually(lambda: not prometheus.without_data(panels("services", chosen)), within=60)
+    eventually(lambda: not prometheus.without_data((name, name) for name in recorded("services")), within=30)
+    assert prometheus.unhealthy_rules() == {}
     found = {
         (labels["app"], labels["version"])
-        for labels, _ in prometheus.values("sum by (app, version) (bookinfo_build_info)")
+        for labels, _ in prometheus.samples("sum by (app, version) (bookinfo_build_info)")
     }
     assert found == {("reviews", f"v{number}") for number in (1, 2, 3)} | {
         (app, "v1") for app in ("productpage", "details", "ratings")

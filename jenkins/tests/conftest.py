@@ -1,42 +1,30 @@
 """A checkout in which builds run, and what they run against: a real engine, a real registry, a real Helm.
 
-There is no cluster: Helm and the canary controller work on the stand-in for its API that the chart's tests have.
+There is no cluster: Helm, kubectl and the canary controller use a fake Kubernetes API server.
 """
 
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
-import socket
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-from charts.tests.rendering import load_tool
-from containers.tests.conftest import eventually, get
 from jenkins.tests.jenkins import GROOVY, ROOT, Jenkins, git
-from jenkins.tests.prometheus_stand_in import Metrics, prometheus
-from tests.chart.stand_in import Cluster, serving
 
+from bookinfo_testing import docker, fake_kubernetes, fake_prometheus
+from bookinfo_testing.fake_kubernetes import FakeKubernetes
+from bookinfo_testing.fake_prometheus import FakePrometheus
+from bookinfo_testing.scripts import load_script, write_program, write_recording_program
+
+KUBECTL = Path(sys.executable).with_name("kubectl")
 NAMESPACE = "shop"
 USER, PASSWORD = "pusher", "let-me-push"
 HTPASSWD = "$2b$05$abcdefghijklmnopqrstuuDCOyDNlCkTxAYmncphlemP3YSRvUTnW"
 """bcrypt of PASSWORD, with a salt that nobody needs to keep."""
-
-
-def load_script(name: str) -> ModuleType:
-    """A Python script of jenkins/, as a module."""
-    spec = importlib.util.spec_from_file_location(f"jenkins_{name}", ROOT / f"jenkins/{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")
@@ -51,17 +39,13 @@ def groovy() -> None:
 @pytest.fixture(scope="session")
 def engine() -> None:
     """A Docker engine that answers, or no test of those that need one."""
-    if shutil.which("docker") is None:
-        pytest.skip("there is no `docker` on PATH: install Docker to run the pipeline's steps")
-    done = subprocess.run(["docker", "info"], capture_output=True, text=True, timeout=60)
-    if done.returncode:
-        pytest.skip(f"no Docker engine answers: {done.stderr.strip().splitlines()[-1]}")
+    docker.require_engine()
 
 
 @pytest.fixture(scope="session")
 def helm() -> Path:
     """A real Helm, or no test of those that need one."""
-    tool = load_tool("helm")
+    tool = load_script(ROOT / "charts/tools/helm.py")
     try:
         return Path(tool.find())
     except tool.HelmNotFoundError as error:
@@ -71,30 +55,8 @@ def helm() -> Path:
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real registry that wants a password, as `host:port`."""
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.skip("there is no docker-registry on PATH: install Debian's package docker-registry")
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    (folder / "users").write_text(f"{USER}:{HTPASSWD}\n")
-    config = {
-        "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-        "http": {"addr": address},
-        "auth": {"htpasswd": {"realm": "test", "path": str(folder / "users")}},
-    }
-    (folder / "config.yml").write_text(json.dumps(config))
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen([program, "serve", str(folder / "config.yml")], stdout=log, stderr=log) as process,
-    ):
-        try:
-            eventually(lambda: get(f"http://{address}/v2/")[0] == 401, within=30)
-            yield address
-        finally:
-            process.terminate()
+    with docker.run_registry(tmp_path_factory.mktemp("registry"), f"{USER}:{HTPASSWD}") as address:
+        yield address
 
 
 @dataclass
@@ -102,8 +64,8 @@ class Site:
     """Where builds run, and what they leave there."""
 
     jenkins: Jenkins
-    cluster: Cluster
-    metrics: Metrics
+    cluster: FakeKubernetes
+    metrics: FakePrometheus
     registry: str
     """With its final slash."""
     programs: Path
@@ -117,12 +79,12 @@ class Site:
 
     def images(self) -> dict[str, str]:
         """The image of every Deployment."""
-        deployments = self.cluster.stored("Deployment")
+        deployments = self.cluster.objects_of("Deployment")
         return {name: item["spec"]["template"]["spec"]["containers"][0]["image"] for name, item in deployments.items()}
 
     def weights(self) -> dict[str, int]:
         """The weights of the route that the canary controller owns."""
-        routes = self.cluster.stored("VirtualService").get("reviews")
+        routes = self.cluster.objects_of("VirtualService").get("reviews")
         if routes is None:
             return {}
         (rule,) = routes["spec"]["http"]
@@ -147,43 +109,30 @@ def with_pushed(workspace: Path, build: str) -> Path:
     return workspace
 
 
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str, str], None]:
-    """Writes an executable script."""
-
-    def write(folder: Path, name: str, text: str) -> None:
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-
-    return write
-
-
 @pytest.fixture(scope="module")
-def site(
-    groovy: None, helm: Path, program: Callable[[Path, str, str], None], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
+def site(groovy: None, helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A checkout with everything around it but an engine and a registry."""
     folder = tmp_path_factory.mktemp("jenkins")
     (programs := folder / "programs").mkdir()
     calls = folder / "calls.jsonl"
-    record = f'{sys.executable} -c \'import json, sys; print(json.dumps(sys.argv[1:]))\' helm "$@" >>"$CALLS"\n'
-    program(programs, "helm", f'#!/bin/sh\n{record}exec {helm} "$@"\n')
-    stand_in = Path(__file__).with_name("kubectl_stand_in.py")
-    program(programs, "kubectl", f'#!/bin/sh\nexec {sys.executable} {stand_in} "$@"\n')
-    with serving() as (cluster, kubernetes):
-        metrics = Metrics(cluster, NAMESPACE)
-        with prometheus(metrics) as address:
+    write_recording_program(programs / "helm", helm, calls)
+    with fake_kubernetes.serve() as (cluster, kubernetes):
+        kubeconfig = fake_kubernetes.write_kubeconfig(folder / "kubeconfig", kubernetes)
+        kubectl = f"#!/bin/sh\nexec '{KUBECTL}' --cache-dir='{folder / 'kubectl-cache'}' \"$@\"\n"
+        write_recording_program(programs / "kubectl", write_program(folder / "kubectl", kubectl), calls)
+        cluster.logs["bookinfo-test-edges"] = "refused: reviews\n"
+        metrics = FakePrometheus(cluster, NAMESPACE)
+        with fake_prometheus.serve(metrics) as address:
             registry = "registry.invalid/shop/"
             environ = {
                 "PATH": f"{programs}:{os.environ['PATH']}",
-                "CALLS": str(calls),
-                "KUBERNETES": kubernetes,
+                "KUBECONFIG": str(kubeconfig),
                 "HELM_KUBEAPISERVER": kubernetes,
                 "BOOKINFO_NAMESPACE": NAMESPACE,
                 "BOOKINFO_REGISTRY": registry,
                 "BOOKINFO_PROMETHEUS_URL": address,
                 "ROLLOUT_TIMEOUT": "5s",
-                "CANARY_WINDOW": "200ms",  # what the stand-in answers does not depend on it
+                "CANARY_WINDOW": "200ms",  # the fake Prometheus does not depend on it
                 "CANARY_SETTLE": "0s",
                 "CANARY_LIMIT": "20s",
                 "PUSH_RETRY_SECONDS": "0",

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from containers.tests.conftest import eventually, run
+from containers.tests.conftest import run
 from jenkins.tests.conftest import IMAGES, PASSWORD, USER, Site, with_pushed
 from jenkins.tests.jenkins import ROOT, Build, git
+
+from bookinfo_testing.polling import eventually
+from bookinfo_testing.scripts import write_program
 
 SERVICES = ("productpage", "details", "reviews", "ratings", "client", "books")
 
@@ -230,12 +233,12 @@ def from_push(site: Site, workspace: Path, **environ: str) -> Build:
 def test_a_pull_request_is_neither_pushed_nor_rolled_out(
     site: Site, pushed: Pushed, checkout: Callable[..., Path]
 ) -> None:
-    since = len(site.cluster.done)
+    since = len(site.cluster.changes)
     build = site.jenkins.build(checkout(), {"DEPLOY": True}, start_at="Push", BRANCH_NAME="PR-7", CHANGE_ID="7")
     assert build.result == "SUCCESS", build.log[-3000:]
     assert build.stages("skipped") == ["Push", "Roll out"]
     assert "withCredentials" not in {event["event"] for event in build.events}
-    assert site.cluster.done[since:] == []
+    assert site.cluster.changes[since:] == []
 
 
 def test_a_commit_that_was_pushed_keeps_its_images_when_it_is_built_again(
@@ -262,7 +265,6 @@ def test_a_failed_push_is_tried_again_twice(
     site: Site,
     pushed: Pushed,
     checkout: Callable[..., Path],
-    program: Callable[[Path, str, str], None],
     tmp_path: Path,
     failures: int,
     result: str,
@@ -276,7 +278,7 @@ def test_a_failed_push_is_tried_again_twice(
     fi
     exec {real} "$@"
     """
-    program(tmp_path, "docker", text)
+    write_program(tmp_path / "docker", text)
     # One image is enough, under a tag that is new.
     tag, name = f"retried-{failures}", "bookinfo-details"
     run("docker", "tag", f"{pushed.registry}{name}:{pushed.tag}", f"{pushed.registry}{name}:{tag}")

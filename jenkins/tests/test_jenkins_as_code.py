@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 import yaml
 from charts.tests.rendering import VALUES, Helm
-from jenkins.tests.conftest import load_script
 from jenkins.tests.jenkins import ROOT
+
+from bookinfo_testing.scripts import load_script
 
 JENKINS = ROOT / "jenkins"
 CASC = JENKINS / "casc"
 HADOLINT = ROOT / ".venv/containers/bin/hadolint"
 
-plugins = load_script("plugins")
+plugins = load_script(ROOT / "jenkins/plugins.py")
 
 
 def document(path: Path) -> Any:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from jenkins.tests import jenkins
-from jenkins.tests.conftest import load_script
 from jenkins.tests.jenkins import ROOT, Build
+
+from bookinfo_testing.scripts import load_script
 
 TEXT = (ROOT / "Jenkinsfile").read_text()
 SCRIPTS = sorted((ROOT / "jenkins").glob("*.sh"))
@@ -20,7 +21,7 @@ STEPS = [single or double for single, double in CALLED]
 JVM = "--javaoptions=-Xmx512m,-XX:TieredStopAtLevel=1,-XX:+UseSerialGC"
 """The compiler that starts fast: the linter is over before the better one has paid."""
 
-bake_groups = load_script("bake_groups")
+bake_groups = load_script(ROOT / "jenkins/bake_groups.py")
 
 
 def test_npm_groovy_lint_finds_nothing(groovy: None) -> None:

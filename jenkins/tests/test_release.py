@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
-from jenkins.tests.conftest import load_script
+from jenkins.tests.jenkins import ROOT
 
-release = load_script("release")
+from bookinfo_testing.scripts import load_script
+
+release = load_script(ROOT / "jenkins/release.py")
 
 COMMIT = "1a2b3c4d5e6f" + "0" * 28
 WANTED: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The stage "Roll out" of the Jenkinsfile: a real Helm and the real controller, on a stand-in for the cluster."""
+"""The stage "Roll out" of the Jenkinsfile: a real Helm and the real controller, on a fake API server."""
 
 import os
 import signal
@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from containers.tests.conftest import eventually
 from jenkins.tests.conftest import Site, digest, with_pushed
 from jenkins.tests.jenkins import Build, git
+
+from bookinfo_testing.polling import eventually
+from bookinfo_testing.scripts import write_program
 
 WORKLOADS = {"productpage-v1", "details-v1", "reviews-v3", "ratings-v1"}
 
@@ -49,9 +51,9 @@ def roll_out(site: Site, pushed: Callable[[str], Path], tmp_path: Path) -> Calla
 @pytest.fixture
 def installed(site: Site, roll_out: Callable[..., Build]) -> str:
     """The name of the build that every workload runs."""
-    site.metrics.failing = False
+    site.metrics.canary_fails = False
     site.cluster.failing.clear()
-    if not site.cluster.stored("Deployment"):
+    if not site.cluster.objects_of("Deployment"):
         first = roll_out("one")
         assert first.result == "SUCCESS", first.log
     return next(build for build in ("one", "two") if everything_runs(site, build))
@@ -105,7 +107,7 @@ def test_a_build_stands_beside_the_stable_version_at_weight_0_and_all_else_keeps
     assert added == f"reviews-{name}"
     assert {workload: site.images()[workload] for workload in before} == before
     assert site.images()[added].endswith(digest("bookinfo-reviews", "beside"))
-    canary = site.cluster.stored("Deployment")[added]["spec"]["template"]
+    canary = site.cluster.objects_of("Deployment")[added]["spec"]["template"]
     assert canary["metadata"]["labels"]["version"] == name
     (container,) = canary["spec"]["containers"]
     assert {"name": "VERSION", "value": "v3"} in container["env"]
@@ -118,14 +120,14 @@ def test_a_good_build_gets_its_steps_and_then_is_every_workload(
     site: Site, installed: str, roll_out: Callable[..., Build]
 ) -> None:
     site.calls.unlink(missing_ok=True)
-    since = len(site.cluster.done)
+    since = len(site.cluster.changes)
     build = roll_out("two", {"CANARY_STEPS": "30,100"}, smoke=True)
     assert build.result == "SUCCESS", build.log
     assert build.stages("SUCCESS") == ["Deploy", "Smoke", "Canary", "Promote", "Roll out"]
     assert everything_runs(site, "two")
     assert site.weights() == {"v3": 100}
     # Stable alone, then the steps; stable again once it runs the same, and only then the canary goes.
-    done = [change for change in site.cluster.done[since:] if change[1] in ("VirtualService", "Deployment")]
+    done = [change for change in site.cluster.changes[since:] if change[1] in ("VirtualService", "Deployment")]
     routes = [position for position, change in enumerate(done) if change[1] == "VirtualService"]
     (_, full, back) = routes[-3:]
     assert done[routes[-3] - 1][:2] == ("create", "Deployment")
@@ -150,7 +152,7 @@ def test_where_a_new_pod_does_not_come_up_everything_is_as_it_was(
 def test_a_bad_build_is_rolled_back_at_its_first_step(
     site: Site, installed: str, roll_out: Callable[..., Build]
 ) -> None:
-    site.metrics.failing = True
+    site.metrics.canary_fails = True
     before = site.images()
     build = roll_out("bad")
     assert build.result == "FAILURE"
@@ -177,9 +179,9 @@ def test_an_abort_in_the_canary_restores_the_route_and_takes_the_build_away(
     site: Site, installed: str, roll_out: Callable[..., Build], tmp_path: Path
 ) -> None:
     before = site.images()
-    site.metrics.asked.clear()
+    site.metrics.queried.clear()
     # Somebody stops the build while the canary has traffic.
-    when(site.metrics.asked.is_set, (tmp_path / "abort").touch)
+    when(site.metrics.queried.is_set, (tmp_path / "abort").touch)
     build = roll_out("aborted", {"CANARY_STEPS": "10,20,30,40,50,60,70,80,90,100"}, tmp_path / "abort")
     assert build.result == "ABORTED", build.log
     assert build.code == 3
@@ -243,7 +245,6 @@ def test_an_abort_that_helm_does_not_notice_is_undone_once_helm_is_done(
     installed: str,
     another: str,
     roll_out: Callable[..., Build],
-    program: Callable[[Path, str, str], None],
     tmp_path: Path,
 ) -> None:
     # The second upgrade, that of everything, is about to begin: nothing in the cluster tells of it yet.
@@ -256,7 +257,7 @@ def test_an_abort_that_helm_does_not_notice_is_undone_once_helm_is_done(
     fi
     exec {site.programs}/helm "$@"
     """
-    program(tmp_path, "helm", text)
+    write_program(tmp_path / "helm", text)
     path = f"{tmp_path}:{site.jenkins.environ['PATH']}"
     build = roll_out(another, {"CANARY_STEPS": "30,100"}, tmp_path / "abort", PATH=path)
     assert build.result == "ABORTED", build.log
@@ -316,11 +317,11 @@ def test_a_rollback_of_a_build_without_a_canary_leaves_that_of_another_alone(
 
 
 def test_without_the_parameter_nothing_is_rolled_out(site: Site, pushed: Callable[[str], Path]) -> None:
-    since = len(site.cluster.done)
+    since = len(site.cluster.changes)
     build = site.jenkins.build(pushed("two"), start_at="Roll out")
     assert build.result == "SUCCESS"
     assert build.stages("skipped") == ["Roll out"]
-    assert site.cluster.done[since:] == []
+    assert site.cluster.changes[since:] == []
 
 
 def test_another_registry_than_the_releases_is_refused(
@@ -347,7 +348,7 @@ def test_steps_that_are_none_are_told_before_anything_is_installed(
 
 
 def test_helm_3_goes_back_by_the_name_that_it_has_for_it(
-    site: Site, pushed: Callable[[str], Path], program: Callable[[Path, str, str], None], tmp_path: Path
+    site: Site, pushed: Callable[[str], Path], tmp_path: Path
 ) -> None:
     text = f"""#!/bin/sh
     echo "$*" >>{tmp_path}/calls
@@ -356,7 +357,7 @@ def test_helm_3_goes_back_by_the_name_that_it_has_for_it(
       history) echo 'Error: release: not found' >&2; exit 1 ;;
     esac
     """
-    program(tmp_path, "helm", text)
+    write_program(tmp_path / "helm", text)
     script(site, pushed("three"), "deploy.sh", PATH=f"{tmp_path}:{site.jenkins.environ['PATH']}")
     (upgrade,) = [line for line in (tmp_path / "calls").read_text().splitlines() if line.startswith("upgrade")]
     assert {"--install", "--wait", "--atomic"} <= set(upgrade.split())

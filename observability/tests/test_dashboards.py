@@ -1,6 +1,5 @@
 """The dashboards as files: made from their sources, whole, and of use with any Prometheus."""
 
-import importlib.util
 import json
 import re
 from itertools import combinations
@@ -10,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from bookinfo_testing.scripts import load_script
+
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "observability/dashboards").glob("*.json"))
 
@@ -17,12 +18,7 @@ Json = dict[str, Any]
 
 
 def tool() -> Any:
-    spec = importlib.util.spec_from_file_location("dashboards_tool", ROOT / "observability/tools/dashboards.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "observability/tools/dashboards.py")
 
 
 @pytest.fixture(params=FILES, ids=lambda path: path.stem)

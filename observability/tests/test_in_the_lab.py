@@ -2,20 +2,20 @@
 
 import os
 import re
-import shutil
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from observability.tests.queries import EVERY, ROOT, Prometheus, panels, recorded
+from observability.tests.queries import EVERY, ROOT, panels, recorded
+
+from bookinfo_testing.polling import eventually
+from bookinfo_testing.processes import running
+from bookinfo_testing.prometheus import Prometheus, run_prometheus
 
 BOOKINFO = (sys.executable, "-m", "bookinfo_lab")
 
@@ -42,26 +42,6 @@ ALERTS = {
 }
 
 
-def eventually(condition: Callable[[], Any], within: float = 90.0) -> Any:
-    """The first true value of `condition`, polled."""
-    deadline = time.monotonic() + within
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not so within {within} s"
-        time.sleep(0.5)
-    return value
-
-
-@contextmanager
-def running(command: tuple[str | Path, ...], env: dict[str, str], log: Path) -> Iterator[None]:
-    """A process for as long as the block runs."""
-    with log.open("w") as output, subprocess.Popen(command, env=env, stdout=output, stderr=output) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
-
-
 @dataclass(frozen=True)
 class Lab:
     """The `bookinfo` command on a state directory of its own."""
@@ -81,7 +61,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab = Lab({**os.environ, "XDG_STATE_HOME": str(state), "BOOKINFO_LAB": "observed"})
     lab("up", "--detach", "--gateway-port=0", "--no-watch")
     try:
-        with running((*BOOKINFO, "load", "--rps=10"), lab.env, state / "load.log"):
+        with running((*BOOKINFO, "load", "--rps=10"), state / "load.log", lab.env):
             yield lab
     finally:
         lab("down")
@@ -90,33 +70,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def prometheus(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus with the configuration that the lab prints."""
-    program = shutil.which("prometheus")
-    if program is None:
-        pytest.skip("there is no prometheus on PATH: install it (Debian: prometheus)")
-    folder = tmp_path_factory.mktemp("prometheus")
-    (folder / "prometheus.yaml").write_text(lab("prometheus-config"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = (
-        program,
-        f"--config.file={folder / 'prometheus.yaml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address={address}",
-        "--enable-feature=exemplar-storage",
-        "--log.level=warn",
-    )
-    with running(command, dict(os.environ), folder / "log"):
-        found = Prometheus(f"http://{address}")
-        eventually(lambda: reachable(found))
-        yield found
-
-
-def reachable(prometheus: Prometheus) -> bool:
-    try:
-        return bool(prometheus.values("up == 1"))
-    except OSError:
-        return False
+    with run_prometheus(lab("prometheus-config"), tmp_path_factory.mktemp("prometheus")) as prometheus:
+        yield prometheus
 
 
 def settled(silent: Callable[[], dict[str, str]]) -> dict[str, str]:
@@ -129,12 +84,12 @@ def settled(silent: Callable[[], dict[str, str]]) -> dict[str, str]:
 
 @pytest.mark.parametrize("dashboard", CHOICES)
 def test_every_panel_has_data(prometheus: Prometheus, dashboard: str) -> None:
-    assert settled(lambda: prometheus.silent(panels(dashboard, CHOICES[dashboard]))) == {}
+    assert settled(lambda: prometheus.without_data(panels(dashboard, CHOICES[dashboard]))) == {}
 
 
 def test_a_query_without_data_or_without_a_number_is_noticed(prometheus: Prometheus) -> None:
     queries = {"nothing": "no_such_metric", "no number": "0 * vector(1) / 0", "fine": "vector(0)"}
-    assert set(prometheus.silent(iter(queries.items()))) == {"nothing", "no number"}
+    assert set(prometheus.without_data(iter(queries.items()))) == {"nothing", "no number"}
 
 
 @pytest.mark.parametrize("dashboard", CHOICES)
@@ -158,14 +113,14 @@ def variables(dashboard: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("file", ["services", "mesh"])
 def test_every_recorded_series_has_data(prometheus: Prometheus, file: str) -> None:
-    assert settled(lambda: prometheus.silent((name, name) for name in recorded(file))) == {}
-    assert prometheus.sick_rules() == {}
+    assert settled(lambda: prometheus.without_data((name, name) for name in recorded(file))) == {}
+    assert prometheus.unhealthy_rules() == {}
 
 
 def test_the_mesh_dashboard_shows_exactly_the_edges_of_the_graph(prometheus: Prometheus) -> None:
     def shown() -> set[tuple[str, str]]:
         (expr,) = [expr for title, expr in panels("mesh", CHOICES["mesh"]) if title == "Rate (A)"]
-        found = [labels for labels, value in prometheus.values(expr) if value]
+        found = [labels for labels, value in prometheus.samples(expr) if value]
         return {(labels["source_workload"], labels["destination_service_name"]) for labels in found}
 
     eventually(lambda: shown() >= EDGES)
@@ -179,7 +134,7 @@ def test_what_services_and_proxies_tell_of_the_same_requests_agrees(prometheus: 
     )
 
     def both() -> tuple[float, float] | None:
-        found = [prometheus.values(expr) for expr in (own, proxies)]
+        found = [prometheus.samples(expr) for expr in (own, proxies)]
         return (found[0][0][1], found[1][0][1]) if all(found) else None
 
     # Scraped at different moments, and first seen at different ones.
@@ -188,7 +143,7 @@ def test_what_services_and_proxies_tell_of_the_same_requests_agrees(prometheus: 
 
 def test_calls_in_the_lab_are_mutual_tls(prometheus: Prometheus) -> None:
     (expr,) = [expr for title, expr in panels("mesh", CHOICES["mesh"]) if title == "Mutual TLS (A)"]
-    shares = {labels["destination_service_name"]: value for labels, value in prometheus.values(expr)}
+    shares = {labels["destination_service_name"]: value for labels, value in prometheus.samples(expr)}
     assert shares == dict.fromkeys(("productpage", "details", "reviews", "ratings"), 1)
 
 

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,10 +19,11 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.lab.conftest import Bookinfo, eventually, get
+from tests.lab.conftest import Bookinfo, get
 
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.runtime import envoy
+from bookinfo_testing.prometheus import run_prometheus
 
 ROOT = Path(__file__).parents[3]
 CANARY = (sys.executable, "-m", "bookinfo_canary")
@@ -242,31 +242,9 @@ def test_failing_build_behind_an_httproute_is_rolled_back(lab: CanaryLab) -> Non
 @pytest.fixture(scope="module")
 def prometheus(lab: CanaryLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a real Prometheus that scrapes the lab."""
-    folder = tmp_path_factory.mktemp("prometheus")
     configuration = yaml.safe_load(lab.bookinfo("prometheus-config"))
     for job in configuration["scrape_configs"]:
         job.update(scrape_interval="1s", scrape_timeout="1s")
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = "127.0.0.1:{1}".format(*free.getsockname())
-    command = ["prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
-    try:
-        running = subprocess.Popen([*command, f"--web.listen-address={address}", "--log.level=error"])
-    except FileNotFoundError:
-        pytest.skip("no `prometheus` on PATH; install it to test the gate with a real Prometheus")
-    query = f"http://{address}/api/v1/query?query=istio_requests_total"
-    try:
-
-        def scraped() -> bool:
-            assert running.poll() is None, "Prometheus exited"
-            try:
-                return bool(json.loads(get(query).text)["data"]["result"])
-            except (OSError, ValueError):  # It does not listen yet, or has not read its first data.
-                return False
-
-        eventually(scraped)
-        yield f"http://{address}"
-    finally:
-        running.terminate()
-        running.wait(30)
+    directory = tmp_path_factory.mktemp("prometheus")
+    with run_prometheus(yaml.safe_dump(configuration), directory, first_query="istio_requests_total") as prometheus:
+        yield prometheus.url

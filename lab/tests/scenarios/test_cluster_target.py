@@ -1,7 +1,6 @@
 """A cluster as the target. A fake kubectl stores the cluster in a file."""
 
 import json
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,8 +18,7 @@ from bookinfo_lab.scenarios.journal import Journal, journal_path
 from bookinfo_lab.scenarios.mesh_detection import gateway_url, mesh
 from bookinfo_lab.scenarios.model import Counter, LogPattern, Mesh, Pod, Traffic
 from bookinfo_lab.scenarios.target import NotObservableError
-
-STAND_IN = Path(__file__).with_name("kubectl_stand_in.py")
+from bookinfo_testing.fake_kubectl import FakeKubectl
 
 Json = dict[str, Any]
 
@@ -60,27 +58,18 @@ def pod(name: str, labels: dict[str, str], *containers: str, **metadata: Any) ->
     }
 
 
-class Cluster:
-    """The stand-in's file."""
+class Cluster(FakeKubectl):
+    """A cluster with one Deployment."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self.change(objects={}, pods=[], calls=[], changes=[], version=1, stats="", metrics="", log="")
+        super().__init__(path)
         self.add(deployment("productpage-v1", "registry.example/team/bookinfo-productpage:1.2.3"))
-
-    @property
-    def state(self) -> Json:
-        found: Json = json.loads(self._path.read_text()) if self._path.exists() else {}
-        return found
-
-    def change(self, **parts: Any) -> None:
-        self._path.write_text(json.dumps(self.state | parts))
 
     def add(self, body: Json) -> None:
         known = {"uid": "1", "resourceVersion": "1", "generation": 4, "creationTimestamp": "2026-01-01T00:00:00Z"}
         stored = {**body, "metadata": {**body["metadata"], **known, "managedFields": []}, "status": {"ready": 1}}
         name = f"{body['kind'].lower()}/{body['metadata']['name']}"
-        self.change(objects=self.state["objects"] | {name: stored})
+        self.update(objects=self.state["objects"] | {name: stored})
 
     def __getitem__(self, name: str) -> Json:
         found: Json = self.state["objects"][name]
@@ -101,7 +90,7 @@ def cluster(tmp_path: Path) -> Cluster:
 
 @pytest.fixture
 def kubectl(tmp_path: Path, cluster: Cluster) -> Kubectl:
-    return Kubectl("test", "books", (sys.executable, str(STAND_IN), str(tmp_path / "cluster.json")), retry_seconds=5.0)
+    return Kubectl("test", "books", cluster.command, retry_seconds=5.0)
 
 
 @pytest.fixture
@@ -233,7 +222,7 @@ def test_restore_reports_the_difference_from_the_original(
     cluster.add(virtual_service("reviews", "v3", labels={"team": "books"}))
     cluster_target = target()
     cluster_target.set_state([document(virtual_service("reviews", "v1")), document(virtual_service("ratings", "v1"))])
-    cluster.change(forgetful="virtualservice/reviews")
+    cluster.update(drops_labels_of="virtualservice/reviews")
     with pytest.raises(LabError, match=r'VirtualService reviews differs from its original:(?s:.*)-   "team": "books"'):
         cluster_target.restore()
     assert "virtualservice/ratings" not in cluster
@@ -285,7 +274,7 @@ def test_count_adds_the_statistics_of_all_pods(cluster: Cluster, target: Callabl
     cluster.add(deployment("client", "bookinfo-client:1"))
     labels = {"app": "client", "version": "v1"}
     pods = [pod("a", labels), pod("b", labels), pod("c", {"app": "other"})]
-    cluster.change(pods=pods, stats="x.rq: 3", metrics="rq{} 4.0")
+    cluster.update(pods=pods, stats="x.rq: 3", metrics="rq{} 4.0")
     cluster_target = target()
     assert cluster_target.count(Counter("client", r"x\.rq")) == 6
     assert cluster_target.count(Counter("client", r"rq\{\}", application=True)) == 8
@@ -293,32 +282,32 @@ def test_count_adds_the_statistics_of_all_pods(cluster: Cluster, target: Callabl
 
 def test_statistic_that_istio_omits_is_not_observable(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     cluster.add(deployment("client", "bookinfo-client:1"))
-    cluster.change(pods=[pod("a", {"app": "client", "version": "v1"})], stats="something.else: 3")
+    cluster.update(pods=[pod("a", {"app": "client", "version": "v1"})], stats="something.else: 3")
     with pytest.raises(NotObservableError, match="proxyStatsMatcher"):
         target().count(Counter("client", r"x\.rq"))
 
 
 def test_log_lines_of_the_sidecar_are_counted(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     cluster.add(deployment("client", "bookinfo-client:1"))
-    cluster.change(pods=[pod("a", {"app": "client", "version": "v1"})], log="GET /old")
+    cluster.update(pods=[pod("a", {"app": "client", "version": "v1"})], log="GET /old")
     cluster_target = target()
     log = LogPattern("client", "GET")
     mark = cluster_target.log_mark(log)
-    cluster.change(log="GET /old\nGET /\nPOST /\nGET /")
+    cluster.update(log="GET /old\nGET /\nPOST /\nGET /")
     assert cluster_target.log_lines(log, mark) == 2
 
 
 def test_statistic_names_are_adapted_to_the_namespace(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     cluster.add(deployment("client", "bookinfo-client:1"))
     stats = "cluster.outbound|9080||ratings.books.svc.cluster.local;.upstream_rq_2xx: 5"
-    cluster.change(pods=[pod("a", {"app": "client", "version": "v1"})], stats=stats)
+    cluster.update(pods=[pod("a", {"app": "client", "version": "v1"})], stats=stats)
     pattern = r"cluster\.outbound\|9080\|\|ratings\.default\.svc\.cluster\.local;?\.upstream_rq_2xx"
     assert target().count(Counter("client", pattern)) == 5
 
 
 def test_pod_without_a_sidecar_is_not_observable(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
     cluster.add(deployment("client", "bookinfo-client:1"))
-    cluster.change(pods=[pod("a", {"app": "client", "version": "v1"}, "client")])
+    cluster.update(pods=[pod("a", {"app": "client", "version": "v1"}, "client")])
     cluster_target = target()
     with pytest.raises(NotObservableError, match="client has no sidecar"):
         cluster_target.count(Counter("client", "x"))
@@ -343,7 +332,7 @@ def test_lost_connection_is_retried(
     before = virtual_service("reviews", "v3")
     cluster.add(before)
     cluster_target = target()
-    cluster.change(loss={"verb": verb, "when": when, "times": 2})
+    cluster.update(loss={"verb": verb, "when": when, "times": 2})
     cluster_target.set_state([document(virtual_service("reviews", "v1")), document(virtual_service("ratings", "v1"))])
     assert restorable(cluster["virtualservice/reviews"]) == restorable(virtual_service("reviews", "v1"))
     cluster_target.restore()
@@ -363,11 +352,11 @@ def test_next_run_restores_objects_after_a_lost_connection(
     cluster_target = target()
     monkeypatch.setattr(cluster_target._kubectl, "_retry_seconds", 0.0)
     cluster_target.set_state([document(virtual_service("reviews", "v1"))])
-    cluster.change(loss={"verb": "any", "when": "before", "times": 1000})
+    cluster.update(loss={"verb": "any", "when": "before", "times": 1000})
     with pytest.raises(LabError, match=r"(?s)Unable to connect.*the next `bookinfo verify` of this"):
         cluster_target.restore()
     journals.pop().close()
-    cluster.change(loss={})
+    cluster.update(loss={})
     next_time = target()
     next_time.restore()
     assert restorable(cluster["virtualservice/reviews"]) == restorable(before)
@@ -375,7 +364,7 @@ def test_next_run_restores_objects_after_a_lost_connection(
 
 
 def test_traffic_is_not_retried_after_a_lost_connection(cluster: Cluster, target: Callable[..., ClusterTarget]) -> None:
-    cluster.change(loss={"verb": "exec", "when": "before", "times": 1})
+    cluster.update(loss={"verb": "exec", "when": "before", "times": 1})
     with pytest.raises(ConnectionLostError):
         target().send(Traffic(Pod("client"), "http://127.0.0.1:1/"))
 
@@ -429,7 +418,7 @@ def test_mesh_is_detected_from_the_pods(
     found: Mesh,
 ) -> None:
     labels = {"app": "productpage", "version": "v1"}
-    cluster.change(
+    cluster.update(
         pods=[pod("p", labels, *containers, annotations=annotations)],
         objects=cluster.state["objects"]
         | {
@@ -443,7 +432,7 @@ def test_mesh_is_detected_from_the_pods(
 def test_native_sidecar_is_detected(cluster: Cluster, kubectl: Kubectl) -> None:
     native = pod("p", {"app": "productpage", "version": "v1"}, "productpage")
     native["spec"]["initContainers"] = [{"name": "istio-proxy", "restartPolicy": "Always"}]
-    cluster.change(pods=[native])
+    cluster.update(pods=[native])
     assert mesh(kubectl, "books") is Mesh.SIDECAR
 
 
@@ -468,11 +457,11 @@ def test_missing_gateway_error_names_the_option(cluster: Cluster, kubectl: Kubec
 def test_gateway_url_comes_from_the_service_status(
     cluster: Cluster, kubectl: Kubectl, ingress: list[Json], url: str
 ) -> None:
-    cluster.change(objects={"service/istio-ingressgateway": {"status": {"loadBalancer": {"ingress": ingress}}}})
+    cluster.update(objects={"service/istio-ingressgateway": {"status": {"loadBalancer": {"ingress": ingress}}}})
     assert gateway_url(kubectl) == url
 
 
 def test_gateway_without_an_address_is_an_error(cluster: Cluster, kubectl: Kubectl) -> None:
-    cluster.change(objects={"service/istio-ingressgateway": {"status": {"loadBalancer": {}}}})
+    cluster.update(objects={"service/istio-ingressgateway": {"status": {"loadBalancer": {}}}})
     with pytest.raises(LabError, match="--gateway"):
         gateway_url(kubectl)
