@@ -139,20 +139,13 @@ def inventory(topology: Topology) -> list[Node]:
         pods[workload.namespace, workload.deployment].append(workload.ready)
     for workload in {(item.namespace, item.deployment): item for item in topology.workloads}.values():
         ready = pods[workload.namespace, workload.deployment]
-        service = next(
-            (
-                service.name
-                for service in topology.services
-                if service.namespace == workload.namespace and service.selector.items() <= workload.labels.items()
-            ),
-            "",
-        )
+        service = topology.service_of(workload)
         nodes.append(
             Node(
                 id=_identity(workload.namespace, workload.deployment),
                 kind="service" if service else "client",
-                service=service or workload.labels.get("app", workload.deployment),
-                version=workload.labels.get("version", ""),
+                service=service.name if service else workload.app or workload.deployment,
+                version=workload.version,
                 workload=workload.deployment,
                 namespace=workload.namespace,
                 sidecar=workload.sidecar,

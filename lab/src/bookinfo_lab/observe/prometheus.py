@@ -52,18 +52,11 @@ def _port(workload: Workload) -> int:
 
 
 def _labels(topology: Topology, workload: Workload) -> dict[str, str]:
-    service = next(
-        (
-            service.name
-            for service in topology.services
-            if service.namespace == workload.namespace and service.selector.items() <= workload.labels.items()
-        ),
-        "",
-    )
+    service = topology.service_of(workload)
     labels = {
-        "app": workload.labels.get("app", ""),
-        "version": workload.labels.get("version", ""),
-        "service": service,
+        "app": workload.app,
+        "version": workload.version,
+        "service": service.name if service else "",
         "namespace": workload.namespace,
         "workload": workload.deployment,
         "pod": workload.name,

@@ -74,16 +74,14 @@ class Registry:
         """The Service, and its port, that a caller in `namespace` means by `authority`."""
         name, _, port = authority.lower().partition(":")
         for service in self._services():
-            short = {service.name} if service.namespace == namespace else set()
-            dotted = f"{service.name}.{service.namespace}"
-            if name in {dotted, f"{dotted}.svc", service.host} | short:
+            if name in service.dns_names(namespace):
                 return service.host, int(port) if port.isdecimal() else 80
         return None
 
     def behind(self, proxy: Proxy, port: int) -> tuple[str, int]:
         """The Service, and its port, that lead to `port` of `proxy`."""
         for service in self._services():
-            if service.namespace == proxy.namespace and service.selector.items() <= proxy.labels.items():
+            if service.selects(proxy):
                 for offered in service.ports:
                     if port == _number(proxy, offered.target_port):
                         return service.host, offered.number

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bookinfo_lab.errors import LabError, manifest_errors
+from bookinfo_lab.resources.conventions import GATEWAY_CLASS_LABEL, GATEWAY_NAME_LABEL
 from bookinfo_lab.resources.documents import Document
 from bookinfo_lab.resources.model import Rules, gateway_api
 from bookinfo_lab.resources.model.rules import Rule
@@ -19,8 +20,6 @@ from bookinfo_lab.runtime.supervised import Supervised
 INGRESS = "istio-ingressgateway"
 
 _UNPRIVILEGED = 1024
-_NAME_LABEL = f"{gateway_api.GROUP}/gateway-name"
-_CLASS_LABEL = f"{gateway_api.GROUP}/gateway-class-name"
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def services(items: Iterable[Wanted]) -> tuple[Service, ...]:
             item.name,
             item.namespace,
             tuple(ServicePort(port, f"{scheme}-{port}", port) for port, scheme in item.published.items()),
-            {_NAME_LABEL: item.resource},
+            {GATEWAY_NAME_LABEL: item.resource},
         )
         for item in items
         if item.resource
@@ -99,7 +98,7 @@ def services(items: Iterable[Wanted]) -> tuple[Service, ...]:
 def _of_resource(rule: Rule[gateway_api.GatewaySpec]) -> Wanted:
     """As Istio names and labels what it runs for a Gateway: pilot/pkg/config/kube/gateway/deploymentcontroller.go."""
     name = f"{rule.name}-{gateway_api.CLASS}"
-    own = {_NAME_LABEL: rule.name, _CLASS_LABEL: gateway_api.CLASS}
+    own = {GATEWAY_NAME_LABEL: rule.name, GATEWAY_CLASS_LABEL: gateway_api.CLASS}
     return Wanted(
         name=name,
         namespace=rule.namespace,
@@ -116,7 +115,7 @@ def _of_deployments(workloads: Workloads) -> Iterator[Wanted]:
         within = {
             port.number: item.ports.get(str(port.target_port), port.target_port)
             for service in workloads.services
-            if service.namespace == item.namespace and service.selector.items() <= item.labels.items()
+            if service.selects(item)
             for port in service.ports
         }
         for number, target in within.items():

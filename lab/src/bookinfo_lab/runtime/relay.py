@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from bookinfo_lab.resources.topology import Proxy, Service, ServicePort, Topology, Workload
+from bookinfo_lab.resources.topology import ServicePort, Topology, Workload
 
 Endpoint = tuple[str, int]
 
@@ -25,29 +25,23 @@ def endpoints(topology: Topology, host: str, port: int, namespace: str) -> list[
     An empty list: the Service has no such port or no ready endpoint.
     """
     for service in topology.services:
-        short, dotted = service.name, f"{service.name}.{service.namespace}"
-        names = {dotted, f"{dotted}.svc", service.host} | ({short} if service.namespace == namespace else set())
-        if host.removesuffix(".").lower() in names:
+        if host.removesuffix(".").lower() in service.dns_names(namespace):
             workloads = [
                 (workload.address, target)
                 for service_port in service.ports
                 if service_port.number == port
                 for workload in topology.workloads
-                if workload.ready and _selects(service, workload)
+                if workload.ready and service.selects(workload)
                 for target in [_target(service_port, workload)]
                 if target is not None
             ]
             gateways = [
                 gateway.ports[port]
                 for gateway in topology.gateways
-                if gateway.ready and _selects(service, gateway) and port in gateway.ports
+                if gateway.ready and service.selects(gateway) and port in gateway.ports
             ]
             return [*workloads, *gateways]
     return None
-
-
-def _selects(service: Service, proxy: Proxy) -> bool:
-    return service.namespace == proxy.namespace and service.selector.items() <= proxy.labels.items()
 
 
 def _target(port: ServicePort, workload: Workload) -> int | None:

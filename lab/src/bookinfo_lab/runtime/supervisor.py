@@ -19,10 +19,11 @@ from bookinfo_lab.observe.span_forwarder import Onward
 from bookinfo_lab.resources import images
 from bookinfo_lab.resources.documents import read_documents
 from bookinfo_lab.resources.store import Objects
-from bookinfo_lab.resources.topology import Service
+from bookinfo_lab.resources.topology import Topology
 from bookinfo_lab.runtime import addresses, envoy
 from bookinfo_lab.runtime.gateways import Running
 from bookinfo_lab.runtime.lab import Lab, Machine
+from bookinfo_lab.runtime.pods import Pod
 
 if TYPE_CHECKING:
     from bookinfo_lab.observe.observations import Observations
@@ -180,21 +181,24 @@ class _Supervisor:
             "telemetry": lab.machine.telemetry.url,
             "gateway": _shown(lab.ingress),
             "gateways": [_shown(item) for item in lab.gateways.running.values() if item is not lab.ingress],
-            "workloads": [
-                {
-                    "name": pod.workload.name,
-                    "deployment": pod.workload.deployment,
-                    "service": _service_of(pod.workload.labels, topology.services),
-                    "version": pod.workload.labels.get("version", ""),
-                    "address": pod.workload.address,
-                    "pid": pod.app.pid,
-                    "sidecar_pid": pod.sidecar.pid if pod.sidecar else None,
-                    "state": pod.state,
-                    "restarts": sum(process.restarts for process in pod.processes),
-                }
-                for pod in lab.pods.values()
-            ],
+            "workloads": [pod_status(pod, topology) for pod in lab.pods.values()],
         }
+
+
+def pod_status(pod: Pod, topology: Topology) -> dict[str, Any]:
+    """Return the row of `bookinfo status` for a pod."""
+    service = topology.service_of(pod.workload)
+    return {
+        "name": pod.workload.name,
+        "deployment": pod.workload.deployment,
+        "service": service.name if service else "",
+        "version": pod.workload.version,
+        "address": pod.workload.address,
+        "pid": pod.app.pid,
+        "sidecar_pid": pod.sidecar.pid if pod.sidecar else None,
+        "state": pod.state,
+        "restarts": sum(process.restarts for process in pod.processes),
+    }
 
 
 def _shown(item: Running) -> dict[str, Any]:
@@ -210,7 +214,3 @@ def _shown(item: Running) -> dict[str, Any]:
 
 def _deployments(wanted: Objects) -> list[str]:
     return [document.name for document in wanted.kubernetes if document.kind == "Deployment"]
-
-
-def _service_of(labels: Mapping[str, str], services: tuple[Service, ...]) -> str:
-    return next((service.name for service in services if service.selector.items() <= labels.items()), "")

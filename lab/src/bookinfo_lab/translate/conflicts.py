@@ -8,7 +8,7 @@ from bookinfo_lab.resources.model.networking import SidecarSpec
 from bookinfo_lab.resources.model.rules import Rule
 from bookinfo_lab.resources.model.security import PeerAuthenticationSpec
 from bookinfo_lab.translate import virtual_services
-from bookinfo_lab.translate.mesh import Host, Mesh, selects
+from bookinfo_lab.translate.mesh import Mesh, selects
 from bookinfo_lab.translate.names import MESH, full_host
 
 
@@ -48,7 +48,7 @@ def _refuse_two_entries(mesh: Mesh) -> None:
         services = {
             name: f"Service {service.name}"
             for service in mesh.topology.services
-            for name in Host(service.host, service.namespace, (), {}).names(rule.namespace)
+            for name in service.dns_names(rule.namespace)
         }
         for index, host in enumerate(rule.spec.hosts):
             first = services.get(host) or entries.get(host)

@@ -13,11 +13,11 @@ from bookinfo_lab.resources.documents import FieldPath
 from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.model.gateway_api import GatewaySpec, HTTPRouteSpec, Listener, ParentReference
 from bookinfo_lab.resources.model.rules import Rule
-from bookinfo_lab.resources.topology import Gateway
+from bookinfo_lab.resources.topology import Gateway, service_host
 from bookinfo_lab.translate import tls
 from bookinfo_lab.translate.listeners import Door
 from bookinfo_lab.translate.mesh import Host, Mesh
-from bookinfo_lab.translate.names import MESH, full_host, host_matches, service_host
+from bookinfo_lab.translate.names import MESH, full_host, host_matches
 
 HTTPRoute = Rule[HTTPRouteSpec]
 ApiGateway = Rule[GatewaySpec]

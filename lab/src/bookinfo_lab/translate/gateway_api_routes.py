@@ -26,9 +26,10 @@ from bookinfo_lab.resources.model.gateway_api import (
     URLRewrite,
     ValueMatch,
 )
+from bookinfo_lab.resources.topology import service_host
 from bookinfo_lab.translate.gateway_api import HTTPRoute
 from bookinfo_lab.translate.mesh import Host, Mesh
-from bookinfo_lab.translate.names import INVALID_BACKEND, cluster_name, service_host
+from bookinfo_lab.translate.names import INVALID_BACKEND, cluster_name
 from bookinfo_lab.translate.routes import (
     REDIRECTS,
     Caller,

@@ -11,13 +11,14 @@ from bookinfo_lab.resources.model.networking import ServiceEntryPort, ServiceEnt
 from bookinfo_lab.resources.model.rules import Rule
 from bookinfo_lab.resources.model.security import AuthorizationPolicySpec, RequestAuthenticationSpec
 from bookinfo_lab.resources.topology import (
-    CLUSTER_DOMAIN,
     Gateway,
     Proxy,
     Service,
     ServicePort,
     Topology,
     Workload,
+    dns_names,
+    service_host,
 )
 from bookinfo_lab.translate.names import ROOT_NAMESPACE
 from bookinfo_lab.translate.peer_authentication import mutual_tls_mode
@@ -83,12 +84,10 @@ class Host:
 
     def names(self, namespace: str) -> tuple[str, ...]:
         """How a client in `namespace` may write its name. Istio: generateVirtualHostDomains, core/httproute.go."""
-        suffix = f".{self.namespace}.svc.{CLUSTER_DOMAIN}"
-        if self.external or not self.name.endswith(suffix):
+        short = self.name.removesuffix(service_host("", self.namespace))
+        if self.external or short == self.name:
             return (self.name,)
-        short = self.name.removesuffix(suffix)
-        beside = (short,) if namespace == self.namespace else ()
-        return (*beside, f"{short}.{self.namespace}", f"{short}.{self.namespace}.svc", self.name)
+        return dns_names(short, self.namespace, namespace)
 
 
 @dataclass(frozen=True)
@@ -114,18 +113,15 @@ class Mesh:
         )
 
     def _instances(self, service: Service, port: ServicePort) -> tuple[Endpoint, ...]:
-        def selected(proxy: Proxy) -> bool:
-            return proxy.namespace == service.namespace and bool(service.selector) and selects(service.selector, proxy)
-
         workloads = [
             endpoint
             for workload in self.topology.workloads
-            if selected(workload) and (endpoint := self._endpoint(workload, port.target_port)) is not None
+            if service.selects(workload) and (endpoint := self._endpoint(workload, port.target_port)) is not None
         ]
         gateways = [
             Endpoint(*gateway.ports[port.number], gateway.labels, identity=gateway.spiffe_id)
             for gateway in self.topology.gateways
-            if selected(gateway) and gateway.ready and port.number in gateway.ports
+            if service.selects(gateway) and gateway.ready and port.number in gateway.ports
         ]
         return (*workloads, *gateways)
 
@@ -154,7 +150,7 @@ class Mesh:
         # Without a resolution Istio goes where the application's own DNS lookup said; a forward proxy looks it up.
         for index, entry in enumerate(rule.spec.endpoints or (WorkloadEntry(address=host),)):
             number = entry.ports.get(port.name, port.target_port or port.number)
-            service = next((item for item in self.topology.services if entry.address in _dns_names(item)), None)
+            service = next((item for item in self.topology.services if entry.address in item.dns_names("")), None)
             if service is None:
                 endpoint = Endpoint(entry.address, number, entry.labels)
                 if rule.spec.resolution == "STATIC" and endpoint.ip is None:
@@ -173,11 +169,6 @@ class Mesh:
             yield from (
                 Endpoint(item.address, item.port, item.labels) for item in self._instances(service, service_port)
             )
-
-
-def _dns_names(service: Service) -> tuple[str, ...]:
-    """The names by which DNS knows a Service in every namespace."""
-    return Host(service.host, service.namespace, (), {}).names("")
 
 
 def selects(selector: Mapping[str, str], proxy: Proxy) -> bool:

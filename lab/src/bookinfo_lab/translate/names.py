@@ -1,6 +1,6 @@
 """The names that Istio gives to things in Envoy, and how it reads the hosts in its own objects."""
 
-from bookinfo_lab.resources.topology import CLUSTER_DOMAIN
+from bookinfo_lab.resources.topology import service_host
 
 MESH = "mesh"
 """The reserved gateway name that stands for all sidecars."""
@@ -31,11 +31,6 @@ def full_host(host: str, namespace: str) -> str:
     if "." in host or host == "*":
         return host
     return service_host(host, namespace)
-
-
-def service_host(name: str, namespace: str) -> str:
-    """The host of the Service with this very name: where an object is named, and no host, a dot makes it no other."""
-    return f"{name}.{namespace}.svc.{CLUSTER_DOMAIN}"
 
 
 def host_matches(pattern: str, host: str) -> bool:
