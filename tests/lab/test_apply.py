@@ -338,7 +338,7 @@ def test_scaling_up_and_down_loses_no_request(bookinfo: Bookinfo) -> None:
 
 def test_more_pods_than_a_lab_has_addresses_for_are_refused(bookinfo: Bookinfo) -> None:
     said = bookinfo("scale", "ratings-v1", "--replicas=200", ok=False)
-    assert said == "bookinfo: 205 pods are wanted; a lab runs at most 100\n"
+    assert said == "bookinfo: 205 pods are too many; use at most 100 in a lab\n"
     assert len(bookinfo.status()["workloads"]) == 6
 
 

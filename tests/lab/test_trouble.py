@@ -71,8 +71,8 @@ def test_an_envoy_that_dies_again_and_again_ends_up_with_its_reason(
     said = lab("up", "--detach", "--gateway-port=0", ok=False)
     assert said.count("bookinfo: ") == 1
     assert said.splitlines()[-1] == (
-        "bookinfo: istio-ingressgateway's Envoy died 3 times while it started: it was killed by signal 6 (Aborted): "
-        "[critical][assert] [source/x.cc:1] assert failure: no more instances"
+        "bookinfo: istio-ingressgateway's Envoy crashed 3 times while it started: it was killed by signal 6 (Aborted): "
+        "[critical][assert] [source/x.cc:1] assert failure: no more instances; see its log with `bookinfo logs`"
     )
     assert lab.processes() == []
     assert "no more instances" in lab("logs", "--sidecar", "istio-ingressgateway")

@@ -141,14 +141,14 @@ def test_a_second_up_of_a_running_lab_is_one_clear_line(bookinfo: Bookinfo) -> N
     for arguments in (("up",), ("up", "--detach")):
         said = bookinfo(*arguments, "--gateway-port=0", ok=False)
         assert len(said.splitlines()) == 1
-        assert "lab 'default' is running" in said
+        assert 'lab "default" is already running' in said
 
 
 def test_a_gateway_port_in_use_is_one_clear_line(bookinfo: Bookinfo, new_lab: Labs) -> None:
     port = bookinfo.url.rpartition(":")[2]
     said = new_lab()("up", f"--gateway-port={port}", ok=False)
     advice = "choose another port with --gateway-port, or `make run UP=--gateway-port=8090`"
-    assert said == f"bookinfo: 127.0.0.1:{port}: already in use; {advice}\n"
+    assert said == f"bookinfo: 127.0.0.1:{port} is already in use; {advice}\n"
 
 
 def test_a_state_directory_that_cannot_be_written_is_one_clear_line(new_lab: Labs, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_state_directory_that_cannot_be_written_is_one_clear_line(new_lab: Lab
 
 def test_a_lab_that_is_down_is_one_clear_line(new_lab: Labs) -> None:
     for command in ("status", "down", "get"):
-        assert "lab 'default' is not running" in new_lab()(command, ok=False)
+        assert 'lab "default" is not running' in new_lab()(command, ok=False)
 
 
 def test_two_labs_run_side_by_side(bookinfo: Bookinfo, new_lab: Labs) -> None:

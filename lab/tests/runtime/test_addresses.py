@@ -35,7 +35,7 @@ def test_each_address_is_given_once_and_the_longest_unused_comes_next() -> None:
         taken = [range_.take() for _ in range(253)]
         assert len(set(taken)) == 253
         assert all(IPv4Address(address) in range_.network for address in taken)
-        with pytest.raises(LabError, match="all of the lab's addresses are taken"):
+        with pytest.raises(LabError, match=r"every address of .* is in use"):
             range_.take()
         range_.give_back(taken[5])
         range_.give_back(taken[3])
@@ -45,7 +45,7 @@ def test_each_address_is_given_once_and_the_longest_unused_comes_next() -> None:
 def test_a_claimed_port_is_refused_to_others_and_open_to_this_users_envoy() -> None:
     with contextlib.closing(addresses.claim_port("127.0.0.1", 0)) as claim:
         port = claim.getsockname()[1]
-        with pytest.raises(LabError, match=f"127.0.0.1:{port}: already in use; choose another port"):
+        with pytest.raises(LabError, match=f"127.0.0.1:{port} is already in use; choose another port"):
             addresses.claim_port("127.0.0.1", port)
         with socket.socket() as envoy:
             envoy.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -58,13 +58,13 @@ def test_a_claimed_port_is_refused_to_others_and_open_to_this_users_envoy() -> N
 
 
 def test_a_port_that_is_listened_on_cannot_be_claimed() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(LabError, match="already in use"):
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(LabError, match="is already in use"):
         addresses.claim_port("127.0.0.1", other.getsockname()[1])
 
 
 def test_a_program_on_every_address_is_told() -> None:
     with socket.create_server(("0.0.0.0", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(LabError, match=f"port {port} cannot be had on 127.64.0.2: another program listens"):
+        with pytest.raises(LabError, match=f"port {port} of 127.64.0.2 is already in use; stop the program"):
             addresses.check_free("127.64.0.2", port)
     addresses.check_free("127.64.0.2", port)

@@ -25,13 +25,13 @@ def test_the_one_that_is_named_comes_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["/nowhere/envoy", "/"])
 def test_a_name_of_no_program_is_refused(name: str) -> None:
-    with pytest.raises(LabError, match=f"BOOKINFO_ENVOY={name}: no such program"):
+    with pytest.raises(LabError, match=f"BOOKINFO_ENVOY={name} is not an executable program"):
         envoy.find({"BOOKINFO_ENVOY": name})
 
 
 def test_a_program_that_is_no_envoy_is_refused_before_anything_starts(tmp_path: Path) -> None:
     write_envoy(tmp_path / "other", version="something else")
-    with pytest.raises(LabError, match="is no Envoy"):
+    with pytest.raises(LabError, match="is not an Envoy"):
         envoy.find({"BOOKINFO_ENVOY": str(tmp_path / "other")})
 
 
@@ -60,7 +60,7 @@ def few_descriptors() -> Iterator[None]:
 def test_too_few_inotify_instances_are_told_before_an_envoy_aborts_for_want_of_one() -> None:
     before = {file.name for file in Path("/proc/self/fd").iterdir()}
     with pytest.raises(
-        LabError, match=r"10 more Envoys need 60 inotify instances, and of this user's \d+ only \d+ are left"
+        LabError, match=r"10 more Envoys require 60 inotify instances, and \d+ of this user's \d+ are left"
     ):
         envoy.check_room(10)
     assert {file.name for file in Path("/proc/self/fd").iterdir()} == before

@@ -9,7 +9,7 @@ import zlib
 from collections import deque
 from ipaddress import IPv4Network
 
-from bookinfo_lab.errors import LabError
+from bookinfo_lab.errors import LabError, Message, lab_errors
 
 NETWORK = IPv4Network("127.64.0.0/10")
 _RANGES = tuple(NETWORK.subnets(new_prefix=24))
@@ -29,7 +29,7 @@ class AddressRange:
     def take(self) -> str:
         """An address that nobody in this lab has."""
         if not self._free:
-            raise LabError(f"{self.network}: all of the lab's addresses are taken; run fewer replicas")
+            raise LabError(lab_errors.no_address_left(str(self.network)))
         return self._free.popleft()
 
     def give_back(self, address: str) -> None:
@@ -59,16 +59,10 @@ def reserve(seed: str) -> AddressRange:
         except OSError as error:
             reservation.close()
             if error.errno != errno.EADDRINUSE:
-                raise LabError(
-                    f"{network[1]}: cannot be bound ({error.strerror}); the lab needs Linux, where all of 127.0.0.0/8 "
-                    "is loopback; elsewhere use `docker compose up`"
-                ) from error
+                raise LabError(lab_errors.loopback_not_available(str(network[1]), str(error.strerror))) from error
         else:
             return AddressRange(network, reservation)
-    raise LabError(
-        f"no range of {NETWORK} is free: port {_RESERVATION_PORT} is taken in all of them, perhaps by a process that "
-        "listens on every address"
-    )
+    raise LabError(lab_errors.no_address_range(str(NETWORK), _RESERVATION_PORT))
 
 
 def claim_port(host: str, port: int) -> socket.socket:
@@ -89,16 +83,16 @@ def claim_port(host: str, port: int) -> socket.socket:
         claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError as error:
         claim.close()
-        raise LabError(f"{host}:{port}: {_why(error)}") from error
+        raise LabError(_claim_error(host, port, error)) from error
     return claim
 
 
-def _why(error: OSError) -> str:
+def _claim_error(host: str, port: int, error: OSError) -> Message:
     if error.errno == errno.EADDRINUSE:
-        return "already in use; choose another port with --gateway-port, or `make run UP=--gateway-port=8090`"
+        return lab_errors.port_in_use(host, port)
     if error.errno == errno.EACCES:
-        return "not permitted; choose a port above 1023 with --gateway-port"
-    return f"cannot be bound ({error.strerror})"
+        return lab_errors.port_not_permitted(host, port)
+    return lab_errors.port_not_available(host, port, str(error.strerror))
 
 
 def check_free(address: str, port: int) -> None:
@@ -108,9 +102,6 @@ def check_free(address: str, port: int) -> None:
         try:
             probe.bind((address, port))
         except OSError as error:
-            reason = (
-                "another program listens there on every address (see `ss -ltnp`); stop it"
-                if error.errno == errno.EADDRINUSE
-                else error.strerror
-            )
-            raise LabError(f"port {port} cannot be had on {address}: {reason}") from error
+            if error.errno == errno.EADDRINUSE:
+                raise LabError(lab_errors.port_used_on_every_address(address, port)) from error
+            raise LabError(lab_errors.address_not_available(address, port, str(error.strerror))) from error

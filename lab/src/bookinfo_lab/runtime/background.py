@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bookinfo_lab.client import control, state
 from bookinfo_lab.client.state import LabFolder
-from bookinfo_lab.errors import LabError
+from bookinfo_lab.errors import LabError, lab_errors
 from bookinfo_lab.runtime import processes
 
 _UP_WITHIN = 60.0
@@ -29,7 +29,7 @@ def start(folder: LabFolder, options: Sequence[str], environ: Mapping[str, str],
     """
     state.create(folder)
     if pid := state.supervisor_pid(folder):
-        raise LabError(f"lab {folder.name!r} is running (process {pid}); stop it with `bookinfo down`")
+        raise LabError(lab_errors.lab_already_running(folder.name, pid))
     command = [sys.executable, "-m", "bookinfo_lab", "up", *options, f"--lab={folder.name}"]
     if folder.log.exists():
         folder.log.replace(folder.log.with_name(f"{folder.log.name}.1"))
@@ -51,9 +51,9 @@ def start(folder: LabFolder, options: Sequence[str], environ: Mapping[str, str],
         reported = len(told)
         if ended is not None:
             errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
-            raise LabError(errors[-1] if errors else f"it ended with status {ended}; see {folder.log}")
+            raise LabError(errors[-1] if errors else lab_errors.lab_exited(ended, str(folder.log)))
         if time.monotonic() > deadline:
-            raise LabError(f"lab {folder.name!r} is not ready after {_UP_WITHIN:g} s; see {folder.log}")
+            raise LabError(lab_errors.lab_not_ready(folder.name, _UP_WITHIN, str(folder.log)))
         time.sleep(_POLL)
     supervisor.returncode = 0  # it is to be left alone
 
@@ -66,13 +66,13 @@ def stop(folder: LabFolder) -> None:
     """
     pid = state.supervisor_pid(folder)
     if pid is None:
-        raise LabError(f"lab {folder.name!r} is not running")
+        raise LabError(lab_errors.lab_not_running(folder.name))
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _DOWN_WITHIN
     while state.supervisor_pid(folder) is not None:
         if time.monotonic() > deadline:
             last = " | ".join(processes.last_lines(folder.log, 3))
-            raise LabError(f"lab {folder.name!r} (process {pid}) does not end; its last lines: {last}")
+            raise LabError(lab_errors.lab_does_not_stop(folder.name, pid, last))
         time.sleep(_POLL)
 
 

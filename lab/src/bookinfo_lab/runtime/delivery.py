@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bookinfo_lab.client import http
-from bookinfo_lab.errors import LabError, shorten
+from bookinfo_lab.errors import LabError, lab_errors
 from bookinfo_lab.resources import proxy_directory
 from bookinfo_lab.resources.topology import Gateway, Topology, Workload
 from bookinfo_lab.runtime import processes, validation, xds_files
@@ -19,7 +19,7 @@ class RefusedError(LabError):
     """A running Envoy does not take what it was given."""
 
     def __init__(self, proxy: str, subscriptions: tuple[str, ...], reason: str) -> None:
-        super().__init__(f"{proxy}'s Envoy refuses {', '.join(subscriptions)}: {shorten(reason)}")
+        super().__init__(lab_errors.update_rejected(proxy, subscriptions, reason))
         self.proxy = proxy
         self.subscriptions = subscriptions  # names as in `xds_files.Progress`
         self.reason = reason
@@ -106,8 +106,8 @@ class Delivery:
                 if progress.live:
                     del waiting[name]
             if waiting and time.monotonic() > deadline:
-                late = "; ".join(f"{name} ({pending})" for name, pending in sorted(waiting.items()))
-                raise LabError(f"the new configuration has not reached the Envoys of {late}")
+                late = [f"{name} ({pending})" for name, pending in sorted(waiting.items())]
+                raise LabError(lab_errors.configuration_not_delivered(late))
             await asyncio.sleep(_POLL if waiting else 0)
         for name in self._running():
             xds_files.prune(self._folder / name, self._configs[name], str(next(self._versions)))

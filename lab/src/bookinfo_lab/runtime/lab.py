@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bookinfo_lab.errors import LabError, shorten
+from bookinfo_lab.errors import LabError, lab_errors
 from bookinfo_lab.observe.recorder import Recorder
 from bookinfo_lab.observe.records import Registry
 from bookinfo_lab.observe.telemetry import Telemetry
@@ -220,7 +220,7 @@ class Lab:
 
         if culprits := await asyncio.to_thread(attribution.behind, _news(before, wanted), verdict):
             raise attribution.explained(culprits, reason, "correct it: nothing was changed")
-        raise LabError(f"Envoy refuses this for {proxy}: {shorten(reason)}; nothing was changed")
+        raise LabError(lab_errors.configuration_rejected(proxy, reason))
 
     def _explain(self, error: RefusedError, before: _Wanted, wanted: _Wanted, topology: Topology) -> None:
         """Raise ManifestError if a rule is behind a running Envoy's refusal."""
@@ -262,14 +262,14 @@ class Lab:
         found = [pod for pod in self.pods.values() if name in (pod.workload.name, pod.workload.deployment)]
         if not found:
             names = sorted({pod.workload.deployment for pod in self.pods.values()})
-            raise LabError(f"there is no workload {name!r}; there are {', '.join(names)}")
+            raise LabError(lab_errors.workload_not_found(name, names))
         return min(found, key=lambda pod: not pod.ready)
 
     def _read(self, objects: Objects) -> _Wanted:
         read = workloads.parse(objects.kubernetes, self.machine.images)
         pods_wanted = sum(deployment.replicas for deployment in read.deployments)
         if pods_wanted > MOST_PODS:
-            raise LabError(f"{pods_wanted} pods are wanted; a lab runs at most {MOST_PODS}")
+            raise LabError(lab_errors.too_many_pods(pods_wanted, MOST_PODS))
         rules = Rules.parse(objects.rules)
         return _Wanted(objects, read, rules, gateways.wanted(rules, read))
 
@@ -343,13 +343,12 @@ class Lab:
             for process in waiting:
                 if process.deaths >= MOST_DEATHS:
                     raise LabError(
-                        f"{process.launch.name} died {process.deaths} times while it started: it {process.failure}"
+                        lab_errors.process_crashed(process.launch.name, process.deaths, str(process.failure))
                     )
                 if time.monotonic() > deadline:
                     last = processes.last_lines(process.launch.log, 3)
                     raise LabError(
-                        f"{process.launch.name} is not ready after {READY_WITHIN:g} s ({process.state}); "
-                        f"its last lines: {' | '.join(last) or 'none'}"
+                        lab_errors.process_not_ready(process.launch.name, READY_WITHIN, process.state, " | ".join(last))
                     )
             await asyncio.sleep(_POLL)
 

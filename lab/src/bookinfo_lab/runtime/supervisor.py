@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bookinfo_lab import repository
 from bookinfo_lab.client import state
 from bookinfo_lab.client.state import LabFolder
-from bookinfo_lab.errors import LabError
+from bookinfo_lab.errors import LabError, lab_errors
 from bookinfo_lab.observe import span_forwarder, telemetry
 from bookinfo_lab.observe.span_forwarder import Onward
 from bookinfo_lab.resources import images
@@ -77,10 +77,7 @@ async def run(settings: Settings, report: Callable[[str], None]) -> None:
     spans_to = Onward(endpoint, report, span_forwarder.headers(environ)) if endpoint else None
     state.create(folder)
     if state.lock(folder) is None:
-        raise LabError(
-            f"lab {folder.name!r} is running (process {state.supervisor_pid(folder)}): "
-            "see `bookinfo status`, stop it with `bookinfo down`, or start another with --lab NAME"
-        )
+        raise LabError(lab_errors.lab_already_running(folder.name, state.supervisor_pid(folder)))
     state.clean(folder)
     with (
         contextlib.ExitStack() as stack,
