@@ -1,4 +1,4 @@
-# Bookinfo: `make run` starts it, `make test` proves it, `make help` lists the rest.
+# `make run` starts Bookinfo, `make test` runs all tests, and `make help` lists all targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -13,15 +13,15 @@ DEV_PACKAGES := libs/testing
 SOURCES := $(addsuffix /src,$(PACKAGES) $(DEV_PACKAGES))
 
 .PHONY: help
-help:  ## list the targets
+help:  ## list all targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(VENV)/run.stamp  ## install what `make run` needs into .venv (third party by hash)
+setup: $(VENV)/run.stamp  ## install what `make run` needs into .venv (third-party packages by hash)
 
 $(VENV)/bin/python:
 	@$(PYTHON) requirements/check_python.py
-	@echo "setup: making $(VENV)"
+	@echo "setup: creating $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: $(VENV)/bin/python requirements/build.txt requirements/lab.txt $(addsuffix /pyproject.toml,$(PACKAGES)) VERSION
@@ -59,7 +59,7 @@ docs: setup  ## regenerate the pages that come from code: docs/scenarios and doc
 	@$(BIN)/python docs/tools/architecture.py
 
 .PHONY: dashboards
-dashboards: $(VENV)/dev.stamp  ## write observability/dashboards anew from observability/sources
+dashboards: $(VENV)/dev.stamp  ## regenerate observability/dashboards from observability/sources
 	@$(BIN)/python observability/tools/dashboards.py
 
 # Tests that compare with a golden file (the fixture `golden` of conftest.py).
@@ -82,85 +82,95 @@ types: $(VENV)/dev.stamp  ## check types
 	@$(BIN)/mypy $(SOURCES) lab/tools benchmarks requirements $(wildcard containers/*.py) charts/tools observability/tools $(wildcard jenkins/*.py)
 
 .PHONY: layers
-layers: $(VENV)/dev.stamp  ## check that no module of the lab imports from a layer above its own
+layers: $(VENV)/dev.stamp  ## check the imports between the layers of the lab
 	@output=$$($(BIN)/lint-imports --no-logo) || { echo "$$output"; exit 1; }
 
-# Coverage is measured over unit, contract and telemetry together, subprocesses included: `make coverage` judges all.
+# `make coverage` reports the coverage of all parts that run with PYTEST, including their subprocesses.
 PYTEST = $(BIN)/coverage run -m pytest -q
-# Where nothing is timed but what has time to spare. By file: what a file's tests share is made once.
-SIDE_BY_SIDE = -n auto --maxprocesses 8 --dist
+# For tests that do not depend on timing. `loadfile` keeps a file's tests together, because they share fixtures.
+PARALLEL = -n auto --maxprocesses 8 --dist
 
 .PHONY: unit
 unit: $(VENV)/dev.stamp  ## run the unit tests of every package
-	@$(PYTEST) $(SIDE_BY_SIDE) worksteal libs services lab canary benchmarks tests/repository --ignore=canary/tests/integration
+	@$(PYTEST) $(PARALLEL) worksteal libs services lab canary benchmarks tests/repository --ignore=canary/tests/integration
 
 .PHONY: contract
-contract: $(VENV)/dev.stamp  ## hold each client against its server, and each service against its API description
-	@$(PYTEST) $(SIDE_BY_SIDE) loadfile tests/contract tests/api
+contract: $(VENV)/dev.stamp  ## test each client with its server, and each service with its API description
+	@$(PYTEST) $(PARALLEL) loadfile tests/contract tests/api
 
 .PHONY: coverage
-coverage: $(VENV)/dev.stamp  ## report what `make unit contract telemetry` covered; fails below 95 %
+coverage: $(VENV)/dev.stamp  ## report the coverage of `make unit contract telemetry`; below 95 % is an error
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-# Two labs at once follow some 170 files by inotify; where a user has the usual 128 they take turns.
+# Two labs need some 170 inotify instances. With the usual limit of 128, only one lab runs at a time.
 TWO_LABS = $(if $(shell (( $$(cat /proc/sys/fs/inotify/max_user_instances 2>/dev/null || echo 0) >= 512 )) && echo yes),-n 2 --dist loadfile)
 
 .PHONY: lab
-lab: $(VENV)/dev.stamp  ## start the real lab on real Envoys and load it
+lab: $(VENV)/dev.stamp  ## test the lab on real Envoys
 	@$(BIN)/python -m pytest -q $(TWO_LABS) tests/lab
 
 .PHONY: telemetry
-telemetry: $(VENV)/dev.stamp  ## follow requests as traces, from the services to a real OTLP receiver
-	@$(PYTEST) $(SIDE_BY_SIDE) loadfile tests/telemetry
+telemetry: $(VENV)/dev.stamp  ## test the traces that a real OTLP receiver gets
+	@$(PYTEST) $(PARALLEL) loadfile tests/telemetry
 
 .PHONY: e2e
-e2e: $(VENV)/dev.stamp  ## open the product page and the watch page in Chromium
+e2e: $(VENV)/dev.stamp  ## test the product page and the watch page in Chromium
 	@$(BIN)/python -m pytest -q tests/e2e
 
 .PHONY: interpreters
-interpreters: $(VENV)/dev.stamp  ## install and import the services on every other Python of this machine
+interpreters: $(VENV)/dev.stamp  ## install and import the services with every other Python on this machine
 	@$(BIN)/python -m pytest -q tests/interpreters
 
 .PHONY: containers
-containers: $(VENV)/dev.stamp $(VENV)/containers.stamp  ## build the images, start them by compose and load them (needs Docker)
+containers: $(VENV)/dev.stamp $(VENV)/containers.stamp  ## build the images and test them with Docker Compose (needs Docker)
 	@$(BIN)/python -m pytest -q containers/tests
 
 .PHONY: chart
-chart: $(VENV)/dev.stamp  ## lint, package (into dist/) and test the Helm chart with a real Helm
+chart: $(VENV)/dev.stamp  ## lint, package (into dist/) and test the chart with a real Helm
 	@$(BIN)/python charts/tools/build.py
-	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) loadfile charts/tests
+	@$(BIN)/python -m pytest -q $(PARALLEL) loadfile charts/tests
 
 .PHONY: pipeline
-pipeline: $(VENV)/dev.stamp $(VENV)/containers.stamp $(VENV)/groovy.stamp  ## run the Jenkinsfile's steps for real (needs Docker and Java)
-	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) loadfile jenkins/tests canary/tests/integration
+pipeline: $(VENV)/dev.stamp $(VENV)/containers.stamp $(VENV)/groovy.stamp  ## test the pipeline by executing its steps (needs Docker and Java)
+	@$(BIN)/python -m pytest -q $(PARALLEL) loadfile jenkins/tests canary/tests/integration
 
 .PHONY: observability
-observability: $(VENV)/dev.stamp  ## run every query of the rules and dashboards on a real Prometheus (needs one)
+observability: $(VENV)/dev.stamp  ## run all queries of rules and dashboards on a real Prometheus (needs Prometheus)
 	@$(BIN)/python -m pytest -q observability/tests
 
 .PHONY: manifests
-manifests: $(VENV)/dev.stamp  ## hold the manifests to their schemas, and the cluster's page and `bookinfo verify` to what they say
-	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) loadfile tests/manifests cluster/tests
+manifests: $(VENV)/dev.stamp  ## validate the manifests, and test docs/cluster.md and the cluster scripts
+	@$(BIN)/python -m pytest -q $(PARALLEL) loadfile tests/manifests cluster/tests
 
-PARTS := lint unit contract telemetry coverage interpreters lab e2e containers chart manifests observability pipeline
+# The longest parts start first. `coverage` runs last, because it reads what other parts measured.
+PARTS := lint lab containers pipeline unit e2e telemetry contract manifests chart observability interpreters
+TEST_JOBS ?= 2
+RESULTS := build/test
 
 .PHONY: test
-test: $(VENV)/dev.stamp  ## run every check, part by part, with each part's time
-	@rm -f .coverage .coverage.*
-	@times=""; for part in $(PARTS); do \
-	  echo "== $$part"; start=$$(date +%s); \
-	  $(MAKE) $$part || { echo "test: $$part failed"; exit 1; }; \
-	  times+="$$(printf '  %-14s %4d s' $$part $$(( $$(date +%s) - start )))"$$'\n'; \
-	done; printf '== all passed\n%s' "$$times"
+test: $(VENV)/dev.stamp $(VENV)/containers.stamp $(VENV)/groovy.stamp  ## run all tests: TEST_JOBS=2 parts at a time, with the time of each
+	@rm -rf .coverage .coverage.* $(RESULTS); mkdir -p $(RESULTS)
+	@$(MAKE) --jobs=$(TEST_JOBS) $(PARTS:%=part-%)
+	@$(MAKE) part-coverage
+	@echo '== all parts passed'; cat $(RESULTS)/*.time
+
+# Run one part, and print its output when it ends, so that two parts do not mix their lines.
+part-%:
+	@echo "== $*: started"; start=$$(date +%s); status=0; \
+	  $(MAKE) $* >$(RESULTS)/$*.log 2>&1 || status=$$?; \
+	  seconds=$$(( $$(date +%s) - start )); \
+	  printf '  %-14s %4d s\n' $* $$seconds >$(RESULTS)/$*.time; \
+	  printf '== %s: %s after %d s\n' $* "$$( (( status )) && echo failed || echo passed )" $$seconds; \
+	  cat $(RESULTS)/$*.log; exit $$status
 
 .PHONY: format
-format: $(VENV)/dev.stamp  ## rewrite the code in the one style
+format: $(VENV)/dev.stamp  ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp  ## measure CPU, latency, memory and cold start beside a floor (BENCH="--quick --output FILE")
+bench: $(VENV)/dev.stamp  ## measure CPU, latency, memory and start time (BENCH="--quick --output FILE")
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 .PHONY: images
@@ -168,47 +178,47 @@ images:  ## build the container images (IMAGES="bookinfo-details ...", REGISTRY=
 	@$(PYTHON) -m containers.build $(IMAGES)
 
 .PHONY: sbom
-sbom: $(VENV)/containers.stamp  ## write a CycloneDX SBOM of each built image into build/sbom (IMAGES=...)
+sbom: $(VENV)/containers.stamp  ## write a CycloneDX SBOM of each image into build/sbom (IMAGES=...)
 	@$(VENV)/containers/bin/python -m containers.sbom $(IMAGES)
 
 .PHONY: audit
-audit: $(VENV)/containers.stamp  ## look for known vulnerabilities in the locked packages
+audit: $(VENV)/containers.stamp  ## check the locked packages for known vulnerabilities
 	@$(VENV)/containers/bin/python -m containers.audit
 
 .PHONY: pin
-pin: $(VENV)/dev.stamp  ## record the digests of the images that come from elsewhere
+pin: $(VENV)/dev.stamp  ## record the digests of third-party images
 	@$(PYTHON) -m containers.pin
 	@$(BIN)/python -m containers.bake
 
 .PHONY: bake
-bake: $(VENV)/dev.stamp  ## write docker-bake.json and the compose gateway's configuration anew from their sources
+bake: $(VENV)/dev.stamp  ## regenerate docker-bake.json and the configuration of the compose gateway
 	@$(BIN)/python -m containers.bake
 	@$(BIN)/python -m containers.gateway
 
 .PHONY: jenkins-lock
-jenkins-lock: $(VENV)/bin/python  ## resolve the versions of Jenkins' plugins (needs its update centre)
+jenkins-lock: $(VENV)/bin/python  ## resolve the versions of Jenkins' plugins (needs its update center)
 	@$(BIN)/python jenkins/plugins.py
 
 .PHONY: lock
-lock: $(VENV)/dev.stamp  ## resolve third-party versions anew into requirements/ (LOCK=--upgrade for the newest)
+lock: $(VENV)/dev.stamp  ## resolve third-party versions into requirements/ (LOCK=--upgrade takes the newest)
 	@$(BIN)/python requirements/lock.py $(LOCK)
 
 .PHONY: cluster-up
-cluster-up:  ## make a cluster on this machine with kind, with the images and a metrics server (docs/cluster.md)
+cluster-up:  ## create a kind cluster with the images and a metrics server (docs/cluster.md)
 	@cluster/up
 
 .PHONY: mesh-up
-mesh-up:  ## install Istio into it (MESH=ambient: without sidecars; CONTEXT: kubectl's, kind-bookinfo if left out)
+mesh-up:  ## install Istio in the cluster (MESH=ambient: no sidecars; CONTEXT=kind-bookinfo)
 	@cluster/mesh
 
 .PHONY: deploy
-deploy:  ## install Bookinfo into it, behind http://localhost:8080/productpage (MESH and CONTEXT as above)
+deploy:  ## install Bookinfo in the cluster, at http://localhost:8080/productpage (MESH, CONTEXT)
 	@cluster/deploy
 
 .PHONY: cluster-down
-cluster-down:  ## take the kind cluster away
+cluster-down:  ## delete the kind cluster
 	@cluster/down
 
 .PHONY: clean
-clean:  ## remove what the other targets made
+clean:  ## delete everything that the other targets created
 	rm -rf $(VENV) build dist htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
