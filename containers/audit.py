@@ -1,6 +1,7 @@
-"""Asks whether a locked package has a known vulnerability, and first whether the one that answers knows any.
+"""Look up known vulnerabilities of the locked packages, after a check that the advisory service has data.
 
-Exits 0: every package was looked up, and none has one; 1: one has, or could not be looked up; 2: nobody here knows.
+Exit codes: 0 if every package was looked up and none is vulnerable; 1 if a package is vulnerable or was not looked up;
+2 if no advisory service with data is available.
 """
 
 import json
@@ -14,54 +15,59 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("requirements/dev.txt", "requirements/containers.txt")
-"""The one resolution, which the other files are cut from, and the one that is apart."""
+"""The lock file with every package of the other lock files, and the one that is resolved separately."""
 
 SERVICES = ("pypi", "osv")
 KNOWN_VULNERABLE = "jinja2==2.4.1"  # CVE-2014-0012, CVE-2019-10906 and others
+"""A control: a service that does not report this package has no advisory data."""
 
-Ask = Callable[[str, Sequence[str]], Any]
-"""What a service says of requirements files: pip-audit's JSON, or None where it does not answer."""
+Query = Callable[[str, Sequence[str]], Any]
+"""Returns pip-audit's JSON for a service and requirements files, or None if the service does not respond."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What to tell, and the process' exit code."""
+class Report:
+    """The lines to print, and the exit code."""
 
     lines: tuple[str, ...]
-    code: int
+    exit_code: int
 
 
-def audit(ask: Ask, canary: str, locks: Sequence[str]) -> Verdict:
-    """Judge `locks` by the first service that knows of the vulnerabilities of what the file `canary` names."""
+def audit(query: Query, control: str, locks: Sequence[str]) -> Report:
+    """Return the report on `locks` of the first service that reports the vulnerabilities of the file `control`."""
     for service in SERVICES:
-        if _vulnerable(ask(service, [canary])):
-            return _judge(service, ask(service, locks))
-    return Verdict(
-        (f"audit: no advisory data here: nobody who answers knows that {KNOWN_VULNERABLE} is vulnerable",), 2
+        if _vulnerable(query(service, [control])):
+            return _report(service, query(service, locks))
+    tried = " and ".join(SERVICES)
+    message = (
+        f"audit: no advisory data: {tried} do not report the known vulnerabilities of {KNOWN_VULNERABLE}; "
+        "run it where one of them can be reached"
     )
+    return Report((message,), 2)
 
 
-def _judge(service: str, answer: Any) -> Verdict:
-    if answer is None:
-        return Verdict((f"audit: {service} knows of vulnerabilities, but does not answer for the locks",), 1)
-    dependencies = answer["dependencies"]
-    found = [
-        f"audit: {item['name']} {item['version']}: {problem['id']}, corrected in {', '.join(problem['fix_versions'])}"
-        for item in _vulnerable(answer)
-        for problem in item["vulns"]
+def _report(service: str, response: Any) -> Report:
+    if response is None:
+        return Report((f"audit: {service} did not respond for {' and '.join(LOCKS)}; run it again",), 1)
+    dependencies = response["dependencies"]
+    vulnerabilities = [
+        f"audit: {item['name']} {item['version']}: {advisory['id']}; upgrade to {' or '.join(advisory['fix_versions'])}"
+        for item in _vulnerable(response)
+        for advisory in item["vulns"]
     ]
     skipped = [f"audit: {item['name']}: {item['skip_reason']}" for item in dependencies if "skip_reason" in item]
-    summary = f"audit: {len(dependencies) - len(skipped)} packages asked of {service}, {len(found)} vulnerabilities"
-    return Verdict((*found, *skipped, summary), 1 if found or skipped else 0)
+    count = len(dependencies) - len(skipped)
+    summary = f"audit: {service}: {count} packages checked, {len(vulnerabilities)} vulnerabilities"
+    return Report((*vulnerabilities, *skipped, summary), 1 if vulnerabilities or skipped else 0)
 
 
-def _vulnerable(answer: Any) -> list[Any]:
-    return [item for item in answer["dependencies"] if item.get("vulns")] if answer else []
+def _vulnerable(response: Any) -> list[Any]:
+    return [item for item in response["dependencies"] if item.get("vulns")] if response else []
 
 
 def pip_audit(service: str, files: Sequence[str]) -> Any:
-    """pip-audit's answer. It looks names and versions up and installs nothing."""
-    # pip-audit exits 1 both for what it found and for a service that it cannot reach; only the former prints JSON.
+    """Return pip-audit's JSON, or None if the service does not respond. Nothing is installed."""
+    # pip-audit exits 1 for vulnerabilities and for an unreachable service. Only the former prints JSON.
     done = subprocess.run(  # noqa: S603 - the locked tool
         [
             *(sys.executable, "-m", "pip_audit", "--vulnerability-service", service, "--format", "json"),
@@ -80,13 +86,13 @@ def pip_audit(service: str, files: Sequence[str]) -> Any:
 
 
 def main() -> None:
-    """Judge the locks."""
-    with tempfile.TemporaryDirectory() as folder:
-        canary = Path(folder) / "canary.txt"
-        canary.write_text(f"{KNOWN_VULNERABLE}\n")
-        verdict = audit(pip_audit, str(canary), LOCKS)
-    sys.stdout.writelines(f"{line}\n" for line in verdict.lines)
-    sys.exit(verdict.code)
+    """Print the report on the lock files, and exit with its code."""
+    with tempfile.TemporaryDirectory() as directory:
+        control = Path(directory) / "control.txt"
+        control.write_text(f"{KNOWN_VULNERABLE}\n")
+        report = audit(pip_audit, str(control), LOCKS)
+    sys.stdout.writelines(f"{line}\n" for line in report.lines)
+    sys.exit(report.exit_code)
 
 
 if __name__ == "__main__":

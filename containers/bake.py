@@ -1,7 +1,7 @@
-"""Makes docker-bake.json from images.yaml: the list of images, in the form in which `docker buildx bake` reads it.
+"""Generate docker-bake.json, the input of `docker buildx bake`, from images.yaml.
 
-What varies per build (registry, tag, base image, revision) are bake's variables; each is `${NAME}` in the text and
-nothing cleverer, so that `build.py` can read the same file where there is no buildx.
+The values that differ between builds (registry, tag, base image, revision) are bake variables. Each occurs only as
+`${NAME}`, so that `build.py` can read the same file without buildx.
 """
 
 import json
@@ -22,13 +22,14 @@ Json = dict[str, Any]
 
 
 def bake(images: Mapping[str, Json], version: str, python_image: str) -> Json:
-    """The bake file for `images` (see images.yaml), tagged `version` unless TAG says otherwise."""
-    targets = {name: _service(name, entry) for name, entry in images.items()} | {ENVOY: _target(ENVOY, "envoy", {})}
+    """Return the bake file for `images` (format: images.yaml). The default tag is `version`."""
+    targets = {name: _service_target(name, entry) for name, entry in images.items()}
+    targets[ENVOY] = _target(ENVOY, "envoy", {})
     arguments = {name: f"${{{name}}}" for name in ("PYTHON_IMAGE", "RELEASE", "REVISION", "SOURCE")}
     return {
-        "//": "Made from images.yaml and the Dockerfile by `make bake`: change those.",
+        "//": "Generated from images.yaml and the Dockerfile by `make bake`: edit those instead.",
         "variable": {
-            # With its final slash, e.g. `registry.example/bookinfo/`.
+            # Ends with a slash, for example `registry.example/bookinfo/`.
             "REGISTRY": {"default": ""},
             "TAG": {"default": version},
             "PYTHON_IMAGE": {"default": python_image},
@@ -42,23 +43,23 @@ def bake(images: Mapping[str, Json], version: str, python_image: str) -> Json:
 
 
 def python_image(dockerfile: str) -> str:
-    """The default base image of a Dockerfile."""
-    found = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", dockerfile, re.MULTILINE)
-    if found is None:
-        raise ValueError("the Dockerfile has no line `ARG PYTHON_IMAGE=...`")
-    return found[1]
+    """Return the default base image of a Dockerfile."""
+    match = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", dockerfile, re.MULTILINE)
+    if match is None:
+        raise ValueError("Dockerfile: missing line `ARG PYTHON_IMAGE=...`; add it before the first FROM")
+    return match[1]
 
 
-def rendered() -> str:
-    """What docker-bake.json should hold now."""
+def generate() -> str:
+    """Return the current text of docker-bake.json."""
     images = yaml.safe_load((ROOT / "images.yaml").read_text())
     version = (ROOT / "VERSION").read_text().strip()
     base = python_image((ROOT / "Dockerfile").read_text())
     return json.dumps(bake(images, version, base), indent=2) + "\n"
 
 
-def _service(name: str, entry: Json) -> Json:
-    """An image with environment baked in is a thin variant of its service's."""
+def _service_target(name: str, entry: Json) -> Json:
+    """Return the target of an image. With an environment, the image is a variant of its service's image."""
     arguments = {"SERVICE": entry["package"].removeprefix("bookinfo_"), **entry.get("env", {})}
     if "directory" in entry:
         arguments["DIRECTORY"] = entry["directory"]
@@ -75,5 +76,5 @@ def _target(name: str, stage: str, arguments: Json) -> Json:
 
 
 if __name__ == "__main__":
-    FILE.write_text(rendered())
-    sys.stdout.write(f"{FILE.name} is written\n")
+    FILE.write_text(generate())
+    sys.stdout.write(f"bake: wrote {FILE.name}\n")

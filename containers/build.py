@@ -1,6 +1,7 @@
-"""Builds the images of docker-bake.json for this machine: with `docker buildx bake`, or with plain `docker build`.
+"""Build the images of docker-bake.json for this machine, with `docker buildx bake` or, without buildx, `docker build`.
 
-Needs only Python. REGISTRY (with its final slash), TAG and PYTHON_IMAGE in the environment override the file's.
+The script needs only the standard library. The environment variables REGISTRY (which ends with a slash), TAG and
+PYTHON_IMAGE override the defaults of the file.
 """
 
 import json
@@ -20,7 +21,7 @@ FILE = ROOT / "docker-bake.json"
 
 @dataclass(frozen=True)
 class Image:
-    """One image to build."""
+    """An image to build: its name, its stage of the Dockerfile, its build arguments and its tag."""
 
     name: str
     stage: str
@@ -29,7 +30,7 @@ class Image:
 
 
 def read(text: str, environ: Mapping[str, str]) -> dict[str, Image]:
-    """The images of a bake file, by name; each of its variables is taken from `environ` if it is there."""
+    """Return the images of a bake file by name. Variables in `environ` override the defaults of the file."""
     variables = {name: str(entry["default"]) for name, entry in json.loads(text)["variable"].items()}
     variables |= {name: environ[name] for name in variables if environ.get(name)}
     table: dict[str, Any] = json.loads(text)["target"]
@@ -44,41 +45,41 @@ def read(text: str, environ: Mapping[str, str]) -> dict[str, Image]:
 
 
 def build_command(image: Image) -> list[str]:
-    """`docker build` for one image."""
+    """Return the `docker build` command of an image."""
     arguments = [f"--build-arg={key}={value}" for key, value in image.arguments.items() if value]
     return ["docker", "build", "--quiet", f"--target={image.stage}", *arguments, f"--tag={image.tag}", "."]
 
 
 def bake_command(names: Iterable[str], platform: str) -> list[str]:
-    """`docker buildx bake` for one platform, into the local engine (which holds no image for several)."""
+    """Return the `docker buildx bake` command for one platform. The engine cannot load multi-platform images."""
     return ["docker", "buildx", "bake", f"--file={FILE.name}", "--load", f"--set=*.platform={platform}", *names]
 
 
-def chosen(images: Mapping[str, Image], names: Iterable[str]) -> list[Image]:
-    """The images of those names, or all of them. Exits with one line for a name that there is not."""
-    wanted = list(names) or list(images)
-    for name in wanted:
+def select(images: Mapping[str, Image], names: Iterable[str]) -> list[Image]:
+    """Return the images with these names, or all without names. Exit with an error for an unknown name."""
+    selected = list(names) or list(images)
+    for name in selected:
         if name not in images:
-            sys.exit(f"images: there is no image {name!r} in {FILE.name}; there are {', '.join(images)}")
-    return [images[name] for name in wanted]
+            sys.exit(f"images: image {name!r} not found in {FILE.name}; use one of {', '.join(images)}")
+    return [images[name] for name in selected]
 
 
 def main(names: list[str]) -> None:
-    """Build the images of `names`, or all. The first that fails ends it."""
+    """Build the images with these names, or all. Exit at the first failure."""
     registry = os.environ.get("REGISTRY", "")
     if registry and not registry.endswith("/"):
-        sys.exit(f"images: REGISTRY={registry}: give it with its final slash, as in registry.example/team/")
+        sys.exit(f"images: REGISTRY={registry}: missing slash at the end; use REGISTRY={registry}/")
     environ = {"REVISION": _git("rev-parse", "HEAD"), "SOURCE": _source(), **os.environ}
-    images = chosen(read(FILE.read_text(), environ), names)
+    images = select(read(FILE.read_text(), environ), names)
     if _succeeds("docker", "buildx", "version"):
         platform = _output("docker", "version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")
         sys.exit(_run(bake_command([image.name for image in images], platform), environ))
     for image in images:
         sys.stdout.write(f"images: {image.tag}\n")
         sys.stdout.flush()
-        # The classic builder by name: without buildx a client takes it anyway, and complains each time.
+        # Without buildx, the client uses the classic builder anyway, but prints a warning unless it is selected.
         if _run(build_command(image), {**environ, "DOCKER_BUILDKIT": "0"}):
-            sys.exit(f"images: {image.tag} cannot be built: see above")
+            sys.exit(f"images: building {image.tag} failed: fix the error above")
 
 
 def _run(command: list[str], environ: Mapping[str, str]) -> int:
@@ -86,25 +87,24 @@ def _run(command: list[str], environ: Mapping[str, str]) -> int:
 
 
 def _git(*arguments: str) -> str:
-    """What git says, or nothing where this is no checkout."""
+    """Return the output of a git command, or an empty string if it fails, such as outside a checkout."""
     done = subprocess.run(["git", *arguments], check=False, cwd=ROOT, capture_output=True, text=True)  # noqa: S603, S607
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _source() -> str:
-    """Where the source can be had, if this checkout knows an address for browsers."""
-    return browsable(_git("config", "--get", "remote.origin.url"))
+    return browser_url(_git("config", "--get", "remote.origin.url"))
 
 
-def browsable(remote: str) -> str:
-    """A git remote's address for browsers, without credentials; empty if it has none."""
-    for form in (
+def browser_url(remote: str) -> str:
+    """Return the address of a git remote for browsers, without credentials, or an empty string if it has none."""
+    for pattern in (
         r"https://(?:[^/@]*@)?([^/@]+)/(.+)",
         r"ssh://(?:[^/@]*@)?([^/@:]+)(?::\d+)?/(.+)",
         r"[^/@]+@([^/:]+):/?(.+)",
     ):
-        if found := re.fullmatch(form, remote):
-            return f"https://{found[1]}/{found[2].removesuffix('.git')}"
+        if match := re.fullmatch(pattern, remote):
+            return f"https://{match[1]}/{match[2].removesuffix('.git')}"
     return ""
 
 
@@ -112,9 +112,7 @@ def _succeeds(*command: str) -> bool:
     try:
         return subprocess.run(command, check=False, capture_output=True).returncode == 0  # noqa: S603
     except FileNotFoundError:
-        sys.exit(
-            "images: there is no `docker` on PATH: install Docker, or use the local lab (`make run`), which needs none"
-        )
+        sys.exit("images: docker not found on PATH: install Docker, or use the local lab (`make run`) instead")
 
 
 def _output(*command: str) -> str:

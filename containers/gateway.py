@@ -1,7 +1,7 @@
-"""Makes containers/gateway/envoy.json: what the Envoy of docker-compose.yaml runs, rendered by the lab's renderer.
+"""Generate containers/gateway/envoy.json, the configuration of Envoy in docker-compose.yaml, with the lab's translator.
 
-The routes are those of istio/gateway and containers/gateway/reviews.yaml. What differs from the lab is how instances
-are found (compose's DNS) and known to be well (their own /readyz), since nobody supervises them from outside.
+The routes are those of istio/gateway and containers/gateway/reviews.yaml. Unlike the lab, this Envoy discovers
+instances through the DNS of Compose and checks their health itself with /readyz, because no supervisor does.
 """
 
 import json
@@ -23,13 +23,13 @@ FILE = ROOT / "containers/gateway/envoy.json"
 MANIFESTS = ("istio/gateway/bookinfo-gateway.yaml", "containers/gateway/reviews.yaml")
 
 OPERATIONS_PORT = 15090
-"""Where Envoy's own statistics and readiness are, as in Istio; published nowhere."""
+"""The port of Envoy's statistics and readiness, as in Istio. It is not published."""
 
 OTLP_PORT = 4318
-"""OTLP over HTTP: the services' spans, for Jaeger if it runs."""
+"""The OTLP/HTTP port, which receives the services' spans and forwards them to Jaeger if it runs."""
 
 _ADMIN = "/tmp/admin.sock"  # noqa: S108 - in the container, which has its own /tmp
-_DISCARDED = 4319
+_DISCARD_PORT = 4319
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 GATEWAY = Gateway(
@@ -45,9 +45,9 @@ Json = dict[str, Any]
 
 
 def compose_topology(documents: list[Document], table: dict[str, images.Image]) -> Topology:
-    """The workloads of kubernetes/bookinfo.yaml, each at its name in compose."""
-    found = workloads.parse(documents, table)
-    apps = [deployment.labels["app"] for deployment in found.deployments]
+    """Return the workloads of kubernetes/bookinfo.yaml, each with its name in Compose as its address."""
+    parsed = workloads.parse(documents, table)
+    apps = [deployment.labels["app"] for deployment in parsed.deployments]
     instances = tuple(
         Workload(
             name=deployment.name,
@@ -59,41 +59,40 @@ def compose_topology(documents: list[Document], table: dict[str, images.Image]) 
             ports=deployment.ports,
             sidecar=False,
         )
-        for deployment, app in zip(found.deployments, apps, strict=True)
+        for deployment, app in zip(parsed.deployments, apps, strict=True)
     )
-    return Topology(found.services, instances, (GATEWAY,))
+    return Topology(parsed.services, instances, (GATEWAY,))
 
 
 def envoy(topology: Topology, rules: Rules) -> Json:
-    """Envoy's whole configuration."""
+    """Return the complete configuration of Envoy."""
     config = render(topology, rules)[GATEWAY.name]
     used = {cluster["name"] for cluster in config.clusters if f'"{cluster["name"]}"' in json.dumps(dict(config.routes))}
-    clusters = tuple(_asked(cluster) for cluster in config.clusters if cluster["name"] in used)
-    needed = replace(config, clusters=clusters)
-    whole = static(GATEWAY, needed)
-    resources = whole["static_resources"]
-    resources["clusters"] = [_by_name(cluster, "1s") for cluster in resources["clusters"]]
+    clusters = tuple(_with_health_check(cluster) for cluster in config.clusters if cluster["name"] in used)
+    bootstrap_config = static(GATEWAY, replace(config, clusters=clusters))
+    resources = bootstrap_config["static_resources"]
+    resources["clusters"] = [_with_dns(cluster, "1s") for cluster in resources["clusters"]]
     for listener in resources["listeners"]:
         listener["filter_chains"][0]["filters"][0]["typed_config"]["tracing"] = _tracing()
-    resources["listeners"] += [_operations(), _otlp(), _discard()]
-    resources["clusters"] += [_admin(), *_collectors()]
-    whole["stats_config"] = bootstrap(GATEWAY)["stats_config"]
-    whole["admin"] = {"address": {"pipe": {"path": _ADMIN, "mode": 0o600}}}
-    return whole
+    resources["listeners"] += [_operations_listener(), _otlp_listener(), _discard_listener()]
+    resources["clusters"] += [_admin_cluster(), *_collector_clusters()]
+    bootstrap_config["stats_config"] = bootstrap(GATEWAY)["stats_config"]
+    bootstrap_config["admin"] = {"address": {"pipe": {"path": _ADMIN, "mode": 0o600}}}
+    return bootstrap_config
 
 
-def rendered() -> str:
-    """What containers/gateway/envoy.json should hold now."""
+def generate() -> str:
+    """Return the current text of containers/gateway/envoy.json."""
     documents = read_documents((ROOT / "kubernetes/bookinfo.yaml").read_text(), "kubernetes/bookinfo.yaml")
     rules = [document for name in MANIFESTS for document in read_documents((ROOT / name).read_text(), name)]
     topology = compose_topology(documents, images.read(ROOT / "images.yaml"))
     return json.dumps(envoy(topology, Rules.parse(rules)), indent=2) + "\n"
 
 
-def _asked(cluster: Json) -> Json:
-    """`cluster` with instances that are asked every second whether they want requests.
+def _with_health_check(cluster: Json) -> Json:
+    """Return `cluster` with a health check of each instance every second.
 
-    A service that drains says no at once and serves for two seconds more (DRAIN_SECONDS), so none is lost.
+    A service that drains reports itself unready at once and serves for 2 s more (DRAIN_SECONDS), so no request is lost.
     """
     lab_only = ("eds_cluster_config", "transport_socket_matches", "upstream_bind_config")
     return {
@@ -106,17 +105,18 @@ def _asked(cluster: Json) -> Json:
                 "no_traffic_interval": "1s",
                 "timeout": "2s",
                 "healthy_threshold": 1,
-                # A clear no counts at once. This is for no answer at all: a machine that is busy is not ill.
+                # A 503 takes effect at once. This threshold applies to timeouts, which a busy machine causes too.
                 "unhealthy_threshold": 3,
             }
         ],
     }
 
 
-def _by_name(cluster: Json, refresh: str) -> Json:
-    """`cluster` with its addresses taken as names, each of which may stand for several instances.
+def _with_dns(cluster: Json, refresh: str) -> Json:
+    """Return `cluster` with DNS discovery. A name may resolve to several instances.
 
-    By the C library's resolver: Envoy's own keeps an answer for as long as it may live, and compose's DNS says 10 min.
+    It uses the resolver of the C library. Envoy's own resolver caches responses for their TTL, which is 10 min in the
+    DNS of Compose.
     """
     extensions = "type.googleapis.com/envoy.extensions"
     kind = {
@@ -148,7 +148,7 @@ def _tracing() -> Json:
     }
 
 
-def _operations() -> Json:
+def _operations_listener() -> Json:
     routes = [
         {"match": {"path": path}, "route": {"cluster": "admin", "prefix_rewrite": path}}
         for path in ("/stats/prometheus", "/ready")
@@ -156,8 +156,8 @@ def _operations() -> Json:
     return _listener("operations", "0.0.0.0", OPERATIONS_PORT, routes)  # noqa: S104
 
 
-def _otlp() -> Json:
-    # The try after one that found nobody goes to `discard`: by then what did not answer is set aside.
+def _otlp_listener() -> Json:
+    # A retry after a failed connection goes to `discard`: by then, outlier detection has ejected Jaeger's address.
     retry = {"retry_on": "connect-failure", "num_retries": 2, "retry_back_off": {"base_interval": "0.2s"}}
     route = {
         "match": {"prefix": "/v1/"},
@@ -166,23 +166,23 @@ def _otlp() -> Json:
     return _listener("otlp", "0.0.0.0", OTLP_PORT, [route])  # noqa: S104
 
 
-def _discard() -> Json:
-    """Takes what nobody collects: an exporter that meets an error would log it, and try again."""
+def _discard_listener() -> Json:
+    """Return a listener that accepts and drops spans without a collector. An exporter would log and retry an error."""
     route = {"match": {"prefix": "/"}, "direct_response": {"status": 200}}
-    return _listener("discard", "127.0.0.1", _DISCARDED, [route])
+    return _listener("discard", "127.0.0.1", _DISCARD_PORT, [route])
 
 
-def _admin() -> Json:
+def _admin_cluster() -> Json:
     return _cluster("admin", "STATIC", {"pipe": {"path": _ADMIN}})
 
 
-def _collectors() -> list[Json]:
-    """Jaeger, or nobody.
+def _collector_clusters() -> list[Json]:
+    """Return the cluster `collector`, which prefers Jaeger and falls back to the discard listener.
 
-    A name whose container is gone goes on standing for its address where the engine's DNS cannot say that it is gone,
-    and a container that stops refuses before it goes: one connection that fails sets the address aside.
+    The engine's DNS may resolve the name of a removed container to its previous address, and a container that stops
+    refuses connections before it is removed. One failed connection therefore ejects the address.
     """
-    gone = {
+    outlier_detection = {
         "split_external_local_origin_errors": True,
         "consecutive_local_origin_failure": 1,
         "max_ejection_percent": 100,
@@ -191,7 +191,7 @@ def _collectors() -> list[Json]:
         "max_ejection_time": "5s",
     }
     jaeger = _cluster("jaeger", "STRICT_DNS", {"socket_address": {"address": "jaeger", "port_value": OTLP_PORT}})
-    nobody = _cluster("discard", "STATIC", {"socket_address": {"address": "127.0.0.1", "port_value": _DISCARDED}})
+    discard = _cluster("discard", "STATIC", {"socket_address": {"address": "127.0.0.1", "port_value": _DISCARD_PORT}})
     collector = {
         "name": "collector",
         "connect_timeout": "1s",
@@ -204,15 +204,15 @@ def _collectors() -> list[Json]:
             },
         },
     }
-    # Nobody waits for a name that may never be there.
+    # Envoy does not wait for Jaeger at startup, because it may never run.
     return [
         {
-            **_by_name(jaeger, "5s"),
+            **_with_dns(jaeger, "5s"),
             "wait_for_warm_on_init": False,
-            "outlier_detection": gone,
+            "outlier_detection": outlier_detection,
             "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         },
-        nobody,
+        discard,
         collector,
     ]
 
@@ -247,5 +247,5 @@ def _listener(name: str, address: str, port: int, routes: list[Json]) -> Json:
 
 
 if __name__ == "__main__":
-    FILE.write_text(rendered())
-    sys.stdout.write(f"{FILE.relative_to(ROOT)} is written\n")
+    FILE.write_text(generate())
+    sys.stdout.write(f"gateway: wrote {FILE.relative_to(ROOT)}\n")

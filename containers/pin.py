@@ -1,7 +1,6 @@
-"""Records the digest of every image that this project takes from elsewhere, beside its tag.
+"""Add the digest to the tag of every third-party image: of the base image in the Dockerfile, and of those in .env.
 
-Docker pulls each tag and says what it got; nothing is written unless all are there. The base image stands in the
-Dockerfile, the others in .env.
+Docker pulls each tag and reports its digest. If one digest is unavailable, no file is changed.
 """
 
 import re
@@ -17,51 +16,51 @@ _REFERENCE = re.compile(r"^((?:ARG )?[A-Z]+_IMAGE=)([^\s@]+)(@\S+)?$", re.MULTIL
 
 
 class PinError(Exception):
-    """A digest cannot be had. The message is one line."""
+    """A digest is unavailable. The message is one line."""
 
 
 def references(text: str) -> list[str]:
-    """The images that `text` names as `..._IMAGE=name:tag`, without digests."""
-    return [found[2] for found in _REFERENCE.finditer(text)]
+    """Return the images in lines such as `PYTHON_IMAGE=name:tag`, without digests."""
+    return [match[2] for match in _REFERENCE.finditer(text)]
 
 
-def pinned(text: str, digests: Mapping[str, str]) -> str:
-    """`text` with each image's digest after its tag."""
-    return _REFERENCE.sub(lambda found: f"{found[1]}{found[2]}@{digests[found[2]]}", text)
+def with_digests(text: str, digests: Mapping[str, str]) -> str:
+    """Return `text` with the digest of each image after its tag."""
+    return _REFERENCE.sub(lambda match: f"{match[1]}{match[2]}@{digests[match[2]]}", text)
 
 
-def pin(root: Path, digest: Callable[[str], str]) -> list[str]:
-    """Write digests into the files below `root`; the references, as they are now.
+def pin(root: Path, resolve: Callable[[str], str]) -> list[str]:
+    """Write the digests that `resolve` returns into the files below `root`, and return the pinned references.
 
     Raises:
-        PinError: one of them cannot be had; nothing is written.
+        PinError: a digest is unavailable. No file is changed.
     """
     texts = {name: (root / name).read_text() for name in FILES}
-    digests = {image: digest(image) for text in texts.values() for image in references(text)}
+    digests = {image: resolve(image) for text in texts.values() for image in references(text)}
     for name, text in texts.items():
-        (root / name).write_text(pinned(text, digests))
-    return [f"{image}@{found}" for image, found in digests.items()]
+        (root / name).write_text(with_digests(text, digests))
+    return [f"{image}@{digest}" for image, digest in digests.items()]
 
 
-def pulled_digest(image: str) -> str:
-    """The digest under which the registry has `image` now.
+def pull_digest(image: str) -> str:
+    """Pull `image` and return its digest in the registry.
 
     Raises:
-        PinError: it cannot be pulled.
+        PinError: the image cannot be pulled, or has no digest.
     """
     try:
         _docker("pull", "--quiet", image)
         digests = _docker("image", "inspect", "--format", '{{join .RepoDigests " "}}', image).split()
     except FileNotFoundError:
-        raise PinError("there is no `docker` on PATH") from None
+        raise PinError("docker not found on PATH: install Docker") from None
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise PinError(f"{image} cannot be pulled: {reason}") from None
+        raise PinError(f"{image}: pull failed: {reason}; check the tag and the connection to the registry") from None
     name = image.rpartition(":")[0]
-    for found in digests:
-        if found.rpartition("@")[0] == name:
-            return found.rpartition("@")[2]
-    raise PinError(f"{image} has no digest of a registry")
+    for reference in digests:
+        if reference.rpartition("@")[0] == name:
+            return reference.rpartition("@")[2]
+    raise PinError(f"{image}: the registry reported no digest; use a registry that supports digests")
 
 
 def _docker(*arguments: str) -> str:
@@ -71,6 +70,6 @@ def _docker(*arguments: str) -> str:
 
 if __name__ == "__main__":
     try:
-        sys.stdout.writelines(f"pin: {line}\n" for line in pin(ROOT, pulled_digest))
+        sys.stdout.writelines(f"pin: {line}\n" for line in pin(ROOT, pull_digest))
     except PinError as error:
-        sys.exit(f"pin: {error}; nothing was changed")
+        sys.exit(f"pin: no file was changed: {error}")

@@ -1,7 +1,7 @@
-"""Compiles requirements/*.txt: one resolution of all third-party packages, with hashes, a file per image and purpose.
+"""Compile requirements/*.txt from one resolution of all third-party packages: a file with hashes per image and purpose.
 
-`make lock` runs it. Ranges stand in each package's pyproject.toml and in the root's dependency groups; `--upgrade`
-takes the newest that fits. Index addresses are never written.
+`make lock` runs this script. The version ranges are in the pyproject.toml of each package and in the dependency groups
+of the root. `--upgrade` selects the newest versions that match. The files never contain the address of an index.
 """
 
 import re
@@ -19,18 +19,18 @@ PACKAGES = {
 }
 """The directory of each package that has an image, by the name of its file in requirements/."""
 
-APART = "containers"
-"""The one file that is resolved by itself: its tools are installed into an environment of their own."""
+SEPARATE = "containers"
+"""The only file that is resolved separately, because its tools have their own virtual environment."""
 
 HEADER = "# Compiled by `make lock` from the pyproject.toml files: change those, not this.\n"
 
 
 def declared(*paths: str) -> list[str]:
-    """The third-party requirements of the packages in `paths`, and of the chassis if one of them is built on it."""
-    wanted = [line for path in paths for line in _dependencies(path)]
-    if "bookinfo-chassis" in wanted:
-        wanted = _dependencies("libs/chassis") + wanted
-    return [line for line in wanted if not line.startswith("bookinfo-")]
+    """Return the third-party requirements of the packages in `paths`, and of the chassis if one of them requires it."""
+    requirements = [line for path in paths for line in _dependencies(path)]
+    if "bookinfo-chassis" in requirements:
+        requirements = _dependencies("libs/chassis") + requirements
+    return [line for line in requirements if not line.startswith("bookinfo-")]
 
 
 def _dependencies(path: str) -> list[str]:
@@ -38,20 +38,20 @@ def _dependencies(path: str) -> list[str]:
     return list(project["dependencies"])
 
 
-def wanted() -> dict[str, list[str]]:
-    """For each file to compile, what it must hold."""
+def requirements_by_file() -> dict[str, list[str]]:
+    """Return the requirements of each file to compile."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     files = {name: declared(directory) for name, directory in PACKAGES.items()}
     files["lab"] = declared(*PACKAGES.values(), "lab")
     files["canary"] = declared("canary")
     files["build"] = groups["build"]
     files["dev"] = sorted({line for lines in [*files.values(), groups["dev"]] for line in lines})
-    files[APART] = groups[APART]
+    files[SEPARATE] = groups[SEPARATE]
     return files
 
 
 def compile_lock(requirements: list[str], constraints: Path | None, current: Path | None, *, upgrade: bool) -> str:
-    """What `uv pip compile` makes of `requirements`, for every platform and every supported Python."""
+    """Return the output of `uv pip compile` for `requirements`, for every platform and every supported Python."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
     command += [
         "--python-version",
@@ -63,8 +63,8 @@ def compile_lock(requirements: list[str], constraints: Path | None, current: Pat
     ]
     if constraints:
         command += ["--constraint", str(constraints)]
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "out.txt"
+    with tempfile.TemporaryDirectory() as directory:
+        output = Path(directory) / "out.txt"
         if current and current.exists() and not upgrade:
             output.write_text(current.read_text())
         subprocess.run([*command, "-o", str(output), "-"], input="\n".join(requirements), text=True, check=True)  # noqa: S603
@@ -72,19 +72,19 @@ def compile_lock(requirements: list[str], constraints: Path | None, current: Pat
 
 
 def main() -> None:
-    """Resolve everything once, then cut each file out of that resolution."""
+    """Resolve all requirements once, then compile each file with that resolution as its constraints."""
     upgrade = "--upgrade" in sys.argv[1:]
-    files = wanted()
-    everything = compile_lock(files["dev"] + files["build"], None, REQUIREMENTS / "dev.txt", upgrade=upgrade)
-    with tempfile.TemporaryDirectory() as folder:
-        constraints = Path(folder) / "constraints.txt"
-        constraints.write_text(re.sub(r" *\\\n +--hash=\S+", "", everything))
+    files = requirements_by_file()
+    resolution = compile_lock(files["dev"] + files["build"], None, REQUIREMENTS / "dev.txt", upgrade=upgrade)
+    with tempfile.TemporaryDirectory() as directory:
+        constraints = Path(directory) / "constraints.txt"
+        constraints.write_text(re.sub(r" *\\\n +--hash=\S+", "", resolution))
         for name, requirements in files.items():
             file = REQUIREMENTS / f"{name}.txt"
-            if name == APART:
+            if name == SEPARATE:
                 text = compile_lock(requirements, None, file, upgrade=upgrade)
             else:
-                text = everything if name == "dev" else compile_lock(requirements, constraints, None, upgrade=True)
+                text = resolution if name == "dev" else compile_lock(requirements, constraints, None, upgrade=True)
             file.write_text(text)
             print(f"requirements/{name}.txt: {text.count('==')} packages")  # noqa: T201
 

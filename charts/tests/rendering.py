@@ -26,7 +26,6 @@ SERVICES = ("details", "productpage", "ratings", "reviews")
 GRAPH = {("productpage", "details"), ("productpage", "reviews"), ("reviews", "ratings")}
 """The edges of the service graph: caller and service."""
 
-
 Object = dict[str, Any]
 Objects = list[Object]
 Overlay = Callable[[str], Objects]

@@ -1,4 +1,4 @@
-"""A real Docker engine where there is one, this project's images built on it, and compose."""
+"""Fixtures of the tests on a real Docker engine: the built images, containers, Compose and a registry."""
 
 import json
 import os
@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".venv/containers/bin"
 
 RESTRICTED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp", "--user=12345")
-"""How strict a platform may run a container, under a uid that the image has never heard of."""
+"""The options of a strict platform, with a uid that the image does not define."""
 
 
 def run(*command: str | Path, environ: Mapping[str, str] | None = None, check: bool = True) -> str:
-    """What a command prints. With `check` a failing one fails the test with its own words."""
+    """Return the output of a command. If `check` is true, a failed command fails the test with its output."""
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **(environ or {})}, capture_output=True, text=True, timeout=900
     )
@@ -43,39 +43,39 @@ def get(url: str) -> tuple[int, str]:
 
 
 def inspect(name: str) -> Any:
-    """What the engine knows of an image or a container."""
+    """Return the engine's description of an image or a container."""
     return json.loads(run("docker", "inspect", name))[0]
 
 
 def published(container: str, port: int) -> str:
-    """The base URL under which a container's port is reached from here."""
+    """Return the base URL of a published port of a container."""
     return f"http://{run('docker', 'port', container, str(port)).splitlines()[0]}"
 
 
 @dataclass
 class Images:
-    """The project's images, under a tag that is of this test run alone."""
+    """The images of the project, with a tag that only this test run uses."""
 
     tag: str
 
     @property
     def environ(self) -> dict[str, str]:
-        """What names them to make and to compose."""
+        """The environment that selects these images for make and Compose."""
         return {"REGISTRY": "", "TAG": self.tag}
 
     @property
     def names(self) -> list[str]:
-        """All of docker-bake.json."""
+        """The names of all images in docker-bake.json."""
         return list(build.read((ROOT / "docker-bake.json").read_text(), {}))
 
     def reference(self, name: str) -> str:
-        """One of them, as `docker run` takes it."""
+        """Return the name and tag of an image."""
         return f"{name}:{self.tag}"
 
 
 @dataclass
 class Compose:
-    """docker-compose.yaml as a project of its own, on ports that are free."""
+    """A Compose project of docker-compose.yaml."""
 
     command: tuple[str, ...]
     project: str
@@ -84,15 +84,15 @@ class Compose:
     files: list[Path] = field(default_factory=lambda: [ROOT / "docker-compose.yaml"])
 
     def __call__(self, *arguments: str, check: bool = True) -> str:
-        """What `docker compose ARGUMENTS` prints."""
-        return run(*self._whole(arguments), environ=self.environ, check=check)
+        """Run `docker compose ARGUMENTS` and return its output."""
+        return run(*self._command_line(arguments), environ=self.environ, check=check)
 
     @contextmanager
     def background(self, *arguments: str) -> Iterator[None]:
-        """`docker compose ARGUMENTS` for as long as the block runs; then all of the project goes."""
+        """Run `docker compose ARGUMENTS` while the block runs, and delete the project afterwards."""
         environ = {**os.environ, **self.environ}
         with subprocess.Popen(
-            self._whole(arguments), env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            self._command_line(arguments), env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
             try:
                 yield
@@ -101,30 +101,30 @@ class Compose:
                 process.wait(timeout=60)
                 self("down", "--volumes", "--timeout", "10", check=False)
 
-    def _whole(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
+    def _command_line(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
         files = [part for file in self.files for part in ("--file", str(file))]
         profiles = [part for profile in self.profiles for part in ("--profile", profile)]
         return (*self.command, "--project-name", self.project, *files, *profiles, *arguments)
 
     def container(self, service: str, index: int = 1) -> str:
-        """The name of a service's container."""
+        """Return the name of a container of a service."""
         return f"{self.project}-{service}-{index}"
 
     @property
     def url(self) -> str:
-        """Where the gateway is."""
+        """The base URL of the gateway."""
         return published(self.container("gateway"), 8080)
 
 
 @pytest.fixture(scope="session")
 def engine() -> None:
-    """A Docker engine that answers, or no test of those that need one."""
+    """Skip the test unless a Docker engine runs."""
     docker.require_engine()
 
 
 @pytest.fixture(scope="session")
 def images(engine: None) -> Iterator[Images]:
-    """Every image, built."""
+    """All images of the project, built for this test run."""
     built = Images(f"test-{uuid.uuid4().hex[:8]}")
     run("python3", "-m", "containers.build", environ=built.environ)
     yield built
@@ -133,17 +133,17 @@ def images(engine: None) -> Iterator[Images]:
 
 @pytest.fixture(scope="session")
 def compose_command() -> tuple[str, ...]:
-    """Compose v2: Docker's plugin, or the same program from PyPI."""
+    """The command of Compose v2: Docker's plugin, or the same program from PyPI."""
     if subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
         return ("docker", "compose")
     if (TOOLS / "docker-compose").exists():
         return (str(TOOLS / "docker-compose"),)
-    pytest.skip("there is no Docker Compose v2: install its plugin, or run `make containers`")
+    pytest.skip("Docker Compose v2 not found: install its plugin, or run `make containers`")
 
 
 @pytest.fixture(scope="session")
 def start() -> Iterator[Callable[..., str]]:
-    """Starts a container by `docker run` arguments and gives its id; all are gone at the end."""
+    """Start a container with arguments of `docker run` and return its id. All containers are removed at the end."""
     started: list[str] = []
 
     def container(*arguments: str) -> str:
@@ -157,6 +157,6 @@ def start() -> Iterator[Callable[..., str]]:
 
 @pytest.fixture(scope="session")
 def registry(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real registry, as `host:port`."""
+    """The address (`host:port`) of a real registry."""
     with docker.run_registry(tmp_path_factory.mktemp("registry")) as address:
         yield address

@@ -1,4 +1,4 @@
-"""What docker-compose.yaml promises, read from the file."""
+"""The content of docker-compose.yaml, without an engine."""
 
 import json
 import re
@@ -18,7 +18,7 @@ every_service = pytest.mark.parametrize("name", SERVICES)
 
 
 @every_service
-def test_a_container_may_do_little(name: str) -> None:
+def test_container_is_restricted(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -28,7 +28,7 @@ def test_a_container_may_do_little(name: str) -> None:
 
 
 @every_service
-def test_a_container_has_a_memory_limit_a_restart_policy_and_bounded_logs(name: str) -> None:
+def test_container_has_memory_limit_restart_policy_and_log_limit(name: str) -> None:
     service = SERVICES[name]
     assert service["mem_limit"]
     assert service["restart"] == "unless-stopped"
@@ -36,32 +36,32 @@ def test_a_container_has_a_memory_limit_a_restart_policy_and_bounded_logs(name: 
 
 
 @every_service
-def test_a_container_is_on_the_one_network(name: str) -> None:
+def test_container_is_on_the_only_network(name: str) -> None:
     assert list(SERVICES[name]["networks"]) == ["bookinfo"]
     assert list(COMPOSE["networks"]) == ["bookinfo"]
 
 
 @every_service
-def test_what_is_published_is_on_loopback(name: str) -> None:
+def test_published_ports_are_on_loopback(name: str) -> None:
     for port in SERVICES[name].get("ports", []):
         assert re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z_]+\}:\d+", port)
 
 
-def test_without_a_profile_nothing_but_the_gateway_is_published() -> None:
+def test_only_the_gateway_is_published_without_a_profile() -> None:
     published = {name for name, service in SERVICES.items() if service.get("ports") and not service.get("profiles")}
     assert published == {"gateway"}
 
 
 @every_service
-def test_a_container_never_runs_an_image_by_a_moving_tag(name: str) -> None:
+def test_image_has_a_configured_tag(name: str) -> None:
     assert re.fullmatch(r"\$\{REGISTRY\}bookinfo-[a-z]+:\$\{TAG\}|\$\{[A-Z]+_IMAGE\}", SERVICES[name]["image"])
 
 
-def test_the_applications_are_those_of_the_contract() -> None:
+def test_applications_are_those_of_the_contract() -> None:
     assert set(APPLICATIONS) == CONTRACT
 
 
-def test_the_applications_have_the_memory_limits_of_the_cluster() -> None:
+def test_applications_have_the_memory_limits_of_the_cluster() -> None:
     documents = list(yaml.safe_load_all((ROOT / "kubernetes/bookinfo.yaml").read_text()))
     deployments = [document for document in documents if document["kind"] == "Deployment"]
     limits = {
@@ -72,28 +72,28 @@ def test_the_applications_have_the_memory_limits_of_the_cluster() -> None:
     assert {service["mem_limit"].upper() + "i" for service in APPLICATIONS.values()} == limits
 
 
-def test_every_application_and_the_gateway_are_asked_whether_they_are_well() -> None:
+def test_applications_and_gateway_have_health_checks() -> None:
     for name in (*CONTRACT, "gateway"):
         assert SERVICES[name]["healthcheck"]["test"][:2] == ["CMD", "curl"]
 
 
-def test_what_takes_the_spans_stops_after_those_who_send_them() -> None:
-    # Compose stops in the reverse order of `depends_on`.
+def test_gateway_stops_after_the_applications() -> None:
+    # Compose stops containers in the reverse order of `depends_on`.
     assert {name for name, service in APPLICATIONS.items() if "gateway" in service["depends_on"]} == CONTRACT
     assert SERVICES["gateway"]["depends_on"] == {"jaeger": {"condition": "service_started", "required": False}}
 
 
-def test_the_load_begins_when_there_are_pages() -> None:
+def test_load_starts_after_gateway_and_productpage_are_healthy() -> None:
     healthy = {"condition": "service_healthy"}
     assert SERVICES["load"]["depends_on"] == {"gateway": healthy, "productpage": healthy}
 
 
 @every_service
-def test_a_container_waits_for_a_named_condition(name: str) -> None:
-    assert all(need["condition"] for need in dict(SERVICES[name].get("depends_on", {})).values())
+def test_every_dependency_has_a_condition(name: str) -> None:
+    assert all(dependency["condition"] for dependency in dict(SERVICES[name].get("depends_on", {})).values())
 
 
-def test_an_image_is_built_by_one_service_and_the_others_never_look_for_it_elsewhere() -> None:
+def test_each_image_is_built_by_one_service_and_never_pulled() -> None:
     built = [service["image"] for service in SERVICES.values() if "build" in service]
     assert len(built) == len(set(built))
     others = [service for service in SERVICES.values() if "build" not in service and "REGISTRY" in service["image"]]
@@ -101,14 +101,14 @@ def test_an_image_is_built_by_one_service_and_the_others_never_look_for_it_elsew
     assert all(service["image"] in built and service["pull_policy"] == "never" for service in others)
 
 
-def test_an_image_that_compose_builds_has_the_arguments_of_the_list() -> None:
+def test_compose_builds_with_the_arguments_of_the_bake_file() -> None:
     common = set(json.loads((ROOT / "docker-bake.json").read_text())["target"]["_common"]["args"])
     for service in SERVICES.values():
         if "build" in service:
             assert {name for name, value in service["build"]["args"].items() if value is None} == common
 
 
-def test_the_gateway_is_called_reviews_too() -> None:
+def test_gateway_has_the_alias_reviews() -> None:
     assert SERVICES["gateway"]["networks"]["bookinfo"]["aliases"] == ["reviews"]
 
 
@@ -121,44 +121,44 @@ def test_prometheus_scrapes_every_application_and_the_gateway() -> None:
 
 def test_prometheus_has_the_rules_of_the_repository() -> None:
     config = yaml.safe_load((ROOT / "observability/prometheus/prometheus.yaml").read_text())
-    folder = "/etc/prometheus"
     assert config["rule_files"] == ["rules/*.yaml"]
-    assert f"./observability/rules:{folder}/rules:ro" in SERVICES["prometheus"]["volumes"]
-    assert f"--config.file={folder}/prometheus.yaml" in SERVICES["prometheus"]["command"]
+    assert "./observability/rules:/etc/prometheus/rules:ro" in SERVICES["prometheus"]["volumes"]
+    assert "--config.file=/etc/prometheus/prometheus.yaml" in SERVICES["prometheus"]["command"]
 
 
-def test_a_page_links_to_the_jaeger_that_compose_starts() -> None:
+def test_trace_link_uses_the_published_port_of_jaeger() -> None:
     settings = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env").read_text(), re.MULTILINE))
     assert SERVICES["productpage"]["environment"]["TRACE_URL_TEMPLATE"] == "${TRACE_URL_TEMPLATE}"
     assert settings["TRACE_URL_TEMPLATE"] == "http://localhost:${JAEGER_PORT}/trace/{trace_id}"
     assert SERVICES["jaeger"]["ports"] == ["127.0.0.1:${JAEGER_PORT}:16686"]
 
 
-def test_grafana_is_connected_to_what_compose_starts_and_finds_the_dashboards() -> None:
+def test_grafana_has_data_sources_and_dashboards() -> None:
     provisioning = ROOT / "observability/grafana/provisioning"
     sources = yaml.safe_load((provisioning / "datasources/bookinfo.yaml").read_text())["datasources"]
     hosts = {re.match(r"http://([a-z]+):", source["url"])[1] for source in sources}  # type: ignore[index]
     assert hosts == {"prometheus", "jaeger"}
     assert hosts <= SERVICES.keys()
-    folder = yaml.safe_load((provisioning / "dashboards/bookinfo.yaml").read_text())["providers"][0]["options"]["path"]
-    assert f"./observability/dashboards:{folder}:ro" in SERVICES["grafana"]["volumes"]
+    (provider,) = yaml.safe_load((provisioning / "dashboards/bookinfo.yaml").read_text())["providers"]
+    assert f"./observability/dashboards:{provider['options']['path']}:ro" in SERVICES["grafana"]["volumes"]
 
 
-def test_grafana_opens_with_the_services_and_asks_nobody_outside() -> None:
+def test_grafana_opens_the_services_dashboard_and_calls_no_external_service() -> None:
     environment = SERVICES["grafana"]["environment"]
     home = environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert (ROOT / "observability/dashboards" / home.removeprefix("/etc/grafana/dashboards/")).exists()
-    asking = (
+    calls_to_external_services = (
         "GF_ANALYTICS_REPORTING_ENABLED",
         "GF_ANALYTICS_CHECK_FOR_UPDATES",
         "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES",
+        "GF_NEWS_NEWS_FEED_ENABLED",
     )
-    assert {environment[name] for name in (*asking, "GF_NEWS_NEWS_FEED_ENABLED")} == {"false"}
+    assert {environment[name] for name in calls_to_external_services} == {"false"}
     assert environment["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
 
 
-def test_every_file_that_a_container_is_given_exists() -> None:
-    given = [mount.split(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])]
-    files = [path for path in given if path.startswith("./")]
+def test_every_mounted_file_exists() -> None:
+    sources = [mount.split(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])]
+    files = [path for path in sources if path.startswith("./")]
     assert files
     assert [path for path in files if not (ROOT / path).exists()] == []

@@ -1,4 +1,4 @@
-"""One list of images, and files made from it that are current."""
+"""images.yaml and the files that are generated from it."""
 
 import json
 import re
@@ -14,31 +14,31 @@ BAKE = (ROOT / "docker-bake.json").read_text()
 
 
 def settings() -> dict[str, str]:
-    """.env"""
+    """Return the variables of .env."""
     return dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env").read_text(), re.MULTILINE))
 
 
-def test_the_bake_file_is_made_from_the_list_of_images() -> None:
-    assert bake.rendered() == BAKE, "run `make bake`"
+def test_bake_file_is_current() -> None:
+    assert bake.generate() == BAKE, "run `make bake`"
 
 
-def test_the_gateways_configuration_is_what_the_lab_renders() -> None:
-    assert gateway.FILE.read_text() == gateway.rendered(), "run `make bake`"
+def test_gateway_configuration_is_current() -> None:
+    assert gateway.FILE.read_text() == gateway.generate(), "run `make bake`"
 
 
-def test_every_image_is_built_for_both_architectures() -> None:
+def test_every_image_is_built_for_amd64_and_arm64() -> None:
     targets = json.loads(BAKE)["target"]
     assert targets["_common"]["platforms"] == ["linux/amd64", "linux/arm64"]
     assert all(target["inherits"] == ["_common"] for name, target in targets.items() if name != "_common")
 
 
-def test_the_list_holds_every_image_that_the_workloads_name() -> None:
+def test_list_contains_every_image_of_the_workloads() -> None:
     named = set(re.findall(r"image: ([a-z-]+):", (ROOT / "kubernetes/bookinfo.yaml").read_text()))
     assert named
     assert named <= build.read(BAKE, {}).keys()
 
 
-def test_the_list_holds_the_original_samples_images_with_their_version_baked_in() -> None:
+def test_list_contains_the_images_of_the_original_sample_with_their_versions() -> None:
     images = build.read(BAKE, {})
     variants = {
         **{f"productpage-{version}": version for version in ("v1", "v-flooding")},
@@ -53,16 +53,16 @@ def test_the_list_holds_the_original_samples_images_with_their_version_baked_in(
         assert (image.stage, image.arguments["VERSION"]) == ("variant", version)
 
 
-def test_registry_tag_and_base_image_come_from_the_environment() -> None:
-    given = {"REGISTRY": "registry.example/team/", "TAG": "1.2.3", "PYTHON_IMAGE": "python:3.14-slim"}
-    image = build.read(BAKE, given)["bookinfo-details"]
+def test_environment_overrides_registry_tag_and_base_image() -> None:
+    environ = {"REGISTRY": "registry.example/team/", "TAG": "1.2.3", "PYTHON_IMAGE": "python:3.14-slim"}
+    image = build.read(BAKE, environ)["bookinfo-details"]
     assert image.tag == "registry.example/team/bookinfo-details:1.2.3"
     assert image.arguments["PYTHON_IMAGE"] == "python:3.14-slim"
 
 
-def test_a_registry_without_its_final_slash_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registry_without_a_slash_at_the_end_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRY", "registry.example/team")
-    with pytest.raises(SystemExit, match="final slash"):
+    with pytest.raises(SystemExit, match=r"REGISTRY=registry\.example/team: missing slash at the end"):
         build.main([])
 
 
@@ -75,33 +75,33 @@ def test_a_registry_without_its_final_slash_is_refused(monkeypatch: pytest.Monke
         "ssh://git@code.example:2222/team/bookinfo.git",
     ],
 )
-def test_images_say_where_browsers_find_their_source_whichever_way_it_was_cloned(remote: str) -> None:
-    assert build.browsable(remote) == "https://code.example/team/bookinfo"
+def test_browser_url_is_independent_of_the_form_of_the_remote(remote: str) -> None:
+    assert build.browser_url(remote) == "https://code.example/team/bookinfo"
 
 
 @pytest.mark.parametrize("remote", ["", "/srv/git/bookinfo.git", "file:///srv/git/bookinfo.git", "../bookinfo"])
-def test_a_source_that_browsers_cannot_reach_is_not_named(remote: str) -> None:
-    assert build.browsable(remote) == ""
+def test_local_remote_has_no_browser_url(remote: str) -> None:
+    assert build.browser_url(remote) == ""
 
 
-def test_an_image_that_is_not_in_the_list_is_refused_with_those_that_are() -> None:
-    with pytest.raises(SystemExit, match=r"no image 'nothing' .* bookinfo-details"):
-        build.chosen(build.read(BAKE, {}), ["nothing"])
+def test_unknown_image_is_rejected_with_the_known_names() -> None:
+    with pytest.raises(SystemExit, match=r"image 'nothing' not found .* bookinfo-details"):
+        build.select(build.read(BAKE, {}), ["nothing"])
 
 
-def test_with_buildx_one_command_builds_for_the_engines_own_platform_and_loads_what_it_built() -> None:
+def test_bake_command_builds_and_loads_images_for_one_platform() -> None:
     command = build.bake_command(["bookinfo-details"], "linux/arm64")
     assert command[:3] == ["docker", "buildx", "bake"]
     assert {"--load", "--set=*.platform=linux/arm64", "bookinfo-details"} <= set(command)
 
 
-def test_without_an_environment_the_version_is_the_projects_and_the_base_image_the_dockerfiles() -> None:
+def test_defaults_are_the_project_version_and_the_base_image_of_the_dockerfile() -> None:
     image = build.read(BAKE, {})["bookinfo-details"]
     assert image.tag == f"bookinfo-details:{VERSION}"
     assert f"ARG PYTHON_IMAGE={image.arguments['PYTHON_IMAGE']}\n" in (ROOT / "Dockerfile").read_text()
 
 
-def test_the_dockerfile_knows_every_variable_that_is_baked_in() -> None:
+def test_dockerfile_sets_every_variable_of_the_variants() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     variant = dockerfile[dockerfile.index("AS variant") :]
     for entry in yaml.safe_load((ROOT / "images.yaml").read_text()).values():
@@ -110,18 +110,18 @@ def test_the_dockerfile_knows_every_variable_that_is_baked_in() -> None:
             assert f"{name}=${{{name}}}" in variant, name
 
 
-def test_the_base_image_is_an_exact_tag() -> None:
+def test_base_image_has_an_exact_tag() -> None:
     assert re.fullmatch(
         r"python:3\.\d+\.\d+-slim-[a-z]+(@sha256:[0-9a-f]{64})?", bake.python_image((ROOT / "Dockerfile").read_text())
     )
 
 
-def test_every_image_from_elsewhere_is_an_exact_tag() -> None:
+def test_third_party_images_have_exact_tags() -> None:
     images = {name: image for name, image in settings().items() if name.endswith("_IMAGE")}
     assert len(images) == 3
     for image in images.values():
         assert re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?", image), image
 
 
-def test_compose_takes_the_images_of_this_version() -> None:
+def test_compose_uses_the_images_of_this_version() -> None:
     assert settings()["TAG"] == settings()["RELEASE"] == VERSION

@@ -1,4 +1,4 @@
-"""`docker compose up`, for real: the pages, what a restart does to them, and what the profiles add."""
+"""`docker compose up` on a real engine: pages, restarts under load, the profiles, development and shutdown."""
 
 import json
 import os
@@ -27,12 +27,12 @@ from .conftest import ROOT, Compose, Images, get, inspect, published, run
 
 APPLICATIONS = ("productpage", "details", "ratings", "reviews-v1", "reviews-v2", "reviews-v3")
 VERSIONS = {"reviews-v1", "reviews-v2", "reviews-v3"}
-BROKEN = re.compile("Error fetching product (?:details|reviews)")
+INCOMPLETE = re.compile("Error fetching product (?:details|reviews)")
 
 
 @pytest.fixture(scope="module")
 def bookinfo(images: Images, compose_command: tuple[str, ...]) -> Iterator[Compose]:
-    """The whole of it, up and healthy."""
+    """The whole application, with all containers healthy."""
     ports = dict.fromkeys(("GATEWAY_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "JAEGER_PORT"), "0")
     compose = Compose(compose_command, f"test-{uuid.uuid4().hex[:8]}", {**images.environ, **ports})
     try:
@@ -44,14 +44,14 @@ def bookinfo(images: Images, compose_command: tuple[str, ...]) -> Iterator[Compo
 
 
 def version(page: str) -> str:
-    """Which reviews a page shows."""
-    found = re.search(r"reviews-v\d", page)
-    return found[0] if found else "none"
+    """Return the version of reviews that a page shows."""
+    match = re.search(r"reviews-v\d", page)
+    return match[0] if match else "none"
 
 
 @dataclass
-class Load:
-    """What pages looked like while something happened."""
+class PageCounts:
+    """The pages that a load received, by status and by version of reviews, and the number of incomplete pages."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     versions: Counter[str] = field(default_factory=Counter)
@@ -59,65 +59,63 @@ class Load:
 
 
 @contextmanager
-def load(url: str, callers: int = 4) -> Iterator[Load]:
-    """Loads pages, one caller after the other and several at once, for as long as the block runs and a second more."""
-    seen, lock, over = Load(), threading.Lock(), threading.Event()
+def load(url: str, clients: int = 4) -> Iterator[PageCounts]:
+    """Request pages with concurrent clients from 1 s before the block until 1 s after it."""
+    counts, lock, stop = PageCounts(), threading.Lock(), threading.Event()
 
-    def call() -> None:
-        while not over.is_set():
+    def request_pages() -> None:
+        while not stop.is_set():
             status, page = get(f"{url}/productpage")
             with lock:
-                seen.statuses[status] += 1
-                seen.versions[version(page)] += 1
-                seen.incomplete += bool(BROKEN.search(page))
+                counts.statuses[status] += 1
+                counts.versions[version(page)] += 1
+                counts.incomplete += bool(INCOMPLETE.search(page))
             time.sleep(0.02)
 
-    threads = [threading.Thread(target=call) for _ in range(callers)]
+    threads = [threading.Thread(target=request_pages) for _ in range(clients)]
     for thread in threads:
         thread.start()
     try:
         time.sleep(1)
-        yield seen
+        yield counts
         time.sleep(1)
     finally:
-        over.set()
+        stop.set()
         for thread in threads:
             thread.join()
 
 
 def healthy(compose: Compose, service: str, index: int = 1) -> bool:
-    """Whether the engine has found a container to be well."""
+    """Return whether the engine reports a container as healthy."""
     return bool(inspect(compose.container(service, index))["State"]["Health"]["Status"] == "healthy")
 
 
-def shown(url: str, pages: int) -> Counter[str]:
-    """How often each version is on so many pages, all of them 200."""
-    answers = [get(f"{url}/productpage") for _ in range(pages)]
-    assert Counter(status for status, _ in answers) == {200: pages}
-    return Counter(version(page) for _, page in answers)
+def count_versions(url: str, pages: int) -> Counter[str]:
+    """Request a number of pages, all of which must be 200, and count the versions of reviews that they show."""
+    responses = [get(f"{url}/productpage") for _ in range(pages)]
+    assert Counter(status for status, _ in responses) == {200: pages}
+    return Counter(version(page) for _, page in responses)
 
 
 def in_network(compose: Compose, *command: str) -> str:
-    """What a command prints inside a container beside the others."""
+    """Return the output of a command in a container of the project's network."""
     return run("docker", "exec", compose.container("details"), *command)
 
 
 def statistic(compose: Compose, name: str, label: str) -> int:
-    """One of the gateway's own statistics, by a part of its labels."""
+    """Return a statistic of the gateway's Envoy by its name and a part of its labels."""
     statistics = in_network(compose, "curl", "-fsS", "http://gateway:15090/stats/prometheus")
-    found = re.search(rf"^{name}\{{[^}}]*{re.escape(label)}[^}}]*\}} (\d+)$", statistics, re.MULTILINE)
-    assert found, f"{name} {label}"
-    return int(found[1])
+    match = re.search(rf"^{name}\{{[^}}]*{re.escape(label)}[^}}]*\}} (\d+)$", statistics, re.MULTILINE)
+    assert match, f"{name} {label}"
+    return int(match[1])
 
 
 def instances(compose: Compose, service: str) -> int:
-    """How many of a service the gateway holds to be well."""
+    """Return the number of healthy instances of a service according to the gateway."""
     return statistic(compose, "envoy_cluster_membership_healthy", f"||{service}.default")
 
 
-def test_on_a_machine_without_the_images_compose_builds_each_once(
-    images: Images, compose_command: tuple[str, ...]
-) -> None:
+def test_compose_builds_each_missing_image_once(images: Images, compose_command: tuple[str, ...]) -> None:
     fresh = Images(f"{images.tag}-fresh")
     compose = Compose(compose_command, f"test-{uuid.uuid4().hex[:8]}", fresh.environ)
     try:
@@ -130,27 +128,27 @@ def test_on_a_machine_without_the_images_compose_builds_each_once(
         run("docker", "rmi", *map(fresh.reference, ("bookinfo-reviews", "bookinfo-envoy")), check=False)
 
 
-def test_every_container_is_healthy_within_15_seconds_of_its_start(bookinfo: Compose) -> None:
-    allowed = 15 if os.getloadavg()[0] < 4 else 60  # a machine that others use is slower
+def test_every_container_is_healthy_within_15_seconds(bookinfo: Compose) -> None:
+    limit_seconds = 15 if os.getloadavg()[0] < 4 else 60  # a busy machine is slower
     for service in (*APPLICATIONS, "gateway"):
         state = inspect(bookinfo.container(service))["State"]
         first = next(check["End"] for check in state["Health"]["Log"] if check["ExitCode"] == 0)
-        began = datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", state["StartedAt"]))
-        ended = datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", first))
-        assert (ended - began).total_seconds() < allowed, service
+        started = datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", state["StartedAt"]))
+        became_healthy = datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", first))
+        assert (became_healthy - started).total_seconds() < limit_seconds, service
 
 
 def test_pages_show_all_three_versions_of_reviews(bookinfo: Compose) -> None:
-    versions = shown(bookinfo.url, 200)
+    versions = count_versions(bookinfo.url, 200)
     assert set(versions) == VERSIONS
-    # A third each, at random: 40 of 200 or fewer for one of them happens once in ten thousand runs.
+    # Each version has a third of the requests, at random. One with 40 or fewer of 200 occurs once in 10,000 runs.
     assert min(versions.values()) > 40
 
 
-def test_every_call_of_reviews_is_balanced_anew(bookinfo: Compose) -> None:
+def test_calls_to_reviews_are_balanced_one_by_one(bookinfo: Compose) -> None:
     url = "http://reviews:9080/reviews/0"
-    answers = in_network(bookinfo, "curl", "-fsS", *[url] * 60)
-    assert set(re.findall(r"reviews-v\d", answers)) == VERSIONS
+    responses = in_network(bookinfo, "curl", "-fsS", *[url] * 60)
+    assert set(re.findall(r"reviews-v\d", responses)) == VERSIONS
 
 
 def test_only_the_gateway_is_published_and_on_loopback(bookinfo: Compose) -> None:
@@ -162,67 +160,67 @@ def test_only_the_gateway_is_published_and_on_loopback(bookinfo: Compose) -> Non
     assert published_ports["gateway"]["8080/tcp"][0]["HostIp"] == "127.0.0.1"
 
 
-def test_logs_are_lines_for_people(bookinfo: Compose) -> None:
+def test_logs_are_text_by_default(bookinfo: Compose) -> None:
     lines = bookinfo("logs", "--no-log-prefix", "details").splitlines()
     assert any("listens on port 9080" in line for line in lines)
     assert not any(line.startswith("{") for line in lines)
 
 
-def test_killing_one_version_of_reviews_leaves_pages_with_the_others(bookinfo: Compose) -> None:
-    victim = bookinfo.container("reviews-v2")
+def test_pages_show_the_remaining_versions_after_one_is_killed(bookinfo: Compose) -> None:
+    container = bookinfo.container("reviews-v2")
     try:
-        with load(bookinfo.url) as seen:
-            run("docker", "kill", victim)
+        with load(bookinfo.url) as counts:
+            run("docker", "kill", container)
             time.sleep(2)
-        assert set(seen.statuses) == {200}
-        assert set(shown(bookinfo.url, 60)) == VERSIONS - {"reviews-v2"}
+        assert set(counts.statuses) == {200}
+        assert set(count_versions(bookinfo.url, 60)) == VERSIONS - {"reviews-v2"}
         assert instances(bookinfo, "reviews") == 2
     finally:
-        run("docker", "start", victim)
+        run("docker", "start", container)
     eventually(lambda: instances(bookinfo, "reviews") == 3)
-    assert set(shown(bookinfo.url, 60)) == VERSIONS
+    assert set(count_versions(bookinfo.url, 60)) == VERSIONS
 
 
 @pytest.mark.parametrize("service", ["details", "ratings", "reviews-v1", "reviews-v2", "reviews-v3"])
-def test_restarting_a_service_under_load_never_yields_a_page_that_is_not_200(service: str, bookinfo: Compose) -> None:
-    with load(bookinfo.url) as seen:
+def test_every_page_is_200_while_a_service_restarts(service: str, bookinfo: Compose) -> None:
+    with load(bookinfo.url) as counts:
         bookinfo("restart", service)
         eventually(lambda: healthy(bookinfo, service))
-    assert set(seen.statuses) == {200}
-    assert seen.statuses[200] > 20
-    if service in VERSIONS:  # the others take over, so that nobody notices
-        assert seen.incomplete == 0
+    assert set(counts.statuses) == {200}
+    assert counts.statuses[200] > 20
+    if service in VERSIONS:  # the other versions serve its requests
+        assert counts.incomplete == 0
 
 
-def test_with_two_productpages_restarting_one_is_not_noticed(bookinfo: Compose) -> None:
+def test_every_page_is_200_while_one_of_two_productpages_restarts(bookinfo: Compose) -> None:
     bookinfo("up", "--detach", "--no-build", "--no-recreate", "--wait", "--scale", "productpage=2")
     try:
         eventually(lambda: instances(bookinfo, "productpage") == 2)
-        with load(bookinfo.url) as seen:
+        with load(bookinfo.url) as counts:
             run("docker", "restart", "--time", "10", bookinfo.container("productpage"))
             eventually(lambda: healthy(bookinfo, "productpage"))
-        assert set(seen.statuses) == {200}
-        assert seen.statuses[200] > 20
+        assert set(counts.statuses) == {200}
+        assert counts.statuses[200] > 20
     finally:
         bookinfo("up", "--detach", "--no-build", "--no-recreate", "--wait", "--scale", "productpage=1")
 
 
-def test_the_load_profile_asks_for_pages_steadily(bookinfo: Compose) -> None:
+def test_load_profile_requests_pages_at_the_configured_rate(bookinfo: Compose) -> None:
     def pages() -> int:
         return statistic(bookinfo, "envoy_http_downstream_rq_total", '"gateway_8080"')
 
     bookinfo.profiles, bookinfo.environ["LOAD_RPS"] = ("load",), "5"
     try:
         bookinfo("up", "--detach", "--no-build", "--no-recreate", "load")
-        before, began = pages(), time.monotonic()
-        eventually(lambda: pages() >= before + 20, within=30)
-        assert time.monotonic() - began > 2  # no faster than asked
+        previous, started = pages(), time.monotonic()
+        eventually(lambda: pages() >= previous + 20, within=30)
+        assert time.monotonic() - started > 2  # 20 pages at 5 per second, with tolerance
         bookinfo("rm", "--force", "--stop", "load")
     finally:
         bookinfo.profiles = ()
 
 
-# --- what the observability profile connects --------------------------------------------------------------------------
+# --- the observability profile ----------------------------------------------------------------------------------------
 
 RECEIVER = """
 import http.server, sys
@@ -250,7 +248,7 @@ http.server.HTTPServer(("", 4318), Handler).serve_forever()
 
 
 def span_services(received: str) -> set[str]:
-    """The services whose spans a receiver has printed."""
+    """Return the services whose spans a receiver has printed."""
     services = set()
     for line in received.splitlines():
         path, kind, body = line.split(" ")
@@ -262,11 +260,11 @@ def span_services(received: str) -> set[str]:
 EXPORT = ("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-d", "", "http://gateway:4318/v1/traces")
 
 
-def test_without_jaeger_an_exporter_is_answered_all_the_same(bookinfo: Compose) -> None:
+def test_gateway_accepts_spans_without_jaeger(bookinfo: Compose) -> None:
     assert in_network(bookinfo, *EXPORT) == "200"
 
 
-def test_spans_arrive_where_jaeger_would_be(bookinfo: Compose, images: Images, start: Callable[..., str]) -> None:
+def test_gateway_forwards_spans_to_jaeger(bookinfo: Compose, images: Images, start: Callable[..., str]) -> None:
     network = f"--network={bookinfo.project}_bookinfo"
     receiver = start(
         network, "--network-alias=jaeger", images.reference("bookinfo-details"), "python", "-u", "-c", RECEIVER
@@ -280,20 +278,20 @@ def test_spans_arrive_where_jaeger_would_be(bookinfo: Compose, images: Images, s
         eventually(lambda: services() >= {"gateway", "productpage", "details", "reviews", "ratings"})
     finally:
         run("docker", "rm", "--force", receiver)
-    # What was there and is gone is like what was never there.
+    # The gateway accepts spans again after Jaeger has stopped.
     assert [in_network(bookinfo, *EXPORT) for _ in range(3)] == ["200"] * 3
 
 
 @pytest.fixture(scope="module")
 def prometheus_image(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Prometheus: the image of .env if it is here or can be had, else one from Debian's package."""
-    named = re.search(r"^PROMETHEUS_IMAGE=(.+)$", (ROOT / ".env").read_text(), re.MULTILINE)
-    assert named
-    if subprocess.run(["docker", "pull", "--quiet", named[1]], capture_output=True).returncode == 0:
-        yield named[1]
+    """An image of Prometheus: the one of .env if it can be pulled, otherwise one with Debian's package."""
+    configured = re.search(r"^PROMETHEUS_IMAGE=(.+)$", (ROOT / ".env").read_text(), re.MULTILINE)
+    assert configured
+    if subprocess.run(["docker", "pull", "--quiet", configured[1]], capture_output=True).returncode == 0:
+        yield configured[1]
         return
-    folder = tmp_path_factory.mktemp("prometheus")
-    (folder / "Dockerfile").write_text(
+    directory = tmp_path_factory.mktemp("prometheus")
+    (directory / "Dockerfile").write_text(
         f"FROM {images.reference('bookinfo-client')}\n"
         "USER root\n"
         "RUN apt-get update && apt-get install --yes --no-install-recommends prometheus wget\n"
@@ -302,22 +300,22 @@ def prometheus_image(images: Images, tmp_path_factory: pytest.TempPathFactory) -
         'ENTRYPOINT ["/usr/bin/prometheus"]\n'
     )
     image = f"bookinfo-test-prometheus:{images.tag}"
-    run("docker", "build", "--quiet", "--tag", image, str(folder), environ={"DOCKER_BUILDKIT": "0"})
+    run("docker", "build", "--quiet", "--tag", image, str(directory), environ={"DOCKER_BUILDKIT": "0"})
     yield image
     run("docker", "rmi", "--force", image, check=False)
 
 
-def holds_the_rules_and_feeds_the_dashboards(prometheus: Prometheus) -> None:
-    """What needs no mesh has data, by the labels that compose's configuration gives."""
-    chosen = {"namespace": EVERY, "app": EVERY}
-    eventually(lambda: not prometheus.without_data(panels("services", chosen)), within=60)
+def assert_rules_and_dashboards_have_data(prometheus: Prometheus) -> None:
+    """Check every query that needs no mesh, with the labels that the scrape configuration of Compose sets."""
+    selection = {"namespace": EVERY, "app": EVERY}
+    eventually(lambda: not prometheus.without_data(panels("services", selection)), within=60)
     eventually(lambda: not prometheus.without_data((name, name) for name in recorded("services")), within=30)
     assert prometheus.unhealthy_rules() == {}
-    found = {
+    versions = {
         (labels["app"], labels["version"])
         for labels, _ in prometheus.samples("sum by (app, version) (bookinfo_build_info)")
     }
-    assert found == {("reviews", f"v{number}") for number in (1, 2, 3)} | {
+    assert versions == {("reviews", f"v{number}") for number in (1, 2, 3)} | {
         (app, "v1") for app in ("productpage", "details", "ratings")
     }
     now = time.time()
@@ -327,12 +325,12 @@ def holds_the_rules_and_feeds_the_dashboards(prometheus: Prometheus) -> None:
     assert re.fullmatch("[0-9a-f]{32}", exemplars[0]["exemplars"][0]["labels"]["trace_id"])
 
 
-def test_a_page_links_to_its_trace_in_jaeger(bookinfo: Compose) -> None:
+def test_page_links_to_its_trace_in_jaeger(bookinfo: Compose) -> None:
     _, page = get(f"{bookinfo.url}/productpage")
     assert re.search(rf'href="http://localhost:{bookinfo.environ["JAEGER_PORT"]}/trace/[0-9a-f]{{32}}"', page)
 
 
-def test_prometheus_finds_every_service_and_the_gateway(bookinfo: Compose, prometheus_image: str) -> None:
+def test_prometheus_discovers_every_service_and_the_gateway(bookinfo: Compose, prometheus_image: str) -> None:
     bookinfo.profiles, bookinfo.environ["PROMETHEUS_IMAGE"] = ("observability",), prometheus_image
     try:
         bookinfo("up", "--detach", "--no-build", "--no-recreate", "--wait", "prometheus")
@@ -343,8 +341,8 @@ def test_prometheus_finds_every_service_and_the_gateway(bookinfo: Compose, prome
             return {sample["metric"]["workload"] for sample in result}
 
         eventually(lambda: up() == {*APPLICATIONS, "gateway"}, within=60)
-        with load(bookinfo.url, callers=2):
-            holds_the_rules_and_feeds_the_dashboards(Prometheus(url))
+        with load(bookinfo.url, clients=2):
+            assert_rules_and_dashboards_have_data(Prometheus(url))
         bookinfo("rm", "--force", "--stop", "prometheus")
     finally:
         bookinfo.profiles = ()
@@ -353,7 +351,7 @@ def test_prometheus_finds_every_service_and_the_gateway(bookinfo: Compose, prome
 # --- development ------------------------------------------------------------------------------------------------------
 
 
-def test_in_development_a_changed_file_is_served_without_a_build(
+def test_changed_source_is_served_without_a_build_in_development(
     images: Images, compose_command: tuple[str, ...], tmp_path: Path
 ) -> None:
     for name in ("libs", "services"):
@@ -365,8 +363,8 @@ def test_in_development_a_changed_file_is_served_without_a_build(
     details = compose.container("details")
 
     def publisher() -> str:
-        answer = run("docker", "exec", details, "curl", "-sS", "http://localhost:9080/details/0", check=False)
-        return str(json.loads(answer)["publisher"]) if answer.startswith("{") else ""
+        body = run("docker", "exec", details, "curl", "-sS", "http://localhost:9080/details/0", check=False)
+        return str(json.loads(body)["publisher"]) if body.startswith("{") else ""
 
     model = tmp_path / "services/details/src/bookinfo_details/model.py"
     with compose.background("watch", "--no-up", "details"):
@@ -376,30 +374,30 @@ def test_in_development_a_changed_file_is_served_without_a_build(
         eventually(lambda: publisher() == "PublisherB")
 
 
-# --- the end ----------------------------------------------------------------------------------------------------------
+# --- shutdown ---------------------------------------------------------------------------------------------------------
 
 
-def test_stopping_takes_less_than_10_seconds_and_loses_no_span(bookinfo: Compose) -> None:
+def test_stop_takes_less_than_10_seconds_and_loses_no_span(bookinfo: Compose) -> None:
     since = f"--since={datetime.now(UTC).isoformat()}"
-    assert get(f"{bookinfo.url}/productpage")[0] == 200  # whose spans wait to be sent
-    began = time.monotonic()
+    assert get(f"{bookinfo.url}/productpage")[0] == 200  # its spans are not exported yet
+    started = time.monotonic()
     bookinfo("stop")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - started < 10
     assert "exporting" not in bookinfo("logs", since, "--no-log-prefix", *APPLICATIONS)
     codes = {service: inspect(bookinfo.container(service))["State"]["ExitCode"] for service in APPLICATIONS}
     assert codes == dict.fromkeys(APPLICATIONS, 0)
 
 
-def test_what_a_profile_started_goes_on_until_it_is_stopped_as_documented(bookinfo: Compose) -> None:
-    def left() -> str:
+def test_documented_command_stops_containers_of_profiles(bookinfo: Compose) -> None:
+    def running_containers() -> str:
         return run("docker", "ps", "--quiet", "--filter", f"label=com.docker.compose.project={bookinfo.project}")
 
     bookinfo.profiles = ("load",)
     bookinfo("up", "--detach", "--no-build", "--no-recreate", "--no-deps", "load")
     bookinfo.profiles = ()
     bookinfo("stop")
-    assert left()
+    assert running_containers()
     documented = re.search(r"`docker compose (--profile \S+) down`", (ROOT / "docs/containers.md").read_text())
     assert documented
     bookinfo(*shlex.split(documented[1]), "down", "--timeout", "10")
-    assert not left()
+    assert not running_containers()
