@@ -72,7 +72,7 @@ async def server(serve: Serve) -> AsyncIterator[Server]:
         await asyncio.sleep(0)
 
 
-def says(*parts: bytes, pause: float = 0, close: bool = False, reset: bool = False) -> Serve:
+def write(*parts: bytes, pause: float = 0, close: bool = False, reset: bool = False) -> Serve:
     async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _head: bytes) -> None:
         for part in parts:
             writer.write(part)
@@ -134,18 +134,18 @@ def get(
 
 @pytest.mark.smoke
 def test_an_answer_is_read_whole() -> None:
-    answer, _ = get(says(body(b'{"a": 1}')))
+    answer, _ = get(write(body(b'{"a": 1}')))
     assert (answer.status_code, answer.content) == (200, b'{"a": 1}')
 
 
 def test_a_chunked_answer_is_read_whole() -> None:
-    answer, _ = get(says(OK + b"transfer-encoding: chunked\r\n\r\n", b"2\r\nab\r\n", b"1\r\nc\r\n", b"0\r\n\r\n"))
+    answer, _ = get(write(OK + b"transfer-encoding: chunked\r\n\r\n", b"2\r\nab\r\n", b"1\r\nc\r\n", b"0\r\n\r\n"))
     assert answer.content == b"abc"
 
 
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
 def test_an_answer_without_a_body_has_none(status: bytes) -> None:
-    answer, _ = get(says(b"HTTP/1.1 " + status + b"\r\n\r\n"))
+    answer, _ = get(write(b"HTTP/1.1 " + status + b"\r\n\r\n"))
     assert (answer.status_code, answer.content) == (int(status[:3]), b"")
 
 
@@ -160,20 +160,20 @@ def test_an_answer_without_a_body_has_none(status: bytes) -> None:
     ids=["after 100", "after 103 twice", "with a trailer", "byte by byte"],
 )
 def test_an_answer_may_come_in_any_way_that_http_allows(parts: list[bytes]) -> None:
-    answer, peer = get(says(*parts), times=2)
+    answer, peer = get(write(*parts), times=2)
     assert (answer.status_code, answer.content) == (200, b"abc")
     assert peer.connections == 1
 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 def test_an_answer_without_a_length_ends_with_its_connection(version: bytes) -> None:
-    answer, peer = get(says(b"HTTP/" + version + b" 200 OK\r\n\r\nall of", b" it", close=True), times=2)
+    answer, peer = get(write(b"HTTP/" + version + b" 200 OK\r\n\r\nall of", b" it", close=True), times=2)
     assert (answer.status_code, answer.content) == (200, b"all of it")
     assert peer.connections == 2
 
 
 def test_a_redirect_is_not_followed() -> None:
-    answer, peer = get(says(b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n"))
+    answer, peer = get(write(b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n"))
     assert answer.status_code == 302
     assert len(peer.requests) == 1
 
@@ -202,17 +202,17 @@ def test_a_name_that_does_not_resolve_is_a_connect_error() -> None:
 @pytest.mark.parametrize(
     "serve",
     [
-        says(close=True),
-        says(reset=True),
-        says(OK, close=True),
-        says(OK + b"content-length: 10\r\n\r\nhalf", close=True),
-        says(OK + b"content-length: 10\r\n\r\nhalf", reset=True),
-        says(OK + b"transfer-encoding: chunked\r\n\r\n5\r\nhel", close=True),
-        says(OK + b"transfer-encoding: chunked\r\n\r\nnonsense\r\n", close=True),
-        says(b"SSH-2.0-OpenSSH_9.2\r\n", close=True),
-        says(b"HTTP/1.1 abc\r\n\r\n", close=True),
-        says(b"HTTP/1.1 200 OK\r\nx: " + b"a" * 100_000 + b"\r\n\r\n", close=True),
-        says(b"\x00" * 100, close=True),
+        write(close=True),
+        write(reset=True),
+        write(OK, close=True),
+        write(OK + b"content-length: 10\r\n\r\nhalf", close=True),
+        write(OK + b"content-length: 10\r\n\r\nhalf", reset=True),
+        write(OK + b"transfer-encoding: chunked\r\n\r\n5\r\nhel", close=True),
+        write(OK + b"transfer-encoding: chunked\r\n\r\nnonsense\r\n", close=True),
+        write(b"SSH-2.0-OpenSSH_9.2\r\n", close=True),
+        write(b"HTTP/1.1 abc\r\n\r\n", close=True),
+        write(b"HTTP/1.1 200 OK\r\nx: " + b"a" * 100_000 + b"\r\n\r\n", close=True),
+        write(b"\x00" * 100, close=True),
     ],
 )
 def test_an_answer_that_breaks_off_or_is_not_http_is_a_transport_error(serve: Serve) -> None:
@@ -221,7 +221,7 @@ def test_an_answer_that_breaks_off_or_is_not_http_is_a_transport_error(serve: Se
     assert not isinstance(outcome, httpx.TimeoutException)
 
 
-@pytest.mark.parametrize("serve", [silent, drip, says(OK, pause=3600)])
+@pytest.mark.parametrize("serve", [silent, drip, write(OK, pause=3600)])
 def test_an_answer_that_takes_longer_than_the_limit_in_all_is_given_up(serve: Serve) -> None:
     began = monotonic()
     outcome, _ = get(serve, limit=0.3)
@@ -233,21 +233,21 @@ def test_an_answer_that_takes_longer_than_the_limit_in_all_is_given_up(serve: Se
 def test_an_answer_beyond_the_limit_is_an_error(chunked: bool) -> None:
     size = MAX_BODY + 1
     if chunked:
-        serve = says(OK + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % size, b"x" * size + b"\r\n0\r\n\r\n")
+        serve = write(OK + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % size, b"x" * size + b"\r\n0\r\n\r\n")
     else:
-        serve = says(body(b"x" * size))
+        serve = write(body(b"x" * size))
     outcome, _ = get(serve)
     assert isinstance(outcome, httpx.ReadError)
 
 
 def test_an_answer_at_the_limit_is_taken() -> None:
-    answer, _ = get(says(body(b"x" * MAX_BODY)))
+    answer, _ = get(write(body(b"x" * MAX_BODY)))
     assert len(answer.content) == MAX_BODY
 
 
 @pytest.mark.parametrize("content", [gzip.compress(b"0" * 50_000_000, 1), b"not gzip"])
 def test_an_encoding_that_was_not_asked_for_is_an_error_and_never_unpacked(content: bytes) -> None:
-    outcome, _ = get(says(body(content, b"content-encoding: gzip")))
+    outcome, _ = get(write(body(content, b"content-encoding: gzip")))
     assert isinstance(outcome, httpx.RemoteProtocolError)
 
 
@@ -255,7 +255,7 @@ def test_an_encoding_that_was_not_asked_for_is_an_error_and_never_unpacked(conte
 
 
 def test_nothing_is_sent_but_what_was_given_and_host() -> None:
-    _, peer = get(says(body(b"")), headers=[(b"x-request-id", b"1")])
+    _, peer = get(write(body(b"")), headers=[(b"x-request-id", b"1")])
     lines = peer.requests[0].decode().split("\r\n")
     assert lines[0] == "GET /x HTTP/1.1"
     names = [line.split(":")[0].lower() for line in lines[1:] if line]
@@ -269,7 +269,7 @@ def test_nothing_is_sent_but_what_was_given_and_host() -> None:
 )
 def test_a_header_leaves_byte_for_byte(value: bytes) -> None:
     async def scenario() -> list[bytes]:
-        async with server(says(body(b""))) as peer, HttpTransport(Proxies({}), 4) as transport:
+        async with server(write(body(b""))) as peer, HttpTransport(Proxies({}), 4) as transport:
             upstream = Upstream(peer.url, transport, 5, CALLS)
 
             async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -291,7 +291,7 @@ def test_a_header_leaves_byte_for_byte(value: bytes) -> None:
 
 def test_a_path_is_sent_as_it_was_given() -> None:
     async def scenario() -> bytes:
-        async with server(says(body(b""))) as peer, HttpTransport(Proxies({}), 4) as transport:
+        async with server(write(body(b""))) as peer, HttpTransport(Proxies({}), 4) as transport:
             await Upstream(peer.url, transport, 5, CALLS).get("/books/v1/volumes?q=isbn:0486424618")
             return peer.requests[0].split(b"\r\n")[0]
 
@@ -299,7 +299,7 @@ def test_a_path_is_sent_as_it_was_given() -> None:
 
 
 def test_cookies_that_a_backend_sets_are_not_sent_back() -> None:
-    _, peer = get(says(body(b"", b"set-cookie: tracking=1; path=/")), times=2)
+    _, peer = get(write(body(b"", b"set-cookie: tracking=1; path=/")), times=2)
     assert all(b"tracking" not in head for head in peer.requests)
 
 
@@ -307,17 +307,17 @@ def test_cookies_that_a_backend_sets_are_not_sent_back() -> None:
 
 
 def test_a_connection_is_used_again() -> None:
-    _, peer = get(says(body(b"x")), times=5)
+    _, peer = get(write(body(b"x")), times=5)
     assert (len(peer.requests), peer.connections) == (5, 1)
 
 
 def test_without_idle_seconds_every_call_has_a_connection_of_its_own() -> None:
-    _, peer = get(says(body(b"x")), times=5, idle=0)
+    _, peer = get(write(body(b"x")), times=5, idle=0)
     assert (len(peer.requests), peer.connections) == (5, 5)
 
 
 def test_a_call_on_a_connection_that_the_peer_has_closed_is_made_again_on_a_new_one() -> None:
-    answer, peer = get(says(body(b"x"), pause=0.01, close=True), times=5)
+    answer, peer = get(write(body(b"x"), pause=0.01, close=True), times=5)
     assert answer.status_code == 200
     assert len(peer.requests) == 5
 
@@ -333,7 +333,7 @@ def test_a_call_on_a_connection_that_the_peer_has_closed_is_made_again_on_a_new_
     ids=["connection: close", "HTTP/1.0", "with something behind it", "with a second answer"],
 )
 def test_a_connection_that_cannot_be_trusted_any_more_is_not_used_again(answer: bytes) -> None:
-    last, peer = get(says(answer), times=3)
+    last, peer = get(write(answer), times=3)
     assert last.content == b"x"
     assert peer.connections == 3
 
@@ -359,7 +359,7 @@ def test_what_comes_unasked_is_never_taken_for_the_next_answer() -> None:
 
 def test_an_idle_connection_is_closed_after_its_time() -> None:
     async def scenario() -> int:
-        async with server(says(body(b"x"))) as peer, HttpTransport(Proxies({}), 0.05) as transport:
+        async with server(write(body(b"x"))) as peer, HttpTransport(Proxies({}), 0.05) as transport:
             upstream = Upstream(peer.url, transport, 5, CALLS)
             await upstream.get("/")
             await asyncio.sleep(0.3)
@@ -371,7 +371,7 @@ def test_an_idle_connection_is_closed_after_its_time() -> None:
 
 def test_a_name_with_addresses_of_which_one_refuses_is_reached_by_another() -> None:
     async def scenario() -> int:
-        async with server(says(body(b"x"))) as peer, HttpTransport(Proxies({}), 4) as transport:  # on 127.0.0.1 alone
+        async with server(write(body(b"x"))) as peer, HttpTransport(Proxies({}), 4) as transport:  # on 127.0.0.1 alone
             url = peer.url.replace("127.0.0.1", "localhost")
             return (await Upstream(url, transport, 5, CALLS).get("/")).status_code
 
@@ -380,13 +380,13 @@ def test_a_name_with_addresses_of_which_one_refuses_is_reached_by_another() -> N
 
 @pytest.mark.parametrize("value", [b"a\r\nx-admin: 1", b"a\nx-admin: 1", b"a\rb"])
 def test_a_header_with_a_line_break_is_not_sent(value: bytes) -> None:
-    outcome, peer = get(says(body(b"x")), headers=[(b"end-user", value)])
+    outcome, peer = get(write(body(b"x")), headers=[(b"end-user", value)])
     assert isinstance(outcome, httpx.LocalProtocolError)
     assert peer.requests == []
 
 
 def test_a_connection_with_an_answer_half_read_is_not_used_again() -> None:
-    outcome, peer = get(says(OK + b"content-length: 9999999\r\n\r\n" + b"x" * (MAX_BODY + 1)), times=3)
+    outcome, peer = get(write(OK + b"content-length: 9999999\r\n\r\n" + b"x" * (MAX_BODY + 1)), times=3)
     assert isinstance(outcome, httpx.ReadError)
     assert peer.connections == 3
 
@@ -398,7 +398,7 @@ def test_a_connection_with_an_answer_half_read_is_not_used_again() -> None:
 @pytest.mark.parametrize("scheme", ["http://", ""])
 def test_a_proxy_from_the_environment_gets_the_request_with_the_services_name(variable: str, scheme: str) -> None:
     async def scenario() -> bytes:
-        async with server(says(body(b"by proxy"))) as proxy:
+        async with server(write(body(b"by proxy"))) as proxy:
             environ = {variable: scheme + proxy.url.removeprefix("http://")}
             async with HttpTransport(Proxies(environ), 4) as transport:
                 answer = await Upstream("http://reviews.invalid:9080", transport, 5, CALLS).get("/reviews/0")
@@ -413,7 +413,7 @@ def test_a_proxy_from_the_environment_gets_the_request_with_the_services_name(va
 @pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
 def test_a_host_of_no_proxy_is_reached_directly(variable: str) -> None:
     async def scenario() -> tuple[bytes, int]:
-        async with server(says(body(b"by proxy"))) as proxy, server(says(body(b"direct"))) as peer:
+        async with server(write(body(b"by proxy"))) as proxy, server(write(body(b"direct"))) as peer:
             environ = {"HTTP_PROXY": proxy.url, variable: "example.com,127.0.0.1"}
             async with HttpTransport(Proxies(environ), 4) as transport:
                 answer = await Upstream(peer.url, transport, 5, CALLS).get("/")
@@ -424,7 +424,10 @@ def test_a_host_of_no_proxy_is_reached_directly(variable: str) -> None:
 
 def test_calls_through_a_proxy_share_its_connections() -> None:
     async def scenario() -> int:
-        async with server(says(body(b"x"))) as proxy, HttpTransport(Proxies({"HTTP_PROXY": proxy.url}), 4) as transport:
+        async with (
+            server(write(body(b"x"))) as proxy,
+            HttpTransport(Proxies({"HTTP_PROXY": proxy.url}), 4) as transport,
+        ):
             for name in ("details", "reviews", "ratings") * 3:
                 await Upstream(f"http://{name}.invalid:9080", transport, 5, CALLS).get("/")
             return proxy.connections
@@ -435,7 +438,7 @@ def test_calls_through_a_proxy_share_its_connections() -> None:
 def test_https_goes_through_its_proxy_by_connect_and_is_not_handed_to_it() -> None:
     async def scenario() -> bytes:
         async with (
-            server(says(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", close=True)) as proxy,
+            server(write(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", close=True)) as proxy,
             HttpTransport(Proxies({"HTTPS_PROXY": proxy.url}), 4) as transport,
         ):
             with pytest.raises(httpx.TransportError):
@@ -471,16 +474,16 @@ async def browse(app: FastAPI, path: str) -> httpx.Response:
 @pytest.mark.parametrize(
     "serve",
     [
-        says(close=True),
-        says(reset=True),
-        says(OK + b"content-length: 10\r\n\r\nhalf", close=True),
-        says(b"SSH-2.0-OpenSSH_9.2\r\n", close=True),
-        says(body(b"<html>")),
-        says(body(b"x" * (MAX_BODY + 1))),
-        says(body(b"nothing gzipped", b"content-encoding: gzip")),
-        says(b"HTTP/1.1 204 No Content\r\n\r\n"),
-        says(b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"),
-        says(b"HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n"),
+        write(close=True),
+        write(reset=True),
+        write(OK + b"content-length: 10\r\n\r\nhalf", close=True),
+        write(b"SSH-2.0-OpenSSH_9.2\r\n", close=True),
+        write(body(b"<html>")),
+        write(body(b"x" * (MAX_BODY + 1))),
+        write(body(b"nothing gzipped", b"content-encoding: gzip")),
+        write(b"HTTP/1.1 204 No Content\r\n\r\n"),
+        write(b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"),
+        write(b"HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n"),
     ],
 )
 def test_the_page_is_200_and_the_api_tells_an_error_however_backends_break(

@@ -225,6 +225,50 @@ def test_a_decision_of_our_own_travels_on_with_new_ids(alone: Callable[..., str]
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", echo.headers[-1]["traceparent"])
 
 
+@pytest.mark.parametrize(
+    ("sent", "spans"),
+    [
+        (contexts(TRACE)["w3c and b3"], 2),
+        ({"traceparent": f"00-{TRACE}-{'2' * 16}-00"}, 0),
+        ({"x-b3-traceid": TRACE, "x-b3-spanid": "2" * 16, "x-b3-sampled": "0"}, 0),
+        ({"b3": "0"}, 0),
+        ({"b3": f"{TRACE}-{'2' * 16}"}, 0),
+        ({"traceparent": "malformed"}, 0),
+    ],
+)
+def test_spans_and_propagated_headers_are_the_same_without_the_sampling_gate(
+    collector: Collector, alone: Callable[..., str], echo: Echo, sent: Mapping[str, str], spans: int
+) -> None:
+    trace_id = secrets.token_hex(16)
+    sent = {name: value.replace(TRACE, trace_id) for name, value in sent.items()}
+    propagated = []
+    for gate in ("true", "false"):
+        reviews = alone(
+            "reviews",
+            VERSION="v2",
+            FAST_PATH_SAMPLING_GATE=gate,
+            OTEL_TRACES_SAMPLER="parentbased_always_off",
+            RATINGS_HOSTNAME="127.0.0.1",
+            RATINGS_SERVICE_PORT=str(echo.port),
+        )
+        known = set(collector.store.traces())
+        assert httpx.get(f"{reviews}/reviews/0", headers=sent).status_code == 200
+        expected = spans * (1 if gate == "true" else 2)  # both requests belong to the same trace
+        assert len(collector.wait_for(trace_id, expected)) == expected
+        assert set(collector.store.traces()) - known <= {trace_id}
+        propagated.append(
+            {name: re.sub(r"[0-9a-f]{16,}", _mask(trace_id), value) for name, value in echo.headers[-1].items()}
+        )
+    with_gate, without_gate = propagated
+    without_gate["host"] = with_gate["host"]
+    assert with_gate == without_gate
+
+
+def _mask(trace_id: str) -> Callable[[re.Match[str]], str]:
+    """Replace all ids except the trace id: each request has new ones."""
+    return lambda match: match[0] if match[0] == trace_id else f"{len(match[0])} digits"
+
+
 def test_without_otel_variables_every_trace_header_passes_byte_for_byte(alone: Callable[..., str], echo: Echo) -> None:
     reviews = alone(
         "reviews",
