@@ -23,7 +23,7 @@ from bookinfo_reviews.settings import Settings as ReviewsSettings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/http.md"
 
-BAD_IDS = {"a word": "seven", "nothing": "", "`-1`": "-1", "5000 digits": "9" * 5000}
+BAD_IDS = {"a word": "seven", "empty": "", "`-1`": "-1", "5000 digits": "9" * 5000}
 ID_ROUTES = [
     ("productpage", "GET", "/api/v1/products/{id}"),
     ("productpage", "GET", "/api/v1/products/{id}/reviews"),
@@ -137,12 +137,12 @@ def other_errors(services: Services) -> str:
             "productpage: `POST /login` from another site",
             productpage.post("/login?username=jason", headers={"sec-fetch-site": "cross-site"}),
         ),
-        ("productpage: a backend that does not answer", productpage.get("/api/v1/products/0")),
-        ("productpage: a backend that answers 503", productpage.get("/api/v1/products/0/reviews")),
+        ("productpage: a backend that does not respond", productpage.get("/api/v1/products/0")),
+        ("productpage: a backend that returns 503", productpage.get("/api/v1/products/0/reviews")),
         ("details v2: no book service", services["details v2"].get("/details/0")),
-        ("ratings: a `POST` of anything but reviewer to 1..5", ratings.post("/ratings/0", content="{")),
-        ("ratings: a `POST` of more than 64 KiB", ratings.post("/ratings/0", content=b" " * 65537)),
-        ("ratings: a `POST` for one book too many", services["ratings that are full"].post("/ratings/0", content="{}")),
+        ("ratings: an invalid `POST`", ratings.post("/ratings/0", content="{")),
+        ("ratings: `POST` with more than 64 KiB", ratings.post("/ratings/0", content=b" " * 65537)),
+        ("ratings: `POST` for one more than 1000 books", services["ratings that are full"].post("/ratings/0", content="{}")),
         ("ratings v-faulty, v-unavailable, v-unhealthy", services["ratings v-faulty"].get("/ratings/0")),
     ]
     return table(["Case", "Status", "Text"], [[name, str(got.status_code), f"`{error(got)}`"] for name, got in cases])
