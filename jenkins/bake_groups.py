@@ -1,11 +1,11 @@
-"""Prints the images of docker-bake.json that belong to the named groups, or all: a service's variants are in its group.
+"""Print the images of some or all groups in docker-bake.json. A group is a service and its variants.
 
     python3 jenkins/bake_groups.py [--first] reviews envoy
 
---first: of each group the first alone, without variants.
+--first: print only the first image of each group, without its variants.
 
-The Jenkinsfile's matrix has a cell for each group, because a service and its variants share nearly all layers. Needs
-only Python.
+The Jenkinsfile's matrix has a cell for each group, because a service and its variants share nearly all layers. The
+script requires only Python.
 """
 
 import json
@@ -17,7 +17,7 @@ FILE = Path(__file__).resolve().parent.parent / "docker-bake.json"
 
 
 def groups(bake: dict[str, Any]) -> dict[str, list[str]]:
-    """The images of each group, as they stand in the bake file."""
+    """Return the images of each group, in the order of the bake file."""
     found: dict[str, list[str]] = {}
     for name, target in bake["target"].items():
         if not name.startswith("_"):
@@ -25,17 +25,17 @@ def groups(bake: dict[str, Any]) -> dict[str, list[str]]:
     return found
 
 
-def main(wanted: list[str]) -> int:
-    """Print the images; 2 for a group that there is not."""
+def main(arguments: list[str]) -> int:
+    """Print the images and return 0, or 2 for an unknown group."""
     found = groups(json.loads(FILE.read_text()))
-    if "--first" in wanted:
-        wanted = [group for group in wanted if group != "--first"]
+    selected = [argument for argument in arguments if argument != "--first"]
+    if "--first" in arguments:
         found = {group: names[:1] for group, names in found.items()}
-    for group in wanted:
+    for group in selected:
         if group not in found:
-            sys.stderr.write(f"images: there is no group {group!r}; there are {', '.join(found)}\n")
+            sys.stderr.write(f"images: unknown group {group!r}; use {', '.join(found)}\n")
             return 2
-    sys.stdout.write("".join(f"{name}\n" for group in wanted or found for name in found[group]))
+    sys.stdout.write("".join(f"{name}\n" for group in selected or found for name in found[group]))
     return 0
 
 

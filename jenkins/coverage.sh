@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Judges what unit, contract and telemetry tests covered together (COVERAGE_MINIMUM in per cent overrides the
-# repository's), and leaves a Cobertura report.
+# Checks the coverage of the unit, contract and telemetry tests together, and writes a Cobertura report.
+# COVERAGE_MINIMUM, in percent, overrides the minimum of the repository.
 . "$(dirname "$0")/lib.sh"
 
-need_python
+require_python
 minimum=(${COVERAGE_MINIMUM:+"--fail-under=$COVERAGE_MINIMUM"})
 .venv/bin/coverage combine --quiet
 .venv/bin/coverage xml --quiet --fail-under=0 -o build/coverage/coverage.xml

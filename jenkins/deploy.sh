@@ -1,28 +1,29 @@
 #!/usr/bin/env bash
-# Installs the build. The first time: all of it. Later: its image of CANARY_SERVICE as one more version of that service,
-# at weight 0 and with everything else as it was; canary.sh gives it traffic. A canary that an interrupted run left goes
-# first.
+# Installs the build. The first build is installed completely. A later build adds its image of CANARY_SERVICE as a new
+# version of that service, with weight 0, and changes nothing else. canary.sh then routes traffic to it. A canary of an
+# interrupted run is removed first.
 . "$(dirname "$0")/release.sh"
 
-need_registry
+require_registry
 read_version
-[[ -f $out/digests.json ]] || die "there is no $out/digests.json: run jenkins/push.sh first"
+[[ -f $out/digests.json ]] || die "$out/digests.json not found; run jenkins/push.sh first"
 
 if ! read_release; then
-  say "nothing is installed as $RELEASE in $NAMESPACE: this is the first"
-  values install --digests "$out/digests.json" --registry "$REGISTRY"
+  log "installing $RELEASE in $NAMESPACE for the first time"
+  write_values install --digests "$out/digests.json" --registry "$REGISTRY"
   upgrade --install
   exit
 fi
 
-need_gate
+require_gate
 jenkins/rollback.sh all
-read_release || die "$RELEASE is gone from $NAMESPACE since an interrupted install was undone: run jenkins/deploy.sh again"
-stable=$(release_py stable --service "$CANARY_SERVICE")
+read_release ||
+  die "release $RELEASE not found in $NAMESPACE, because an interrupted installation was undone; run jenkins/deploy.sh again"
+stable=$(release_values stable --service "$CANARY_SERVICE")
 canary=$stable-${COMMIT:0:12}
-values canary --digests "$out/digests.json" --registry "$REGISTRY" --service "$CANARY_SERVICE" --commit "$COMMIT"
-touch "$out/canary" # from here on rollback.sh has something to do
-# Before there is a pod of the canary: without a route its Service would send it a share of the traffic.
+write_values canary --digests "$out/digests.json" --registry "$REGISTRY" --service "$CANARY_SERVICE" --commit "$COMMIT"
+touch "$out/canary" # tells rollback.sh that this build has a canary
+# The route comes before the canary's pods. Without a route the Service would send them a share of the traffic.
 route_to_stable "$CANARY_SERVICE" "$stable"
 upgrade
-say "$CANARY_SERVICE-$canary runs, at weight 0"
+log "$CANARY_SERVICE-$canary is running with weight 0"

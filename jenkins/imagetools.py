@@ -1,6 +1,6 @@
-"""Prints commit and digest of an image from what `docker buildx imagetools inspect --format '{{json .}}'` says of it.
+"""Print commit and digest of an image, from the output of `docker buildx imagetools inspect --format '{{json .}}'`.
 
-Reads it from standard input, and prints nothing if there is nothing. The commit is that of the label
+The script reads that output from standard input. It prints nothing if the input is empty. The commit is the label
 org.opencontainers.image.revision.
 """
 
@@ -8,8 +8,8 @@ import json
 import sys
 
 
-def described(text: str) -> str:
-    """`COMMIT DIGEST` of an inspected image or list of images; all of a list are of one commit."""
+def commit_and_digest(text: str) -> str:
+    """Return `COMMIT DIGEST` of an inspected image or list of images. All images of a list are of one commit."""
     found = json.loads(text)
     image = found["image"]
     config = (image if "config" in image else next(iter(image.values())))["config"]
@@ -21,4 +21,4 @@ def described(text: str) -> str:
 if __name__ == "__main__":
     inspected = sys.stdin.read()
     if inspected.strip():
-        sys.stdout.write(described(inspected) + "\n")
+        sys.stdout.write(commit_and_digest(inspected) + "\n")

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Makes a canary that has all the traffic the one build: everything else gets it too, then traffic goes back to the
-# stable version, which is the same by then, and the canary goes.
+# Promotes a canary that receives all traffic: every workload gets the build, traffic goes back to the stable version,
+# which runs the same build by then, and the canary is removed.
 . "$(dirname "$0")/release.sh"
 
 read_version
-read_release || die "nothing is installed as $RELEASE in $NAMESPACE: run jenkins/deploy.sh first"
-need_deployed
-read -r service stable _ < <(release_py leftover --release "$out/release.json") || {
-  say 'there is no canary: nothing to promote'
+read_release || die "release $RELEASE not found in $NAMESPACE; run jenkins/deploy.sh first"
+require_deployed
+read -r service stable _ < <(release_values canaries --release "$out/release.json") || {
+  log 'the release has no canary, so there is nothing to promote'
   exit
 }
-values promote --digests "$out/digests.json"
+write_values promote --digests "$out/digests.json"
 upgrade
 route_to_stable "$service" "$stable"
 read_release
-values settle
+write_values without-canary
 upgrade
 rm -f "$out/canary"
-say "$TAG is promoted: every workload of $RELEASE runs it"
+log "$TAG is promoted: every workload of $RELEASE runs it"

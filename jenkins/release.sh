@@ -1,4 +1,4 @@
-# What the scripts of a rollout share: the release's values, Helm and the canary controller.
+# Functions for the scripts that roll out: the release's values, Helm and the canary controller.
 # shellcheck shell=bash
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -8,79 +8,80 @@ CANARY_SERVICE=${CANARY_SERVICE:-reviews}
 VALUES=${VALUES:-jenkins/release.yaml}
 TIMEOUT=${ROLLOUT_TIMEOUT:-5m}
 
-need_python
-need kubectl 'install it'
-need helm 'install Helm 4 or 3.17, or take the one that .venv/bin/python charts/tools/helm.py prints'
+require_python
+require kubectl 'install it'
+require helm 'install Helm 4 or 3.17, or use the one that .venv/bin/python charts/tools/helm.py prints'
 
 files=()
 for file in $VALUES; do
-  [[ -f $file ]] || die "VALUES names $file, which is no file of this checkout"
+  [[ -f $file ]] || die "file $file of VALUES not found in this checkout"
   files+=(--values "$file")
 done
 
-release_py() { .venv/bin/python jenkins/release.py "$@" "${files[@]}"; }
+release_values() { .venv/bin/python jenkins/release.py "$@" "${files[@]}"; }
 
-# A signal is for all processes of a step. Helm and the controller then go back by themselves, and are waited for: who
-# comes next, rollback.sh, would meet them half-way.
+# A signal reaches all processes of a step. Helm and the controller then roll back by themselves. The script waits for
+# them, so that rollback.sh does not run at the same time.
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 
-# What the gate between the steps goes by, looked at before anything is installed that would have to go again.
-need_gate() {
-  [[ -n ${PROMETHEUS_URL:-} ]] || die 'PROMETHEUS_URL is empty: the gate between the steps reads its metrics there'
+# Checks the settings of the gate. This happens before anything is installed that a rollback would have to remove.
+require_gate() {
+  [[ -n ${PROMETHEUS_URL:-} ]] || die 'PROMETHEUS_URL is empty; the gate between the steps reads its metrics there'
   CANARY_STEPS=${CANARY_STEPS:-10,25,50,100}
   [[ $CANARY_STEPS =~ ^([1-9][0-9]?,)+100$ && $CANARY_STEPS == "$(tr , '\n' <<<"$CANARY_STEPS" | sort -nu | paste -sd ,)" ]] ||
-    die "CANARY_STEPS is $CANARY_STEPS: write percentages that rise to 100, such as 10,25,50,100"
+    die "invalid CANARY_STEPS $CANARY_STEPS; use rising percentages that end with 100, such as 10,25,50,100"
 }
 
-# Whether the release is there. `status` is then that of its last revision, `deployed` the revision that Helm installed as a
-# whole, if there is one, and that one's values are in $out/release.json: a later one is pending or failed.
+# Fails if the release does not exist. Otherwise sets `status` to that of the last revision and `deployed` to the last
+# revision that Helm installed completely, if there is one, and writes the values of that revision to $out/release.json.
 read_release() {
-  local words
+  local output
   : >"$out/release.json"
-  if ! words=$(helm history "$RELEASE" --namespace "$NAMESPACE" --output json 2>&1 >"$out/history.json"); then
-    [[ $words != *'not found'* ]] || return 1
-    die "helm cannot read $RELEASE in $NAMESPACE: ${words##*$'\n'}"
+  if ! output=$(helm history "$RELEASE" --namespace "$NAMESPACE" --output json 2>&1 >"$out/history.json"); then
+    [[ $output != *'not found'* ]] || return 1
+    die "helm cannot read $RELEASE in $NAMESPACE: ${output##*$'\n'}"
   fi
   read -r status deployed < <(python3 -c '
 import json, sys
 history = json.load(sys.stdin)
 print(history[-1]["status"], *[entry["revision"] for entry in history if entry["status"] == "deployed"][-1:])
-' <"$out/history.json") || die "helm tells no history of $RELEASE in $NAMESPACE"
-  words=$(helm get values "$RELEASE" --namespace "$NAMESPACE" ${deployed:+--revision "$deployed"} --output json \
-    2>&1 >"$out/release.json") || die "helm cannot read $RELEASE in $NAMESPACE: ${words##*$'\n'}"
+' <"$out/history.json") || die "helm reports no history of $RELEASE in $NAMESPACE"
+  output=$(helm get values "$RELEASE" --namespace "$NAMESPACE" ${deployed:+--revision "$deployed"} --output json \
+    2>&1 >"$out/release.json") || die "helm cannot read $RELEASE in $NAMESPACE: ${output##*$'\n'}"
 }
 
-# Stops where what is deployed is not what will be: Helm would refuse the next upgrade too, or judge it by a failed one.
-need_deployed() {
+# Fails if the last revision is pending or failed. Helm would reject the next upgrade, or compare it with a failed one.
+require_deployed() {
   [[ $status == deployed ]] ||
-    die "$RELEASE in $NAMESPACE is $status: wait for whoever upgrades it, or undo it with jenkins/rollback.sh all"
+    die "$RELEASE in $NAMESPACE is $status; wait for the upgrade to end, or undo it with jenkins/rollback.sh all"
 }
 
-# Undoes an upgrade that did not end: Helm refuses every other one while it is pending, for ever if it was killed. One
-# that was told to stop is failed for a moment and then goes back by itself, which it is given PENDING_SECONDS for.
-# Fails where there is nothing to undo.
+# Undoes an upgrade that did not end. Helm rejects every other upgrade while one is pending, and a killed one stays
+# pending forever. A stopped upgrade fails first and then rolls back by itself, for which it has PENDING_SECONDS.
+# Fails if there is nothing to undo.
 undo_pending() {
   local until=$((SECONDS + ${PENDING_SECONDS:-300}))
   read_release || return 0
   [[ $status != deployed ]] || return 1
-  say "$RELEASE in $NAMESPACE is $status: waiting for it, and then undoing it"
+  log "$RELEASE in $NAMESPACE is $status; waiting until it ends, then undoing it"
   while [[ $status != deployed ]]; do
     if ((SECONDS >= until)); then
-      [[ -n $deployed ]] || die "the first install of $RELEASE was interrupted: helm uninstall $RELEASE --namespace $NAMESPACE, and again"
+      [[ -n $deployed ]] ||
+        die "the first installation of $RELEASE was interrupted; run helm uninstall $RELEASE --namespace $NAMESPACE, then try again"
       helm rollback "$RELEASE" "$deployed" --namespace "$NAMESPACE" --wait --timeout "$TIMEOUT" >"$out/helm.log" 2>&1 && return
       cat "$out/helm.log" >&2
-      die "$RELEASE in $NAMESPACE is $status, and could not be taken back to its revision $deployed: see above"
+      die "$RELEASE in $NAMESPACE is $status, and the rollback to revision $deployed failed; the reason is above"
     fi
     sleep 2
-    read_release || return 0 # a first install goes back to nothing
+    read_release || return 0 # The rollback of a first installation removes the release.
   done
 }
 
-# values ACTION...: what the pipeline owns, into $out/values.json.
-values() { release_py "$@" --release "$out/release.json" >"$out/values.json" || exit; }
+# write_values ACTION...: writes the values that the pipeline owns to $out/values.json.
+write_values() { release_values "$@" --release "$out/release.json" >"$out/values.json" || exit; }
 
-# One upgrade (its arguments are more of Helm's), which waits for every pod; if one does not come up, Helm goes back.
+# Upgrades the release (the arguments are further ones of Helm) and waits for every pod. Helm rolls back if one fails.
 # shellcheck disable=SC2120
 upgrade() {
   local rollback=--rollback-on-failure
@@ -88,7 +89,7 @@ upgrade() {
   helm upgrade "$RELEASE" charts/bookinfo --namespace "$NAMESPACE" "${files[@]}" --values "$out/values.json" \
     --wait "$rollback" --timeout "$TIMEOUT" "$@" >"$out/helm.log" 2>&1 && return
   cat "$out/helm.log" >&2
-  die "$RELEASE in $NAMESPACE is as it was: see above"
+  die "the upgrade of $RELEASE in $NAMESPACE failed and was rolled back; the reason is above"
 }
 
 controller() { # controller COMMAND SERVICE STABLE ...

@@ -1,29 +1,28 @@
 #!/usr/bin/env bash
-# Takes this build's canary away: no traffic first, then its version. Does nothing where this build has none, so that it
-# can be called after any failure or abort. `rollback.sh all` takes away whatever canary is there, such as one of a run
-# that was killed.
+# Removes this build's canary: first its traffic, then its version. Without a canary it does nothing, so it can run
+# after any failure or abort. `rollback.sh all` removes every canary, including those of killed runs.
 . "$(dirname "$0")/release.sh"
 
-[[ ${1:-} == all || -f $out/canary ]] || { say 'this build has no canary'; exit; }
+[[ ${1:-} == all || -f $out/canary ]] || { log 'this build has no canary'; exit; }
 
-read_release || { say "nothing is installed as $RELEASE in $NAMESPACE"; exit; }
+read_release || { log "release $RELEASE not found in $NAMESPACE"; exit; }
 
-take_traffic() {
-  release_py leftover --release "$out/release.json" >"$out/leftover" || exit
+route_canaries_to_stable() {
+  release_values canaries --release "$out/release.json" >"$out/canaries" || exit
   while read -r service stable canary; do
-    say "taking $service-$canary away"
+    log "removing $service-$canary"
     route_to_stable "$service" "$stable"
-  done <"$out/leftover"
+  done <"$out/canaries"
 }
 
-take_traffic
-# What a pending upgrade was to bring is not what is there: only once it is undone does Helm say what is.
+route_canaries_to_stable
+# A pending upgrade hides what is installed. Helm reports that only after the upgrade is undone.
 if undo_pending; then
-  read_release || { say "nothing is installed as $RELEASE in $NAMESPACE"; exit; }
-  take_traffic
+  read_release || { log "release $RELEASE not found in $NAMESPACE"; exit; }
+  route_canaries_to_stable
 fi
-[[ -s $out/leftover ]] || { rm -f "$out/canary"; say 'there is no canary'; exit; }
-values settle
+[[ -s $out/canaries ]] || { rm -f "$out/canary"; log 'the release has no canary'; exit; }
+write_values without-canary
 upgrade
 rm -f "$out/canary"
-say "$RELEASE is without a canary"
+log "removed the canary from $RELEASE"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the stages need into .venv; third party by hash.
+# Installs what the stages need into .venv. Third-party packages are checked by hash.
 . "$(dirname "$0")/lib.sh"
 
-need make 'install make'
+require make 'install make'
 make .venv/dev.stamp .venv/containers.stamp

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Proves what is installed: `helm test`, whose pods call every service, and the page through the gateway.
+# Tests the installed release with `helm test`. Its pods call every service, and the page through the gateway.
 . "$(dirname "$0")/release.sh"
 
 helm test "$RELEASE" --namespace "$NAMESPACE" --timeout "$TIMEOUT" && exit
-# What succeeded is gone, what failed is there to be read.
+# Helm deletes the pods of passed tests and keeps those of failed ones.
 kubectl logs --namespace "$NAMESPACE" --selector app=bookinfo-test --prefix --tail 20 >&2 || true
-die "a test of $RELEASE in $NAMESPACE failed: see above"
+die "a test of $RELEASE in $NAMESPACE failed; the reason is above"

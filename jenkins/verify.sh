@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Proves on real traffic that the mesh does what its rules say, in a lab of its own: verify.sh, or for some
-# scenarios alone SCENARIOS="routing canary" jenkins/verify.sh
+# Verifies the scenarios on real traffic, in a lab of its own. SCENARIOS="request-routing canary" selects some of them.
 . "$(dirname "$0")/lib.sh"
 
-need_python
+require_python
 read -ra scenarios <<<"${SCENARIOS:-}"
 .venv/bin/bookinfo verify --lab "pipeline-$$" "${scenarios[@]}" | tee "$reports/verify.txt"

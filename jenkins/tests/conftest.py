@@ -1,6 +1,6 @@
-"""A checkout in which builds run, and what they run against: a real engine, a real registry, a real Helm.
+"""The environment in which builds run: a real Docker engine, a real registry, and a fake Kubernetes API.
 
-There is no cluster: Helm, kubectl and the canary controller use a fake Kubernetes API server.
+Helm, kubectl and the canary controller are real, and use the fake API.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from jenkins.tests.jenkins import GROOVY, ROOT, Jenkins, git
+from jenkins.tests.jenkinsfile_builds import ROOT, FakeJenkins, JenkinsfileRunner, git
 
 from bookinfo_testing import docker, fake_kubernetes, fake_prometheus
 from bookinfo_testing.fake_kubernetes import FakeKubernetes
@@ -24,27 +24,29 @@ KUBECTL = Path(sys.executable).with_name("kubectl")
 NAMESPACE = "shop"
 USER, PASSWORD = "pusher", "let-me-push"
 HTPASSWD = "$2b$05$abcdefghijklmnopqrstuuDCOyDNlCkTxAYmncphlemP3YSRvUTnW"
-"""bcrypt of PASSWORD, with a salt that nobody needs to keep."""
+"""The bcrypt hash of PASSWORD."""
+IMAGES = json.loads((ROOT / "docker-bake.json").read_text())["group"]["default"]["targets"]
 
 
 @pytest.fixture(scope="session")
-def groovy() -> None:
-    """A Groovy, or no test of those that need one."""
-    if shutil.which("java") is None:
-        pytest.skip("there is no java on PATH: install a JRE of 17 or newer to run the Jenkinsfile")
-    if not GROOVY.exists():
-        pytest.skip("there is no Groovy: install npm, then `make pipeline` fetches it")
+def runner() -> Iterator[JenkinsfileRunner]:
+    """Start a JVM that executes Jenkinsfiles. Without Groovy its tests are skipped."""
+    if shutil.which("groovy") is None:
+        pytest.skip("no `groovy` on PATH; install Debian's packages groovy and default-jre-headless")
+    running = JenkinsfileRunner()
+    yield running
+    running.close()
 
 
 @pytest.fixture(scope="session")
-def engine() -> None:
-    """A Docker engine that answers, or no test of those that need one."""
+def docker_engine() -> None:
+    """Skip the test without a running Docker engine."""
     docker.require_engine()
 
 
 @pytest.fixture(scope="session")
 def helm() -> Path:
-    """A real Helm, or no test of those that need one."""
+    """Return a real Helm. Without one its tests are skipped."""
     tool = load_script(ROOT / "charts/tools/helm.py")
     try:
         return Path(tool.find())
@@ -54,36 +56,36 @@ def helm() -> Path:
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real registry that wants a password, as `host:port`."""
+    """Start a real registry that requires a password, and return its `host:port`."""
     with docker.run_registry(tmp_path_factory.mktemp("registry"), f"{USER}:{HTPASSWD}") as address:
         yield address
 
 
 @dataclass
-class Site:
-    """Where builds run, and what they leave there."""
+class PipelineEnvironment:
+    """Where builds run, and what they change."""
 
-    jenkins: Jenkins
+    jenkins: FakeJenkins
     cluster: FakeKubernetes
     metrics: FakePrometheus
     registry: str
-    """With its final slash."""
+    """Host and path, with the final slash."""
     programs: Path
-    """A folder that is first on PATH."""
+    """The first directory on the builds' PATH."""
     calls: Path
 
-    def called(self, *start: str) -> list[list[str]]:
-        """The calls of helm and kubectl that begin with these words."""
+    def calls_of(self, *start: str) -> list[list[str]]:
+        """Return the calls of helm and kubectl that start with these words."""
         calls = [json.loads(line) for line in self.calls.read_text().splitlines()] if self.calls.exists() else []
         return [call for call in calls if call[: len(start)] == list(start)]
 
-    def images(self) -> dict[str, str]:
-        """The image of every Deployment."""
+    def deployed_images(self) -> dict[str, str]:
+        """Return the image of each Deployment."""
         deployments = self.cluster.objects_of("Deployment")
         return {name: item["spec"]["template"]["spec"]["containers"][0]["image"] for name, item in deployments.items()}
 
     def weights(self) -> dict[str, int]:
-        """The weights of the route that the canary controller owns."""
+        """Return the weights of the route of reviews, which the canary controller owns."""
         routes = self.cluster.objects_of("VirtualService").get("reviews")
         if routes is None:
             return {}
@@ -91,35 +93,34 @@ class Site:
         return {entry["destination"]["subset"]: entry["weight"] for entry in rule["route"]}
 
 
-IMAGES = json.loads((ROOT / "docker-bake.json").read_text())["group"]["default"]["targets"]
-
-
-def digest(image: str, build: str) -> str:
-    """A digest that tells an image of a build apart from all others."""
+def fake_digest(image: str, build: str) -> str:
+    """Return a digest that is unique for an image of a build."""
     return "sha256:" + hashlib.sha256(f"{image} {build}".encode()).hexdigest()
 
 
-def with_pushed(workspace: Path, build: str) -> Path:
-    """What the stages before leave for the stage "Roll out", as if they had pushed a build."""
+def record_pushed_build(workspace: Path, build: str) -> Path:
+    """Write what the stages before "Roll out" leave in a workspace, as if they had pushed `build`."""
     out = workspace / "build/pipeline"
     out.mkdir(parents=True)
     commit = git(workspace, "rev-parse", "HEAD")
     (out / "version.env").write_text(f"COMMIT={commit}\nTAG={build}\nIS_MAIN=yes\n")
-    (out / "digests.json").write_text(json.dumps({name: digest(name, build) for name in IMAGES}))
+    (out / "digests.json").write_text(json.dumps({name: fake_digest(name, build) for name in IMAGES}))
     return workspace
 
 
 @pytest.fixture(scope="module")
-def site(groovy: None, helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A checkout with everything around it but an engine and a registry."""
-    folder = tmp_path_factory.mktemp("jenkins")
-    (programs := folder / "programs").mkdir()
-    calls = folder / "calls.jsonl"
+def environment(
+    runner: JenkinsfileRunner, helm: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PipelineEnvironment]:
+    """Create an environment without a Docker engine and without a registry."""
+    directory = tmp_path_factory.mktemp("jenkins")
+    (programs := directory / "programs").mkdir()
+    calls = directory / "calls.jsonl"
     write_recording_program(programs / "helm", helm, calls)
     with fake_kubernetes.serve() as (cluster, kubernetes):
-        kubeconfig = fake_kubernetes.write_kubeconfig(folder / "kubeconfig", kubernetes)
-        kubectl = f"#!/bin/sh\nexec '{KUBECTL}' --cache-dir='{folder / 'kubectl-cache'}' \"$@\"\n"
-        write_recording_program(programs / "kubectl", write_program(folder / "kubectl", kubectl), calls)
+        kubeconfig = fake_kubernetes.write_kubeconfig(directory / "kubeconfig", kubernetes)
+        kubectl = f"#!/bin/sh\nexec '{KUBECTL}' --cache-dir='{directory / 'kubectl-cache'}' \"$@\"\n"
+        write_recording_program(programs / "kubectl", write_program(directory / "kubectl", kubectl), calls)
         cluster.logs["bookinfo-test-edges"] = "refused: reviews\n"
         metrics = FakePrometheus(cluster, NAMESPACE)
         with fake_prometheus.serve(metrics) as address:
@@ -132,14 +133,13 @@ def site(groovy: None, helm: Path, tmp_path_factory: pytest.TempPathFactory) -> 
                 "BOOKINFO_REGISTRY": registry,
                 "BOOKINFO_PROMETHEUS_URL": address,
                 "ROLLOUT_TIMEOUT": "5s",
-                "CANARY_WINDOW": "200ms",  # the fake Prometheus does not depend on it
+                "CANARY_WINDOW": "200ms",  # The fake metrics do not depend on the time.
                 "CANARY_SETTLE": "0s",
                 "CANARY_LIMIT": "20s",
                 "PUSH_RETRY_SECONDS": "0",
-                # The test stages run the tests that are marked for it, one or two of each part.
-                "PYTEST_ADDOPTS": "-m smoke",
-                "PYTEST_XDIST_AUTO_NUM_WORKERS": "0",  # they are over before further workers are there
+                "PYTEST_ADDOPTS": "-m smoke",  # Each test stage runs one or two of its tests.
+                "PYTEST_XDIST_AUTO_NUM_WORKERS": "0",  # Starting workers would take longer than the tests.
                 "COVERAGE_MINIMUM": "0",
             }
-            jenkins = Jenkins(folder, environ)
-            yield Site(jenkins, cluster, metrics, registry, programs, calls)
+            jenkins = FakeJenkins(runner, directory, environ)
+            yield PipelineEnvironment(jenkins, cluster, metrics, registry, programs, calls)

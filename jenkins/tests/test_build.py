@@ -1,4 +1,4 @@
-"""The whole Jenkinsfile: every step of every stage runs, on a real engine and a real registry."""
+"""The whole Jenkinsfile: every step of every stage, with a real Docker engine and a real registry."""
 
 import json
 import os
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from containers.tests.conftest import run
-from jenkins.tests.conftest import IMAGES, PASSWORD, USER, Site, with_pushed
-from jenkins.tests.jenkins import ROOT, Build, git
+from jenkins.tests.conftest import IMAGES, PASSWORD, USER, PipelineEnvironment, record_pushed_build
+from jenkins.tests.jenkinsfile_builds import ROOT, Build, git
 
 from bookinfo_testing.polling import eventually
 from bookinfo_testing.scripts import write_program
@@ -22,8 +22,8 @@ SERVICES = ("productpage", "details", "reviews", "ratings", "client", "books")
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """What the full run left."""
+class PushedBuild:
+    """The complete build, and the images that it pushed."""
 
     build: Build
     commit: str
@@ -32,41 +32,43 @@ class Pushed:
     digests: dict[str, str]
 
     def reference(self, name: str) -> str:
-        """An image by its digest."""
+        """Return the reference of an image by its digest."""
         return f"{self.registry}{name}@{self.digests[name]}"
 
 
 @pytest.fixture(scope="module")
-def checkout(site: Site, engine: None, registry: str) -> Iterator[Callable[..., Path]]:
-    """Checkouts of one commit, whose images go to the real registry; they are gone from the engine at the end."""
+def checkout(environment: PipelineEnvironment, docker_engine: None, registry: str) -> Iterator[Callable[..., Path]]:
+    """Return a function that creates checkouts whose images go to the real registry. They are deleted at the end."""
     address = f"{registry}/shop/"
-    site.jenkins.environ["BOOKINFO_REGISTRY"] = site.registry = address
-    site.jenkins.credentials["bookinfo-registry"] = {"username": USER, "password": PASSWORD}
-    site.jenkins.environ["IMAGES"] = "bookinfo-details"  # which an SBOM is made of
-    yield site.jenkins.checkout
-    # By their names: one that others are built on could not be taken away by its id.
+    environment.jenkins.environ["BOOKINFO_REGISTRY"] = environment.registry = address
+    environment.jenkins.credentials["bookinfo-registry"] = {"username": USER, "password": PASSWORD}
+    environment.jenkins.environ["IMAGES"] = "bookinfo-details"  # the image of the SBOM
+    yield environment.jenkins.checkout
+    # By name, because an image with children cannot be deleted by id.
     found = run("docker", "images", "--format", "{{.Repository}}:{{.Tag}}", f"{address}*").split()
     if found:
         run("docker", "rmi", *found)
 
 
 @pytest.fixture(scope="module")
-def pushed(site: Site, checkout: Callable[..., Path]) -> Pushed:
-    """The one run that goes through everything for real, on a cluster that has an earlier build."""
-    earlier = site.jenkins.build(with_pushed(checkout("earlier"), "earlier"), {"DEPLOY": True}, start_at="Roll out")
+def pushed(environment: PipelineEnvironment, checkout: Callable[..., Path]) -> PushedBuild:
+    """Run the complete pipeline once, on a cluster that has an earlier build."""
+    earlier = environment.jenkins.build(
+        record_pushed_build(checkout("earlier"), "earlier"), {"DEPLOY": True}, start_at="Roll out"
+    )
     assert earlier.result == "SUCCESS", earlier.log[-3000:]
     workspace = checkout()
     commit = git(workspace, "rev-parse", "HEAD")
-    # Where nobody answers with advisory data the audit fails, which must not stop a test of the pipeline.
+    # Without advisory data the audit fails, which must not fail this test.
     params = {"DEPLOY": True, "AUDIT": "report", "SCENARIOS": "get-started", "CANARY_STEPS": "50,100"}
-    build = site.jenkins.build(workspace, params, timeout=900)
+    build = environment.jenkins.build(workspace, params, timeout_seconds=900)
     assert build.result == "SUCCESS", build.log[-6000:]
     version = (ROOT / "VERSION").read_text().strip()
     digests = json.loads((build.record / "published/archive/build/pipeline/digests.json").read_text())
-    return Pushed(build, commit, f"{version}-{commit[:12]}", site.registry, digests)
+    return PushedBuild(build, commit, f"{version}-{commit[:12]}", environment.registry, digests)
 
 
-def test_every_stage_of_the_full_run_succeeds_and_every_report_is_published(pushed: Pushed) -> None:
+def test_every_stage_succeeds_and_every_report_is_published(pushed: PushedBuild) -> None:
     cells = [f"Build (GROUP={group})" for group in (*SERVICES, "envoy")]
     assert set(pushed.build.stages("SUCCESS")) == {
         *(
@@ -95,32 +97,32 @@ def test_every_stage_of_the_full_run_succeeds_and_every_report_is_published(push
     assert pushed.build.published("archive/build/sbom/*") == ["bookinfo-details.cdx.json"]
 
 
-def test_the_workspace_is_empty_in_the_end(pushed: Pushed) -> None:
-    workspace = json.loads((pushed.build.record / "run.json").read_text())["workspace"]
+def test_workspace_is_deleted_at_the_end(pushed: PushedBuild) -> None:
+    workspace = json.loads((pushed.build.record / "request.json").read_text())["workspace"]
     assert list(Path(workspace).iterdir()) == []
 
 
-def test_every_image_is_in_the_registry_under_its_commit_and_as_latest_with_the_recorded_digest(pushed: Pushed) -> None:
+def test_every_image_is_pushed_with_its_tag_and_latest(pushed: PushedBuild) -> None:
     assert sorted(pushed.digests) == sorted(IMAGES)
     for name in ("bookinfo-details", "examples-bookinfo-reviews-v3", "bookinfo-envoy"):
         for tag in (pushed.tag, "latest"):
             assert registry_digest(pushed, name, tag) == pushed.digests[name]
 
 
-def test_what_is_installed_in_the_end_is_what_was_pushed(site: Site, pushed: Pushed) -> None:
+def test_pushed_images_are_deployed(environment: PipelineEnvironment, pushed: PushedBuild) -> None:
     assert pushed.build.lines("reviews: v3-")
-    for workload, image in site.images().items():
+    for workload, image in environment.deployed_images().items():
         assert image == pushed.reference(f"bookinfo-{workload.partition('-')[0]}")
 
 
-def test_the_password_stands_in_no_log_and_stays_on_no_disk(pushed: Pushed) -> None:
+def test_password_is_neither_logged_nor_stored(pushed: PushedBuild) -> None:
     assert PASSWORD not in pushed.build.log
     config = Path.home() / ".docker/config.json"
     assert pushed.registry.partition("/")[0] not in (config.read_text() if config.exists() else "")
 
 
-def test_an_sbom_of_an_archive_is_that_of_the_image(pushed: Pushed, tmp_path: Path) -> None:
-    # As where BuildKit builds and there is no engine to ask.
+def test_sbom_of_an_archive_equals_that_of_the_image(pushed: PushedBuild, tmp_path: Path) -> None:
+    # BuildKit writes archives, because there is no Docker engine.
     name = "bookinfo-details"
     run("docker", "save", "--output", tmp_path / f"{name}.tar", f"{pushed.registry}{name}:{pushed.tag}")
     environ = {"ARCHIVES": str(tmp_path), "REGISTRY": pushed.registry, "TAG": pushed.tag}
@@ -135,8 +137,8 @@ def test_an_sbom_of_an_archive_is_that_of_the_image(pushed: Pushed, tmp_path: Pa
     assert archived == built
 
 
-def test_an_empty_engine_pulls_every_image_and_starts_every_service(
-    pushed: Pushed, empty_engine: dict[str, str]
+def test_empty_engine_pulls_every_image_and_starts_every_service(
+    pushed: PushedBuild, empty_engine: dict[str, str]
 ) -> None:
     def docker(*arguments: str) -> str:
         return run("docker", *arguments, environ=empty_engine)
@@ -155,8 +157,11 @@ def test_an_empty_engine_pulls_every_image_and_starts_every_service(
     }
 
     def ready(container: str) -> bool:
-        ask = ("exec", container, "curl", "-fsS", "http://127.0.0.1:9080/readyz")
-        return subprocess.run(["docker", *ask], env={**os.environ, **empty_engine}, capture_output=True).returncode == 0
+        command = ("exec", container, "curl", "-fsS", "http://127.0.0.1:9080/readyz")
+        return (
+            subprocess.run(["docker", *command], env={**os.environ, **empty_engine}, capture_output=True).returncode
+            == 0
+        )
 
     for container in started.values():
         eventually(lambda container=container: ready(container))
@@ -164,7 +169,7 @@ def test_an_empty_engine_pulls_every_image_and_starts_every_service(
 
 @pytest.fixture
 def bridge() -> Iterator[str]:
-    """A network bridge for a second engine. Without one of its own it would take, or delete, that of the first."""
+    """Create a network bridge for a second engine, which must not use or delete the bridge of the first."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("a second Docker engine needs root, and Debian's package iproute2")
     name = f"bookinfo-{uuid.uuid4().hex[:4]}"
@@ -178,20 +183,20 @@ def bridge() -> Iterator[str]:
 
 
 @pytest.fixture
-def empty_engine(pushed: Pushed, registry: str, bridge: str) -> Iterator[dict[str, str]]:
-    """A second engine, whose store is empty, as the environment that leads docker to it."""
-    # Not in pytest's folder: the path of a socket may have 107 characters.
+def empty_engine(pushed: PushedBuild, registry: str, bridge: str) -> Iterator[dict[str, str]]:
+    """Start a second engine without images, and return the environment variables for its client."""
+    # Not in pytest's directory: the path of a socket is limited to 107 characters.
     with tempfile.TemporaryDirectory(prefix="engine-") as name:
-        folder = Path(name)
-        socket = f"unix://{folder}/docker.sock"
+        directory = Path(name)
+        socket = f"unix://{directory}/docker.sock"
         command = ["dockerd", "--host", socket, f"--bridge={bridge}", "--iptables=false", "--ip-forward=false"]
-        command += [f"--{name}={folder / name}" for name in ("data-root", "exec-root", "pidfile")]
-        with (folder / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-            environ = {"DOCKER_HOST": socket, "DOCKER_CONFIG": str(folder / "config")}
+        command += [f"--{name}={directory / name}" for name in ("data-root", "exec-root", "pidfile")]
+        with (directory / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+            environ = {"DOCKER_HOST": socket, "DOCKER_CONFIG": str(directory / "config")}
             try:
-                asked = ["docker", "--host", socket, "info"]
-                eventually(lambda: process.poll() or not subprocess.run(asked, capture_output=True).returncode)
-                assert process.poll() is None, (folder / "log").read_text()[-2000:]
+                info = ["docker", "--host", socket, "info"]
+                eventually(lambda: process.poll() or not subprocess.run(info, capture_output=True).returncode)
+                assert process.poll() is None, (directory / "log").read_text()[-2000:]
                 run("docker", "login", "--username", USER, "--password", PASSWORD, registry, environ=environ)
                 yield environ
                 containers = run("docker", "ps", "--all", "--quiet", environ=environ).split()
@@ -202,8 +207,8 @@ def empty_engine(pushed: Pushed, registry: str, bridge: str) -> Iterator[dict[st
                 process.wait(timeout=60)
 
 
-def registry_digest(pushed: Pushed, name: str, tag: str) -> str:
-    """The digest that the registry itself tells."""
+def registry_digest(pushed: PushedBuild, name: str, tag: str) -> str:
+    """Return the digest of a tag in the registry."""
     host, _, path = pushed.registry.partition("/")
     url = f"http://{host}/v2/{path}{name}/manifests/{tag}"
     accept = "Accept: application/vnd.docker.distribution.manifest.v2+json"
@@ -214,62 +219,64 @@ def registry_digest(pushed: Pushed, name: str, tag: str) -> str:
     return found.strip()
 
 
-# --- other branches, on the images that are built ---------------------------------------------------------------------
+# --- other builds, with the images of the complete build --------------------------------------------------------------
 
 
-def from_push(site: Site, workspace: Path, **environ: str) -> Build:
-    """A build from the stage Push on: the images are those of the full run."""
+def build_from_push(environment: PipelineEnvironment, workspace: Path, **environ: str) -> Build:
+    """Run a build from the stage Push on, with the images of the complete build."""
     done = subprocess.run(
         ["jenkins/version.sh"],
         cwd=workspace,
-        env={**os.environ, **site.jenkins.environ, "BRANCH_NAME": "main", **environ},
+        env={**os.environ, **environment.jenkins.environ, "BRANCH_NAME": "main", **environ},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return site.jenkins.build(workspace, start_at="Push", **environ)
+    return environment.jenkins.build(workspace, start_at="Push", **environ)
 
 
-def test_a_pull_request_is_neither_pushed_nor_rolled_out(
-    site: Site, pushed: Pushed, checkout: Callable[..., Path]
+def test_pull_request_is_neither_pushed_nor_rolled_out(
+    environment: PipelineEnvironment, pushed: PushedBuild, checkout: Callable[..., Path]
 ) -> None:
-    since = len(site.cluster.changes)
-    build = site.jenkins.build(checkout(), {"DEPLOY": True}, start_at="Push", BRANCH_NAME="PR-7", CHANGE_ID="7")
+    since = len(environment.cluster.changes)
+    build = environment.jenkins.build(checkout(), {"DEPLOY": True}, start_at="Push", BRANCH_NAME="PR-7", CHANGE_ID="7")
     assert build.result == "SUCCESS", build.log[-3000:]
     assert build.stages("skipped") == ["Push", "Roll out"]
     assert "withCredentials" not in {event["event"] for event in build.events}
-    assert site.cluster.changes[since:] == []
+    assert environment.cluster.changes[since:] == []
 
 
-def test_a_commit_that_was_pushed_keeps_its_images_when_it_is_built_again(
-    site: Site, pushed: Pushed, checkout: Callable[..., Path]
+def test_repeated_build_of_a_commit_keeps_its_images(
+    environment: PipelineEnvironment, pushed: PushedBuild, checkout: Callable[..., Path]
 ) -> None:
-    build = from_push(site, checkout())
+    build = build_from_push(environment, checkout())
     assert build.result == "SUCCESS", build.log[-3000:]
     assert len(build.lines("push:")) == 2 * len(IMAGES)
-    assert all("it stays" in line for line in build.lines("push:")[::2])
+    assert all("already exists, of this commit" in line for line in build.lines("push:")[::2])
     recorded = json.loads((build.record / "published/archive/build/pipeline/digests.json").read_text())
     assert recorded == pushed.digests
 
 
-def test_a_tag_is_never_moved_to_another_commit(site: Site, pushed: Pushed, checkout: Callable[..., Path]) -> None:
-    build = from_push(site, checkout("another"), TAG=pushed.tag)
+def test_tag_is_never_moved_to_another_commit(
+    environment: PipelineEnvironment, pushed: PushedBuild, checkout: Callable[..., Path]
+) -> None:
+    build = build_from_push(environment, checkout("another"), TAG=pushed.tag)
     assert build.result == "FAILURE"
     (line,) = build.lines("push: ")
-    assert f"is there already, of commit {pushed.commit}, and a tag is never moved" in line
+    assert f"already exists, of commit {pushed.commit}, and tags are never moved" in line
     assert registry_digest(pushed, "bookinfo-productpage", pushed.tag) == pushed.digests["bookinfo-productpage"]
 
 
 @pytest.mark.parametrize(("failures", "result"), [(2, "SUCCESS"), (3, "FAILURE")])
-def test_a_failed_push_is_tried_again_twice(
-    site: Site,
-    pushed: Pushed,
+def test_failed_push_is_retried_twice(
+    environment: PipelineEnvironment,
+    pushed: PushedBuild,
     checkout: Callable[..., Path],
     tmp_path: Path,
     failures: int,
     result: str,
 ) -> None:
-    # A push that fails so often, then the real one; the tag is new, so that there is something to push.
+    # A `docker push` that fails `failures` times before it really pushes.
     real = run("sh", "-c", "command -v docker")
     text = f"""#!/bin/sh
     if [ "$1" = push ]; then
@@ -279,7 +286,7 @@ def test_a_failed_push_is_tried_again_twice(
     exec {real} "$@"
     """
     write_program(tmp_path / "docker", text)
-    # One image is enough, under a tag that is new.
+    # One image with a new tag is enough.
     tag, name = f"retried-{failures}", "bookinfo-details"
     run("docker", "tag", f"{pushed.registry}{name}:{pushed.tag}", f"{pushed.registry}{name}:{tag}")
     workspace = checkout()
@@ -287,8 +294,8 @@ def test_a_failed_push_is_tried_again_twice(
     bake["target"] = {name: bake["target"][name]}
     (workspace / "docker-bake.json").write_text(json.dumps(bake))
     git(workspace, "commit", "--quiet", "--all", "--message", "One image")
-    path = f"{tmp_path}:{site.jenkins.environ['PATH']}"
-    build = from_push(site, workspace, TAG_NAME=tag, BRANCH_NAME=tag, PATH=path)
+    path = f"{tmp_path}:{environment.jenkins.environ['PATH']}"
+    build = build_from_push(environment, workspace, TAG_NAME=tag, BRANCH_NAME=tag, PATH=path)
     assert build.result == result, build.log[-3000:]
     attempts = [line for line in build.lines("push: pushing") if "denied: try later" in line]
     assert len(attempts) == failures
@@ -299,40 +306,42 @@ def test_a_failed_push_is_tried_again_twice(
 
 
 @pytest.mark.parametrize(
-    ("credentials", "told"),
+    ("credentials", "message"),
     [
-        ({}, "ERROR: Could not find credentials entry with ID 'bookinfo-registry'"),
+        ({}, "ERROR: credentials not found: bookinfo-registry"),
         (
             {"bookinfo-registry": {"username": "", "password": ""}},
-            "push: no credentials for {registry}: set REGISTRY_USER and REGISTRY_PASSWORD (in Jenkins: the credential",
+            "push: no credentials for {registry}; set REGISTRY_USER and REGISTRY_PASSWORD (in Jenkins: the credential",
         ),
     ],
-    ids=["no such credential", "an empty one"],
+    ids=["missing", "empty"],
 )
-def test_missing_credentials_stop_with_one_clear_line(
-    site: Site,
-    pushed: Pushed,
+def test_missing_credentials_are_one_line(
+    environment: PipelineEnvironment,
+    pushed: PushedBuild,
     checkout: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
     credentials: dict[str, dict[str, str]],
-    told: str,
+    message: str,
 ) -> None:
-    monkeypatch.setattr(site.jenkins, "credentials", credentials)
-    build = from_push(site, checkout())
+    monkeypatch.setattr(environment.jenkins, "credentials", credentials)
+    build = build_from_push(environment, checkout())
     assert build.result == "FAILURE"
     assert build.stages("FAILURE") == ["Push"]
-    assert len(build.lines(told.format(registry=pushed.registry))) == 1
+    assert len(build.lines(message.format(registry=pushed.registry))) == 1
     assert "Roll out" not in build.stages("started")
 
 
-def test_a_failing_test_stops_the_build_before_any_image(site: Site, checkout: Callable[..., Path]) -> None:
+def test_failing_test_stops_the_build_before_any_image(
+    environment: PipelineEnvironment, checkout: Callable[..., Path]
+) -> None:
     workspace = checkout()
     broken = workspace / "services/ratings/tests/test_ratings.py"
     broken.write_text(
         broken.read_text() + "\n\n@pytest.mark.smoke\ndef test_broken() -> None:\n    raise AssertionError\n"
     )
     git(workspace, "commit", "--quiet", "--all", "--message", "Break a test")
-    build = site.jenkins.build(workspace, {"DEPLOY": True}, timeout=300)
+    build = environment.jenkins.build(workspace, {"DEPLOY": True})
     assert build.result == "FAILURE"
     assert "Unit" in build.stages("FAILURE")
     assert {"Images", "Push", "Roll out"}.isdisjoint(build.stages("started"))

@@ -1,4 +1,4 @@
-"""Jenkins itself: what its files say, as far as it can be judged where no Jenkins can be had (docs/unproven.md)."""
+"""The configuration of Jenkins, as far as it can be checked without a Jenkins (docs/unproven.md)."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from charts.tests.rendering import VALUES, Helm
-from jenkins.tests.jenkins import ROOT
+from jenkins.tests.jenkinsfile_builds import ROOT
 
 from bookinfo_testing.scripts import load_script
 
@@ -26,12 +26,12 @@ plugins = load_script(ROOT / "jenkins/plugins.py")
 
 
 def document(path: Path) -> Any:
-    """A file with one YAML document."""
+    """Return the only YAML document of a file."""
     return yaml.safe_load(path.read_text())
 
 
 def pod() -> Any:
-    """The pod that agents run in."""
+    """Return the pod of the agents."""
     (cloud,) = document(CASC / "kubernetes.yaml")["jenkins"]["clouds"]
     (template,) = cloud["kubernetes"]["templates"]
     return yaml.safe_load(template["yaml"])
@@ -40,7 +40,7 @@ def pod() -> Any:
 # --- security ---------------------------------------------------------------------------------------------------------
 
 
-def test_nobody_has_a_right_without_signing_in_and_nobody_can_sign_up() -> None:
+def test_only_configured_users_have_permissions() -> None:
     jenkins = document(CASC / "jenkins.yaml")["jenkins"]
     assert jenkins["securityRealm"]["local"]["allowsSignup"] is False
     entries = jenkins["authorizationStrategy"]["globalMatrix"]["entries"]
@@ -53,7 +53,7 @@ def test_nobody_has_a_right_without_signing_in_and_nobody_can_sign_up() -> None:
     assert jenkins["numExecutors"] == 0
 
 
-def test_no_secret_stands_in_a_file() -> None:
+def test_files_contain_no_secret() -> None:
     secrets = [
         value
         for path in CASC.glob("*.yaml")
@@ -63,26 +63,26 @@ def test_no_secret_stands_in_a_file() -> None:
     assert [value for value in secrets if not re.fullmatch(r"\$\{[A-Z_]+(:-)?\}", value)] == []
 
 
-def asked_for(*names: str) -> set[str]:
-    """The variables that configuration files cannot do without."""
+def required_variables(*names: str) -> set[str]:
+    """Return the variables without a default in configuration files."""
     texts = [re.sub(r"^\s*#.*", "", (CASC / name).read_text(), flags=re.MULTILINE) for name in names]
     return {name for text in texts for name in re.findall(r"\$\{([A-Z_]+)\}", text)}
 
 
-def test_the_chart_s_values_give_the_controller_every_variable_and_passwords_from_a_secret() -> None:
+def test_helm_values_set_every_variable_and_read_passwords_from_a_secret() -> None:
     environment = {entry["name"]: entry for entry in document(JENKINS / "values.yaml")["controller"]["containerEnv"]}
-    assert asked_for("jenkins.yaml", "kubernetes.yaml") <= set(environment)
+    assert required_variables("jenkins.yaml", "kubernetes.yaml") <= set(environment)
     for name, entry in environment.items():
         if "PASSWORD" in name:
-            # Not optional: without it the pod does not start, where Jenkins would take an empty password.
+            # Not optional: without the secret the pod must not start, because Jenkins would accept an empty password.
             assert set(entry["valueFrom"]["secretKeyRef"]) == {"name", "key"}
 
 
-def test_compose_gives_the_controller_every_variable_and_starts_without_no_password() -> None:
+def test_compose_sets_every_variable_and_requires_passwords() -> None:
     environment = document(JENKINS / "compose.yaml")["services"]["controller"]["environment"]
-    assert asked_for("jenkins.yaml") <= set(environment)
-    (every_job,) = document(CASC / "jenkins.yaml")["jenkins"]["globalNodeProperties"]
-    assert {entry["key"] for entry in every_job["envVars"]["env"]} <= set(environment)
+    assert required_variables("jenkins.yaml") <= set(environment)
+    (global_properties,) = document(CASC / "jenkins.yaml")["jenkins"]["globalNodeProperties"]
+    assert {entry["key"] for entry in global_properties["envVars"]["env"]} <= set(environment)
     for name in ("JENKINS_ADMIN_PASSWORD", "JENKINS_AGENT_PASSWORD"):
         assert f"${{{name}:?" in environment[name]
 
@@ -92,7 +92,7 @@ def compose_services() -> dict[str, Any]:
     return services
 
 
-def test_nothing_is_privileged_and_nobody_has_the_engine_s_socket() -> None:
+def test_nothing_is_privileged_or_mounts_the_docker_socket() -> None:
     files = [path for path in JENKINS.rglob("*") if path.is_file() and "tests" not in path.relative_to(JENKINS).parts]
     texts = {path: path.read_text() for path in files if path.suffix != ".pyc"}
     assert [str(path) for path, text in texts.items() if re.search(r"docker\.sock|privileged: *true", text)] == []
@@ -100,7 +100,7 @@ def test_nothing_is_privileged_and_nobody_has_the_engine_s_socket() -> None:
         assert not container["securityContext"].get("privileged")
     assert pod()["spec"]["securityContext"]["runAsNonRoot"] is True
     assert not any("privileged" in service or "pid" in service for service in compose_services().values())
-    # Published for this machine alone.
+    # Ports are published on the loopback interface only.
     assert all(
         port.startswith("127.0.0.1:") for service in compose_services().values() for port in service.get("ports", [])
     )
@@ -110,24 +110,24 @@ def test_nothing_is_privileged_and_nobody_has_the_engine_s_socket() -> None:
 
 
 def manifests(kind: str) -> list[Any]:
-    """The objects of a kind that are applied before Jenkins."""
+    """Return the objects of a kind in agents.yaml."""
     documents = yaml.safe_load_all((JENKINS / "kubernetes/agents.yaml").read_text())
     return [item for item in documents if item["kind"] == kind]
 
 
-def test_the_agents_account_has_rights_in_the_release_s_namespace_alone() -> None:
+def test_agents_have_permissions_only_in_the_namespace_of_the_release() -> None:
     assert manifests("ClusterRole") == manifests("ClusterRoleBinding") == []
     (role,), (binding,), (account,) = manifests("Role"), manifests("RoleBinding"), manifests("ServiceAccount")
     assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == "bookinfo"
     (subject,) = binding["subjects"]
     assert (subject["name"], subject["namespace"]) == (account["metadata"]["name"], account["metadata"]["namespace"])
     assert pod()["spec"]["serviceAccountName"] == account["metadata"]["name"]
-    flat = [item for rule in role["rules"] for key in ("apiGroups", "resources", "verbs") for item in rule[key]]
-    assert "*" not in flat
-    assert {"pods/exec", "roles", "rolebindings"}.isdisjoint(flat)
+    granted = [item for rule in role["rules"] for key in ("apiGroups", "resources", "verbs") for item in rule[key]]
+    assert "*" not in granted
+    assert {"pods/exec", "roles", "rolebindings"}.isdisjoint(granted)
 
 
-def test_the_agents_may_manage_every_kind_that_the_chart_can_render(helm: Path) -> None:
+def test_agents_may_manage_every_kind_of_the_chart(helm: Path) -> None:
     (role,) = manifests("Role")
     allowed = {
         (group, resource)
@@ -136,17 +136,17 @@ def test_the_agents_may_manage_every_kind_that_the_chart_can_render(helm: Path) 
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
-    needed = set()
+    required = set()
     for values in VALUES:
         for item in Helm(helm).render(None, values):
             group = item["apiVersion"].rpartition("/")[0]
             kind = item["kind"].lower()
-            needed.add((group, re.sub(r"([^aeiou])y$", r"\1ie", kind) + ("es" if kind.endswith("s") else "s")))
-    assert len(needed) > 15
-    assert needed - allowed == set()
+            required.add((group, re.sub(r"([^aeiou])y$", r"\1ie", kind) + ("es" if kind.endswith("s") else "s")))
+    assert len(required) > 15
+    assert required - allowed == set()
 
 
-def test_the_jenkinsfile_s_label_is_that_of_the_pods_or_of_other_agents() -> None:
+def test_label_of_the_jenkinsfile_matches_pods_and_other_agents() -> None:
     (label,) = re.findall(r"agent \{ label '([^']+)' \}", (ROOT / "Jenkinsfile").read_text())
     (cloud,) = document(CASC / "kubernetes.yaml")["jenkins"]["clouds"]
     assert label == f"{cloud['kubernetes']['templates'][0]['label']} || bookinfo"
@@ -157,9 +157,9 @@ def test_the_jenkinsfile_s_label_is_that_of_the_pods_or_of_other_agents() -> Non
 
 
 @pytest.mark.parametrize("path", sorted(JENKINS.glob("*/Dockerfile")), ids=lambda path: path.parent.name)
-def test_a_dockerfile_has_no_finding_and_starts_from_exact_tags(path: Path) -> None:
+def test_dockerfile_has_no_finding_and_exact_base_tags(path: Path) -> None:
     if not HADOLINT.exists():
-        pytest.skip("there is no hadolint: run `make containers`, which installs it")
+        pytest.skip("no hadolint; run `make containers`, which installs it")
     done = subprocess.run([HADOLINT, path], capture_output=True, text=True)
     assert done.stdout + done.stderr == ""
     tags = re.findall(r"^ARG [A-Z]+_IMAGE=\S+?:(\S+)$", path.read_text(), re.MULTILINE)
@@ -167,7 +167,7 @@ def test_a_dockerfile_has_no_finding_and_starts_from_exact_tags(path: Path) -> N
     assert all(re.match(r"\d+\.", tag) for tag in tags)
 
 
-PROVIDES = {
+PLUGIN_OF_STEP = {
     "archiveArtifacts": "workflow-aggregator",
     "checkout": "workflow-aggregator",
     "cleanWs": "ws-cleanup",
@@ -180,43 +180,45 @@ PROVIDES = {
     "usernamePassword": "credentials-binding",
     "withCredentials": "credentials-binding",
 }
-"""Which plugin brings a step or an option; what is not here comes with declarative pipelines."""
+"""The plugin of each step or option. The others belong to declarative pipelines."""
 
 
-def test_the_plugins_of_every_step_and_of_the_configuration_are_listed() -> None:
-    ids = plugins.wanted((JENKINS / "controller/plugins.txt").read_text())
+def test_plugins_of_all_steps_and_of_the_configuration_are_listed() -> None:
+    ids = plugins.plugin_ids((JENKINS / "controller/plugins.txt").read_text())
     assert ids == sorted(set(ids))
     used = {
-        plugin for step, plugin in PROVIDES.items() if re.search(rf"\b{step}\b", (ROOT / "Jenkinsfile").read_text())
+        plugin
+        for step, plugin in PLUGIN_OF_STEP.items()
+        if re.search(rf"\b{step}\b", (ROOT / "Jenkinsfile").read_text())
     }
-    assert used == set(PROVIDES.values())
+    assert used == set(PLUGIN_OF_STEP.values())
     configuration = {"configuration-as-code", "credentials", "git", "job-dsl", "kubernetes", "matrix-auth", "swarm"}
     assert used | configuration <= set(ids)
 
 
 # --- make jenkins-lock ------------------------------------------------------------------------------------------------
 
-CATALOGUE = {
+CATALOG = {
     "git": {"version": "5.1", "dependencies": [{"name": "scm-api"}, {"name": "parameterized", "optional": True}]},
     "scm-api": {"version": "700", "dependencies": []},
     "unrelated": {"version": "1", "dependencies": []},
 }
 
 
-def test_a_plugin_s_version_and_those_of_what_it_needs_are_the_update_centre_s() -> None:
-    assert plugins.resolved(["git"], CATALOGUE) == {"git": "5.1", "scm-api": "700"}
+def test_versions_include_required_dependencies() -> None:
+    assert plugins.resolve(["git"], CATALOG) == {"git": "5.1", "scm-api": "700"}
 
 
-def test_a_plugin_that_the_update_centre_does_not_have_is_an_error() -> None:
-    with pytest.raises(plugins.LockError, match="no plugin parameterized"):
-        plugins.resolved(["parameterized"], CATALOGUE)
+def test_missing_plugin_is_an_error() -> None:
+    with pytest.raises(plugins.LockError, match="plugin parameterized not found"):
+        plugins.resolve(["parameterized"], CATALOG)
 
 
 @contextmanager
-def update_centre() -> Iterator[tuple[str, list[str]]]:
-    """A server that has every plugin; its address, and the paths that were asked for."""
+def fake_update_center() -> Iterator[tuple[str, list[str]]]:
+    """Start a server that has every plugin. Return its address and the requested paths."""
     paths: list[str] = []
-    ids = plugins.wanted((JENKINS / "controller/plugins.txt").read_text())
+    ids = plugins.plugin_ids((JENKINS / "controller/plugins.txt").read_text())
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -228,7 +230,7 @@ def update_centre() -> Iterator[tuple[str, list[str]]]:
             self.wfile.write(body)
 
         def log_message(self, *_arguments: object) -> None:
-            """Nothing."""
+            """Print nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -239,13 +241,13 @@ def update_centre() -> Iterator[tuple[str, list[str]]]:
         server.server_close()
 
 
-def test_versions_are_those_for_the_lts_of_the_dockerfile(
+def test_lock_is_for_the_lts_of_the_dockerfile(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("Dockerfile", "plugins.txt"):
         (tmp_path / name).write_text((JENKINS / "controller" / name).read_text())
     monkeypatch.setattr(plugins, "CONTROLLER", tmp_path)
-    with update_centre() as (address, paths):
+    with fake_update_center() as (address, paths):
         monkeypatch.setenv("JENKINS_UC", address)
         assert plugins.main() == 0
     (lts,) = re.findall(r":(\S+)-lts-jdk21", (tmp_path / "Dockerfile").read_text())
@@ -253,7 +255,7 @@ def test_versions_are_those_for_the_lts_of_the_dockerfile(
     assert "git:7\n" in (tmp_path / "plugins.lock.txt").read_text()
 
 
-def test_without_the_update_centre_there_is_one_line_and_nothing_is_made_up() -> None:
+def test_unreachable_update_center_is_one_line_and_writes_nothing() -> None:
     before = sorted((JENKINS / "controller").iterdir())
     done = subprocess.run(
         ["make", "jenkins-lock"],
@@ -264,6 +266,6 @@ def test_without_the_update_centre_there_is_one_line_and_nothing_is_made_up() ->
     )
     assert done.returncode != 0
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("jenkins-lock:")]
-    assert "cannot be asked" in line
+    assert "cannot read Jenkins' update center" in line
     assert "nothing was changed" in line
     assert sorted((JENKINS / "controller").iterdir()) == before

@@ -1,4 +1,4 @@
-"""What the Jenkinsfile says, and what the harness makes of what a Jenkinsfile must not say."""
+"""The Jenkinsfile, the scripts that it calls, and the runner that executes it in tests."""
 
 import json
 import os
@@ -8,36 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jenkins.tests import jenkins
-from jenkins.tests.jenkins import ROOT, Build
+from jenkins.tests.jenkinsfile_builds import ROOT, Build, JenkinsfileRunner, git
 
 from bookinfo_testing.scripts import load_script
 
 TEXT = (ROOT / "Jenkinsfile").read_text()
 SCRIPTS = sorted((ROOT / "jenkins").glob("*.sh"))
-CALLED = re.findall(r"""sh (?:'([^']+)'|"([^"]+)")""", TEXT)
-STEPS = [single or double for single, double in CALLED]
-
-JVM = "--javaoptions=-Xmx512m,-XX:TieredStopAtLevel=1,-XX:+UseSerialGC"
-"""The compiler that starts fast: the linter is over before the better one has paid."""
+SH_STEPS = re.findall(r"""sh (?:'([^']+)'|"([^"]+)")""", TEXT)
+STEPS = [single or double for single, double in SH_STEPS]
 
 bake_groups = load_script(ROOT / "jenkins/bake_groups.py")
 
 
-def test_npm_groovy_lint_finds_nothing(groovy: None) -> None:
-    program = ROOT / ".venv/groovy/node_modules/.bin/npm-groovy-lint"
-    configuration = Path(__file__).parent / "groovy/.groovylintrc.json"
-    done = subprocess.run(
-        [program, "--noserver", JVM, "--failon", "info", "--config", configuration, "Jenkinsfile"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_every_step_is_one_make_target_or_one_script() -> None:
+def test_every_step_is_a_make_target_or_a_script() -> None:
     assert len(STEPS) > 15
     for step in STEPS:
         command, *_ = step.split()
@@ -45,29 +28,29 @@ def test_every_step_is_one_make_target_or_one_script() -> None:
 
 
 def targets(name: str) -> set[str]:
-    """The make targets that one leads to, by what `make` itself would run."""
+    """Return a make target and the pytest arguments that `make` would run for it."""
     done = subprocess.run(["make", "--dry-run", "--always-make", name], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return {name, *re.findall(r"pytest -q ([^\n]*)", done.stdout)}
 
 
-def test_the_pipeline_never_runs_its_own_tests() -> None:
+def test_pipeline_never_runs_its_own_tests() -> None:
     texts = [TEXT, *(script.read_text() for script in SCRIPTS)]
-    called = {name for text in texts for name in re.findall(r"^[^#/]*?\bmake ([a-z-]+)", text, re.MULTILINE)}
-    called |= {step.split()[1] for step in STEPS if step.startswith("jenkins/tests.sh ")}
-    assert {"style", "types", "unit", "contract", "lab", "chart"} <= called
-    assert {"test", "pipeline"}.isdisjoint(called)
-    assert not [run for name in called for run in targets(name) if "jenkins/tests" in run]
+    called_targets = {name for text in texts for name in re.findall(r"^[^#/]*?\bmake ([a-z-]+)", text, re.MULTILINE)}
+    called_targets |= {step.split()[1] for step in STEPS if step.startswith("jenkins/tests.sh ")}
+    assert {"style", "types", "unit", "contract", "lab", "chart"} <= called_targets
+    assert {"test", "pipeline"}.isdisjoint(called_targets)
+    assert not [run for name in called_targets for run in targets(name) if "jenkins/tests" in run]
 
 
 @pytest.mark.parametrize("part", ["test", "pipeline"])
-def test_the_script_that_runs_tests_refuses_those_that_run_the_pipeline(part: str) -> None:
+def test_tests_script_rejects_targets_that_run_the_pipeline(part: str) -> None:
     done = subprocess.run(["jenkins/tests.sh", part], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == f"tests: not from the pipeline: 'make {part}' runs the pipeline\n"
+    assert done.stderr == f"tests: the pipeline cannot run 'make {part}', because that runs the pipeline\n"
 
 
-def test_the_matrix_has_a_cell_for_every_group_of_docker_bake_json() -> None:
+def test_matrix_has_a_cell_for_every_group_of_images() -> None:
     (axis,) = re.findall(r"values ('.*)", TEXT)
     bake = json.loads((ROOT / "docker-bake.json").read_text())
     groups = bake_groups.groups(bake)
@@ -76,55 +59,55 @@ def test_the_matrix_has_a_cell_for_every_group_of_docker_bake_json() -> None:
 
 
 def blocks(text: str) -> dict[str, list[str]]:
-    """The lines of a Jenkinsfile by the blocks around them: `pipeline > stages > stage('Push') > steps`."""
+    """Return the lines of a Jenkinsfile by their block, such as `pipeline > stages > stage('Push') > steps`."""
     found: dict[str, list[str]] = {}
-    around: list[str] = []
+    open_blocks: list[str] = []
     for line in (line.strip() for line in text.splitlines()):
         if line == "}":
-            around.pop()
+            open_blocks.pop()
         else:
-            found.setdefault(" > ".join(around), []).append(line)
+            found.setdefault(" > ".join(open_blocks), []).append(line)
         if line.endswith("{"):
-            around.append(line.removesuffix("{").strip())
+            open_blocks.append(line.removesuffix("{").strip())
     return found
 
 
-def limits(text: str) -> dict[str, int]:
-    """The time limits of a Jenkinsfile in minutes, by the block that each is for."""
+def timeouts(text: str) -> dict[str, int]:
+    """Return the timeouts of a Jenkinsfile in minutes, by their block."""
     found = {}
     for block, lines in blocks(text).items():
         for line in filter(lambda line: line.startswith("timeout("), lines):
-            limit = re.match(r"timeout\(time: (\d+), unit: '(MINUTES|HOURS)'\)", line)
-            assert limit, line
-            found[block.removesuffix(" > options")] = int(limit[1]) * {"MINUTES": 1, "HOURS": 60}[limit[2]]
+            timeout = re.match(r"timeout\(time: (\d+), unit: '(MINUTES|HOURS)'\)", line)
+            assert timeout, line
+            found[block.removesuffix(" > options")] = int(timeout[1]) * {"MINUTES": 1, "HOURS": 60}[timeout[2]]
     return found
 
 
-def test_a_time_limit_that_is_over_leaves_the_rollback_its_time() -> None:
-    """What stands in a time limit, `post` too, has one minute more when it is over."""
-    limited = limits(TEXT)
-    (rollback,) = [block for block in limited if "post" in block]
+def test_rollback_is_outside_the_timeouts_of_the_rollout() -> None:
+    """Jenkins kills everything inside a timeout, including `post`, one minute after it expires."""
+    timeout_of = timeouts(TEXT)
+    (rollback,) = [block for block in timeout_of if "post" in block]
     stage, _, _ = rollback.partition(" > post")
-    inside = [limit for block, limit in limited.items() if block.startswith(stage)]
-    assert stage not in limited
-    assert len(inside) == len(["Deploy", "Smoke", "Canary", "Promote", "and the rollback"])
-    # Nor is it ever that of the whole build: it outlasts all others, and another rollout that is waited for.
-    whole = limited.pop("pipeline")
-    assert whole > sum(limited.values()) + sum(inside)
+    inside = [minutes for block, minutes in timeout_of.items() if block.startswith(stage)]
+    assert stage not in timeout_of
+    assert len(inside) == len(["Deploy", "Smoke", "Canary", "Promote", "rollback"])
+    # The timeout of the build is longer than all others plus another rollout, for which this one waits.
+    build = timeout_of.pop("pipeline")
+    assert build > sum(timeout_of.values()) + sum(inside)
 
 
-def test_every_stage_with_work_has_a_time_limit() -> None:
-    unlimited = [
+def test_every_stage_with_steps_has_a_timeout() -> None:
+    without_timeout = [
         block
         for block in blocks(TEXT)
         if re.search(r"(steps|parallel|matrix)$", block)
-        and not any(block.startswith(f"{limited} > ") for limited in limits(TEXT) if limited != "pipeline")
+        and not any(block.startswith(f"{outer} > ") for outer in timeouts(TEXT) if outer != "pipeline")
     ]
-    assert unlimited == []
+    assert without_timeout == []
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_a_script_is_strict(script: Path) -> None:
+def test_script_is_strict(script: Path) -> None:
     text = script.read_text()
     if script.name == "lib.sh":
         assert "set -euo pipefail" in text
@@ -133,35 +116,36 @@ def test_a_script_is_strict(script: Path) -> None:
     assert os.access(script, os.X_OK) == text.startswith("#!")
 
 
-def test_shellcheck_finds_nothing() -> None:
+def test_shellcheck_has_no_finding() -> None:
     try:
-        # From where a person calls it, without a word about where the scripts' sources are.
+        # The paths that a person would use; .shellcheckrc says where the sourced files are.
         names = [script.relative_to(ROOT) for script in SCRIPTS]
         done = subprocess.run(["shellcheck", "-x", *names], cwd=ROOT, capture_output=True, text=True)
     except FileNotFoundError:
-        pytest.skip("there is no shellcheck on PATH: install Debian's package shellcheck")
+        pytest.skip("no shellcheck on PATH; install Debian's package shellcheck")
     assert done.stdout == ""
 
 
-# --- scripts by hand --------------------------------------------------------------------------------------------------
+# --- scripts without Jenkins ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout with the scripts alone."""
+    """Create a checkout that contains only the scripts."""
     (tmp_path / "jenkins").mkdir()
     for path in (ROOT / "jenkins").glob("*.*"):
         (tmp_path / "jenkins" / path.name).write_bytes(path.read_bytes())
         (tmp_path / "jenkins" / path.name).chmod(path.stat().st_mode)
     (tmp_path / "VERSION").write_text("1.2.3\n")
     (tmp_path / ".gitignore").write_text("build/\n__pycache__/\n")
-    jenkins.git(tmp_path, "init", "--quiet", "--initial-branch=main")
-    jenkins.git(tmp_path, "add", "--all")
-    jenkins.git(tmp_path, "commit", "--quiet", "--message", "Scripts")
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "Scripts")
     return tmp_path
 
 
 def script(checkout: Path, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of jenkins/ in a checkout."""
     environment = {key: value for key, value in os.environ.items() if key not in ("TAG", "REGISTRY", "BRANCH_NAME")}
     return subprocess.run(
         [f"jenkins/{command[0]}", *command[1:]],
@@ -180,77 +164,76 @@ def script(checkout: Path, *command: str, **environ: str) -> subprocess.Complete
         ({"BRANCH_NAME": "v1.2.3", "TAG_NAME": "v1.2.3"}, "v1.2.3", "no"),
         ({"BRANCH_NAME": "main", "TAG": "mine"}, "mine", "yes"),
     ],
-    ids=["by hand", "main", "a tag", "by parameter"],
+    ids=["by hand", "main", "Git tag", "parameter"],
 )
-def test_images_get_a_tag_that_names_the_commit_unless_one_is_given(
-    checkout: Path, environ: dict[str, str], tag: str, main: str
-) -> None:
+def test_tag_names_the_commit_unless_it_is_set(checkout: Path, environ: dict[str, str], tag: str, main: str) -> None:
     assert script(checkout, "version.sh", **environ).returncode == 0
-    commit = jenkins.git(checkout, "rev-parse", "HEAD")
+    commit = git(checkout, "rev-parse", "HEAD")
     expected = f"COMMIT={commit}\nTAG={tag.format(commit=commit)}\nIS_MAIN={main}\n"
     assert (checkout / "build/pipeline/version.env").read_text() == expected
 
 
 @pytest.mark.parametrize("tag", ["latest", "a b", "-x", "x" * 129])
-def test_a_tag_that_is_none_or_that_the_pipeline_moves_is_refused(checkout: Path, tag: str) -> None:
+def test_invalid_tag_is_rejected(checkout: Path, tag: str) -> None:
     done = script(checkout, "version.sh", TAG=tag)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"version: TAG '{tag}' is ")
+    assert done.stderr.startswith(f"version: invalid TAG '{tag}'")
 
 
 @pytest.mark.parametrize("name", ["VERSION", "new"])
-def test_a_changed_checkout_has_no_version(checkout: Path, name: str) -> None:
+def test_changed_checkout_is_rejected(checkout: Path, name: str) -> None:
     (checkout / name).write_text("1.2.4\n")
     done = script(checkout, "version.sh")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"version: the checkout is changed ({name})")
+    assert done.stderr.startswith("version: the checkout differs from commit ")
+    assert f"({name}); commit the change first" in done.stderr
 
 
-def test_every_script_says_in_one_line_what_has_to_be_done_first(checkout: Path) -> None:
+def test_script_names_the_missing_step_in_one_line(checkout: Path) -> None:
     for name in ("push.sh", "images.sh"):
         done = script(checkout, name, REGISTRY="registry.example/team")
         assert done.returncode != 0
-        assert done.stderr == f"{name[:-3]}: there is no build/pipeline/version.env: run jenkins/version.sh first\n"
+        assert done.stderr == f"{name[:-3]}: build/pipeline/version.env not found; run jenkins/version.sh first\n"
     done = script(checkout, "push.sh")
-    assert done.stderr == "push: REGISTRY is empty: set it to registry and path, such as registry.example/bookinfo/\n"
+    assert done.stderr == "push: REGISTRY is empty; set it to a registry and path such as registry.example/bookinfo/\n"
     for name in ("deploy.sh", "rollback.sh", "coverage.sh", "verify.sh"):
-        assert script(checkout, name).stderr == f"{name[:-3]}: there is no .venv: run jenkins/setup.sh first\n"
+        assert script(checkout, name).stderr == f"{name[:-3]}: .venv not found; run jenkins/setup.sh first\n"
 
 
-def test_a_webhook_that_does_not_answer_fails_no_build(checkout: Path) -> None:
+def test_failing_webhook_does_not_fail_the_build(checkout: Path) -> None:
     assert script(checkout, "notify.sh", "SUCCESS").returncode == 0
     done = script(checkout, "notify.sh", "FAILURE", NOTIFY_URL="http://127.0.0.1:1/hook")
     assert done.returncode == 0
-    assert "notify: the webhook did not take it" in done.stdout
+    assert "notify: the webhook failed" in done.stdout
 
 
-BUILDX = """#!/bin/sh
+FAKE_BUILDX = """#!/bin/sh
 echo "docker $*" >>"$CALLS"
 case "$*" in
   "buildx imagetools inspect"*:latest*) exit 9 ;;
   "buildx imagetools inspect"*)
-    if grep -q -- --push "$CALLS"; then cat "$FOUND"; else echo "ERROR: $4: not found" >&2; exit 1; fi ;;
+    if grep -q -- --push "$CALLS"; then cat "$INSPECTED"; else echo "ERROR: $4: not found" >&2; exit 1; fi ;;
 esac
 """
 
 
-def test_with_buildkit_the_same_images_are_built_into_archives_pushed_and_recorded(
+def test_buildkit_builds_archives_and_pushes_the_images(
     checkout: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder = tmp_path_factory.mktemp("programs")
-    (folder / "docker").write_text(BUILDX)
-    (folder / "docker").chmod(0o755)
-    one = {"target": {"bookinfo-details": {"target": "service", "args": {"SERVICE": "details"}}}}
-    (checkout / "docker-bake.json").write_text(json.dumps(one))
-    jenkins.git(checkout, "add", "--all")
-    jenkins.git(checkout, "commit", "--quiet", "--message", "Images")
-    commit, digest = jenkins.git(checkout, "rev-parse", "HEAD"), "sha256:" + "a" * 64
+    programs = tmp_path_factory.mktemp("programs")
+    (programs / "docker").write_text(FAKE_BUILDX)
+    (programs / "docker").chmod(0o755)
+    bake = {"target": {"bookinfo-details": {"target": "service", "args": {"SERVICE": "details"}}}}
+    (checkout / "docker-bake.json").write_text(json.dumps(bake))
+    git(checkout, "add", "--all")
+    git(checkout, "commit", "--quiet", "--message", "Images")
+    commit, digest = git(checkout, "rev-parse", "HEAD"), "sha256:" + "a" * 64
     labels = {"config": {"Labels": {"org.opencontainers.image.revision": commit}}}
-    (folder / "found").write_text(json.dumps({"image": {"linux/amd64": labels}, "manifest": {"digest": digest}}))
+    (programs / "inspected").write_text(json.dumps({"image": {"linux/amd64": labels}, "manifest": {"digest": digest}}))
     environ = {
-        "PATH": f"{folder}:{os.environ['PATH']}",
-        "CALLS": str(folder / "calls"),
-        "FOUND": str(folder / "found"),
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "CALLS": str(programs / "calls"),
+        "INSPECTED": str(programs / "inspected"),
         "BUILDKIT_HOST": "tcp://127.0.0.1:1234",
         "REGISTRY": "registry.example/team",
         "REGISTRY_USER": "pusher",
@@ -260,7 +243,7 @@ def test_with_buildkit_the_same_images_are_built_into_archives_pushed_and_record
     for name in (["version.sh"], ["images.sh", "details"], ["push.sh"]):
         done = script(checkout, *name, **environ)
         assert done.returncode == 0, done.stdout + done.stderr
-    calls = (folder / "calls").read_text()
+    calls = (programs / "calls").read_text()
     assert "--set bookinfo-details.output=type=docker,dest=build/images/bookinfo-details.tar" in calls
     assert re.search(r"buildx bake .*--builder bookinfo --push .*bookinfo-details$", calls, re.MULTILINE)
     assert "imagetools create --tag registry.example/team/bookinfo-details:latest" in calls
@@ -268,96 +251,91 @@ def test_with_buildkit_the_same_images_are_built_into_archives_pushed_and_record
     assert "secret" not in calls
 
 
-# --- the harness ------------------------------------------------------------------------------------------------------
-
-
-def asked(folder: Path, body: str, **given: Any) -> tuple[Path, Path]:
-    """A folder with a pipeline of these stages, and the record of what becomes of it."""
-    for name in ("record", "workspace"):
-        (folder / name).mkdir(parents=True)
-    paths = {"workspace": str(folder / "workspace"), "record": str(folder / "record")}
-    run = {**paths, "params": {}, "env": {}, "credentials": {}, **given}
-    (folder / "record/run.json").write_text(json.dumps(run))
-    (folder / "Jenkinsfile").write_text(body)
-    return folder / "record", folder / "Jenkinsfile"
-
-
-def judged(tmp_path: Path, body: str, **given: Any) -> Build:
-    """What the harness makes of a pipeline with these stages."""
-    record, jenkinsfile = asked(tmp_path, body, **given)
-    return jenkins.run(jenkinsfile, record)
+# --- JenkinsfileRunner.groovy -----------------------------------------------------------------------------------------
 
 
 def one_stage(body: str) -> str:
+    """Return a pipeline with one stage."""
     return f"pipeline {{ agent any\n stages {{ stage('A') {{ {body} }} }} }}"
 
 
-UNKNOWN = {
-    one_stage("steps { shell 'true' }"): "unknown step shell",
-    one_stage("steps { sh script: 'true', retries: 2 }"): "sh: unknown parameter retries",
-    one_stage("step { sh 'true' }"): "unknown step in stage A",
-    one_stage("when { branch 'main' }"): "needs one of steps, stages, parallel, matrix",
-    one_stage("when { always() }\n steps { sh 'true' }"): "unknown condition always",
-    one_stage("steps { echo NOWHERE }"): "there is no NOWHERE",
-    one_stage("post { eventually { sh 'true' } }\n steps { sh 'true' }"): "unknown condition eventually of post",
+def run_text(runner: JenkinsfileRunner, directory: Path, text: str, **request: Any) -> Build:
+    """Execute the text of a Jenkinsfile in `directory`/workspace."""
+    directory.mkdir(exist_ok=True)
+    (directory / "Jenkinsfile").write_text(text)
+    workspace = str(directory / "workspace")
+    return runner.run(directory / "Jenkinsfile", directory / "record", {"workspace": workspace, **request})
+
+
+INVALID = {
+    one_stage("steps { shell 'true' }"): "A: unknown step shell",
+    one_stage("steps { sh script: 'true', retries: 2 }"): "A: unsupported arguments of step sh",
+    one_stage("steps { junit testResult: '*.xml' }"): "A: unknown argument testResult of step junit",
+    one_stage("step { sh 'true' }"): "unknown directive step in stage A",
+    one_stage("steps { sh 'true' }\n steps { sh 'true' }"): "duplicate directive steps in stage A",
+    one_stage("when { branch 'main' }"): "stage A needs exactly one of steps, stages, parallel, matrix",
+    one_stage("when { always() }\n steps { sh 'true' }"): "A: unknown condition always",
+    one_stage("steps { sh NOWHERE }"): "A: unknown name NOWHERE",
+    one_stage("post { eventually { sh 'true' } }\n steps { sh 'true' }"): "unknown directive eventually in post of A",
+    one_stage("steps { sh 'true' "): "startup failed",
     "pipeline { agent any\n options { x() }\n stages { stage('A') { steps { sh 'true' } } } }": "unknown option x",
-    "pipeline { stages { stage('A') { steps { sh 'true' } } } }": "a pipeline needs agent",
+    "pipeline { stages { stage('A') { steps { sh 'true' } } } }": "a pipeline needs the directive agent",
 }
 
 
-@pytest.fixture(scope="module")
-def refused(groovy: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Build]:
-    """What the harness makes of each, by its text. One JVM is enough for all."""
-    folder = tmp_path_factory.mktemp("unknown")
-    records = dict(asked(folder / str(number), text) for number, text in enumerate(UNKNOWN))
-    return dict(zip(UNKNOWN, jenkins.run_all(records), strict=True))
+@pytest.mark.parametrize("text", INVALID)
+def test_unsupported_syntax_is_invalid(runner: JenkinsfileRunner, tmp_path: Path, text: str) -> None:
+    build = run_text(runner, tmp_path, text)
+    assert build.result == "INVALID"
+    assert INVALID[text] in build.log
 
 
-@pytest.mark.parametrize("text", UNKNOWN)
-def test_what_the_harness_does_not_know_is_an_error(refused: dict[str, Build], text: str) -> None:
-    assert refused[text].code == 2
-    (event,) = [event for event in refused[text].events if event["event"] == "invalid"]
-    assert UNKNOWN[text] in event["message"]
-
-
-def test_a_step_is_retried_timed_out_and_has_credentials_that_no_log_shows(groovy: None, tmp_path: Path) -> None:
+def test_timeout_aborts_a_step(runner: JenkinsfileRunner, tmp_path: Path) -> None:
     body = """
-    steps {
-        retry(3) { sh 'echo x >>tries; test $(wc -l <tries) -eq 3' }
-        withCredentials([usernamePassword(credentialsId: 'c', usernameVariable: 'U', passwordVariable: 'P')]) {
-            sh 'echo "$U has $P" | tee seen'
-        }
-        stash name: 's', includes: 'seen'
-        sh 'rm seen'
-        unstash 's'
-        sh 'grep -q "me has hidden" seen'
-        timeout(time: 1, unit: 'SECONDS') { sh 'sleep 60' }
-    }
+    steps { timeout(time: 1, unit: 'SECONDS') { sh 'sleep 60' } }
     post { aborted { sh 'touch aborted' }
            success { sh 'touch success' } }
     """
-    build = judged(tmp_path, one_stage(body), credentials={"c": {"username": "me", "password": "hidden"}})
+    build = run_text(runner, tmp_path, one_stage(body))
     assert build.result == "ABORTED"
-    assert build.code == 3
-    assert "me has ****" in build.log
-    assert "hidden" not in build.log
     assert (tmp_path / "workspace/aborted").exists()
     assert not (tmp_path / "workspace/success").exists()
 
 
-def limited(options: str, inner: str) -> str:
-    """A stage whose work takes a minute, and whose post two seconds."""
-    stages = f"stages {{ stage('B') {{ {inner}\n steps {{ sh 'sleep 60' }} }} }}"
-    return one_stage(f"{options}\n {stages}\n post {{ unsuccessful {{ sh 'sleep 2; touch cleaned' }} }}")
+def test_credentials_are_masked_in_the_log(runner: JenkinsfileRunner, tmp_path: Path) -> None:
+    body = """
+    steps {
+        withCredentials([usernamePassword(credentialsId: 'c', usernameVariable: 'U', passwordVariable: 'P')]) {
+            sh 'echo "$U has $P" | tee seen'
+        }
+        sh 'grep -q "me has hidden" seen; test -z "$P"'
+    }
+    """
+    credentials = {"c": {"username": "me", "password": "hidden"}}
+    build = run_text(runner, tmp_path, one_stage(body), credentials=credentials)
+    assert build.result == "SUCCESS", build.log
+    assert "me has ****" in build.log
+    assert "hidden" not in build.log.replace("me has hidden", "")
 
 
-LIMITED = "options { timeout(time: 1, unit: 'SECONDS') }"
+def test_failed_branch_interrupts_the_other_branches(runner: JenkinsfileRunner, tmp_path: Path) -> None:
+    branches = "parallel { stage('B') { steps { sh 'sleep 60' } }\n stage('C') { steps { sh 'false' } } }"
+    text = one_stage(branches).replace("agent any", "agent any\n options { parallelsAlwaysFailFast() }")
+    build = run_text(runner, tmp_path, text)
+    assert build.result == "FAILURE"
+    assert build.stages("ABORTED") == ["B"]
+    assert build.stages("FAILURE") == ["C", "A"]
 
 
-@pytest.mark.parametrize(("options", "inner", "cleaned"), [(LIMITED, "", False), ("", LIMITED, True)])
-def test_a_time_limit_around_a_stage_is_one_of_its_post_too(
-    groovy: None, tmp_path: Path, options: str, inner: str, cleaned: bool
+STAGE_TIMEOUT = "options { timeout(time: 1, unit: 'SECONDS') }"
+
+
+@pytest.mark.parametrize(("outer", "inner", "cleaned"), [(STAGE_TIMEOUT, "", False), ("", STAGE_TIMEOUT, True)])
+def test_timeout_of_a_stage_also_limits_its_post(
+    runner: JenkinsfileRunner, tmp_path: Path, outer: str, inner: str, cleaned: bool
 ) -> None:
-    build = judged(tmp_path, limited(options, inner), grace=1)
+    stages = f"stages {{ stage('B') {{ {inner}\n steps {{ sh 'sleep 60' }} }} }}"
+    text = one_stage(f"{outer}\n {stages}\n post {{ unsuccessful {{ sh 'sleep 2; touch cleaned' }} }}")
+    build = run_text(runner, tmp_path, text, graceSeconds=1)
     assert build.result == "ABORTED", build.log
     assert (tmp_path / "workspace/cleaned").exists() is cleaned

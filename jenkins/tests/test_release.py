@@ -1,16 +1,16 @@
-"""What the pipeline owns of the release's values."""
+"""release.py: the values that the pipeline owns."""
 
 from typing import Any
 
 import pytest
-from jenkins.tests.jenkins import ROOT
+from jenkins.tests.jenkinsfile_builds import ROOT
 
 from bookinfo_testing.scripts import load_script
 
 release = load_script(ROOT / "jenkins/release.py")
 
 COMMIT = "1a2b3c4d5e6f" + "0" * 28
-WANTED: dict[str, Any] = {
+DESIRED: dict[str, Any] = {
     "services": {
         "reviews": {"image": "bookinfo-reviews", "versions": {"v3": {"replicas": 2, "env": {"LOG_LEVEL": "debug"}}}},
         "ratings": {"image": "bookinfo-ratings", "versions": {"v1": {}, "v-faulty": None}},
@@ -20,7 +20,7 @@ NEW = {"bookinfo-reviews": "sha256:new-reviews", "bookinfo-ratings": "sha256:new
 
 
 def installed(**reviews: Any) -> dict[str, Any]:
-    """What Helm has of the release's values: every digest is old."""
+    """Return the installed values, with old digests."""
     old = {"image": {"digest": "sha256:old"}}
     return {
         "image": {"registry": "registry.example/team"},
@@ -37,14 +37,14 @@ def versions(values: dict[str, Any], service: str) -> dict[str, Any]:
     return found
 
 
-def test_values_are_laid_over_values_as_helm_does_it() -> None:
-    base = {"kept": 1, "replaced": [1, 2], "taken": {"away": 1}, "deep": {"kept": 1, "taken": 1}}
-    over = {"replaced": [3], "taken": None, "deep": {"taken": None, "added": {"x": None}}}
-    assert release.merged(base, over) == {"kept": 1, "replaced": [3], "deep": {"kept": 1, "added": {}}}
+def test_values_are_merged_as_by_helm() -> None:
+    base = {"kept": 1, "replaced": [1, 2], "removed": {"key": 1}, "deep": {"kept": 1, "removed": 1}}
+    override = {"replaced": [3], "removed": None, "deep": {"removed": None, "added": {"x": None}}}
+    assert release.merge(base, override) == {"kept": 1, "replaced": [3], "deep": {"kept": 1, "added": {}}}
 
 
-def test_a_first_install_has_every_digest_of_the_build() -> None:
-    values = release.state("registry.example/team/", release.new_digests(WANTED, NEW))
+def test_first_installation_has_every_digest_of_the_build() -> None:
+    values = release.pipeline_values("registry.example/team/", release.new_digests(DESIRED, NEW))
     assert values["image"] == {"registry": "registry.example/team"}
     assert versions(values, "ratings") == {
         "v1": {"image": {"digest": "sha256:new-ratings"}},
@@ -53,10 +53,10 @@ def test_a_first_install_has_every_digest_of_the_build() -> None:
     assert values["canary"] == {"managed": True}
 
 
-def test_a_canary_is_the_stable_version_with_another_digest_and_everything_else_stays() -> None:
+def test_canary_is_the_stable_version_with_another_digest() -> None:
     name = release.canary_name("v3", COMMIT)
     assert name == "v3-1a2b3c4d5e6f"
-    values = release.with_canary(WANTED, installed(), "reviews", name, "sha256:new-reviews")
+    values = release.values_with_canary(DESIRED, installed(), "reviews", name, "sha256:new-reviews")
     assert versions(values, "reviews") == {
         "v3": {"image": {"digest": "sha256:old"}},
         name: {
@@ -69,9 +69,9 @@ def test_a_canary_is_the_stable_version_with_another_digest_and_everything_else_
     assert versions(values, "ratings") == versions(installed(), "ratings")
 
 
-def test_a_promotion_changes_every_digest_and_keeps_the_canary_which_may_have_all_traffic() -> None:
+def test_promotion_changes_every_digest_and_keeps_the_canary() -> None:
     canary = {"image": {"digest": "sha256:new-reviews"}, "weight": 0}
-    values = release.promoted(WANTED, installed(**{"v3-1a2b3c4d5e6f": canary}), NEW)
+    values = release.values_after_promotion(DESIRED, installed(**{"v3-1a2b3c4d5e6f": canary}), NEW)
     assert versions(values, "reviews") == {
         "v3": {"image": {"digest": "sha256:new-reviews"}},
         "v3-1a2b3c4d5e6f": canary,
@@ -79,26 +79,33 @@ def test_a_promotion_changes_every_digest_and_keeps_the_canary_which_may_have_al
     assert versions(values, "ratings")["v1"] == {"image": {"digest": "sha256:new-ratings"}}
 
 
-def test_without_its_canary_a_release_is_what_it_was() -> None:
-    assert release.kept(WANTED, installed(**{"v3-1a2b3c4d5e6f": {}})) == release.kept(WANTED, installed())
-    assert versions(release.kept(WANTED, installed()), "reviews") == {"v3": {"image": {"digest": "sha256:old"}}}
+def test_values_without_canary_equal_the_earlier_values() -> None:
+    assert release.values_without_canary(
+        DESIRED, installed(**{"v3-1a2b3c4d5e6f": {}})
+    ) == release.values_without_canary(DESIRED, installed())
+    assert versions(release.values_without_canary(DESIRED, installed()), "reviews") == {
+        "v3": {"image": {"digest": "sha256:old"}}
+    }
 
 
-def test_versions_that_somebody_installed_by_tag_keep_their_tag() -> None:
-    by_hand = {"image": {"registry": "registry.example/team", "tag": "0.0.9"}}
-    assert release.kept(WANTED, by_hand)["image"] == {"registry": "registry.example/team", "tag": "0.0.9"}
+def test_versions_installed_by_tag_keep_their_tag() -> None:
+    installed_by_tag = {"image": {"registry": "registry.example/team", "tag": "0.0.9"}}
+    assert release.values_without_canary(DESIRED, installed_by_tag)["image"] == {
+        "registry": "registry.example/team",
+        "tag": "0.0.9",
+    }
 
 
-def test_only_a_version_that_is_named_after_a_build_and_is_not_the_repository_s_is_a_canary() -> None:
-    found = release.leftovers(WANTED, installed(**{"v3-1a2b3c4d5e6f": {}, "v2": {}}))
+def test_version_named_after_a_build_is_a_canary() -> None:
+    found = release.find_canaries(DESIRED, installed(**{"v3-1a2b3c4d5e6f": {}, "v2": {}}))
     assert found == [("reviews", "v3-1a2b3c4d5e6f")]
 
 
-def test_a_service_of_several_versions_has_no_stable_one() -> None:
+def test_service_with_several_versions_has_no_stable_one() -> None:
     with pytest.raises(release.ReleaseError, match="ratings has the versions v1, v-faulty"):
-        release.stable_version(WANTED, "ratings")
+        release.stable_version(DESIRED, "ratings")
 
 
-def test_an_image_that_was_not_pushed_is_an_error() -> None:
+def test_image_without_a_digest_is_an_error() -> None:
     with pytest.raises(release.ReleaseError, match="bookinfo-ratings of ratings-v1 has no digest"):
-        release.new_digests(WANTED, {"bookinfo-reviews": "sha256:new-reviews"})
+        release.new_digests(DESIRED, {"bookinfo-reviews": "sha256:new-reviews"})

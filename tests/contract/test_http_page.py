@@ -142,7 +142,10 @@ def other_errors(services: Services) -> str:
         ("details v2: no book service", services["details v2"].get("/details/0")),
         ("ratings: an invalid `POST`", ratings.post("/ratings/0", content="{")),
         ("ratings: `POST` with more than 64 KiB", ratings.post("/ratings/0", content=b" " * 65537)),
-        ("ratings: `POST` for one more than 1000 books", services["ratings that are full"].post("/ratings/0", content="{}")),
+        (
+            "ratings: `POST` for one more than 1000 books",
+            services["ratings that are full"].post("/ratings/0", content="{}"),
+        ),
         ("ratings v-faulty, v-unavailable, v-unhealthy", services["ratings v-faulty"].get("/ratings/0")),
     ]
     return table(["Case", "Status", "Text"], [[name, str(got.status_code), f"`{error(got)}`"] for name, got in cases])
