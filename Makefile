@@ -125,9 +125,12 @@ chart: $(VENV)/dev.stamp  ## lint, package (into dist/) and test the chart with 
 	@$(BIN)/python charts/tools/build.py
 	@$(BIN)/python -m pytest -q $(PARALLEL) loadfile charts/tests
 
+# Most of these tests wait for a process, so three run at a time on two cores. The longest files start first.
+LONGEST_FIRST = jenkins/tests/test_build.py jenkins/tests/test_rollout.py canary/tests/integration
+
 .PHONY: pipeline
 pipeline: $(VENV)/dev.stamp $(VENV)/containers.stamp  ## test the pipeline by executing its steps (needs Docker and Groovy)
-	@$(BIN)/python -m pytest -q $(PARALLEL) loadfile jenkins/tests canary/tests/integration
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(LONGEST_FIRST) jenkins/tests
 
 .PHONY: observability
 observability: $(VENV)/dev.stamp  ## run all queries of rules and dashboards on a real Prometheus (needs Prometheus)

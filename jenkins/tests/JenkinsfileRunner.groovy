@@ -73,7 +73,7 @@ class Build {
 
     /** Replace every password, as Jenkins does in its log. */
     String mask(String line) {
-        request.credentials.values()*.password.inject(line) { text, password -> text.replace(password, '****') }
+        request.credentials.values()*.password.findAll().inject(line) { text, password -> text.replace(password, '****') }
     }
 
     boolean isAborted() { request.abortFile && new File(request.abortFile as String).exists() }
