@@ -1,1 +1,1 @@
-"""How fast the four services are, beside the least that a chain of their shape can cost: `python -m benchmarks`."""
+"""The performance of the four services, relative to the least that such a chain can cost: `python -m benchmarks`."""

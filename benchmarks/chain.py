@@ -1,4 +1,4 @@
-"""The two chains that are compared: the services as they are, and the floor. Same shape, same address, same Python."""
+"""The two chains that are compared: the services and the floor, with the same calls, address and Python."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from benchmarks.wire import Answer, Connection, get_request
+from benchmarks.wire import Connection, Response, get_request
 
 REPOSITORY = Path(__file__).parents[1]
 HOST = "127.0.0.1"
@@ -22,7 +22,7 @@ POLL_SECONDS = 0.002
 
 @dataclass(frozen=True)
 class Hop:
-    """A service in the chain: what it is asked for, and whom it asks then."""
+    """A service of the chain: its path, the services that it calls, and its environment."""
 
     name: str
     path: str
@@ -36,23 +36,23 @@ HOPS = (
     Hop("reviews", "/reviews/0", calls=("ratings",), environment=(("VERSION", "v3"),)),
     Hop("productpage", "/productpage", calls=("details", "reviews")),
 )
-"""Callees before their callers, so that this is an order of start too."""
+"""Called services before their callers: this is also the order of start."""
 
 ENTRY = HOPS[-1]
 Ports = Mapping[str, int]
 
 
 class BenchmarkError(Exception):
-    """No figures can be had. The message says why."""
+    """Correct figures cannot be measured. The message contains the cause."""
 
 
 def service_command(hop: Hop) -> list[str]:
-    """Starts a real service."""
+    """Return the command of a real service."""
     return [sys.executable, "-m", f"bookinfo_{hop.name}"]
 
 
 def service_environment(hop: Hop, ports: Ports) -> dict[str, str]:
-    """Configures a real service: the documented variables, and nothing of the caller's environment but PATH."""
+    """Return the environment of a real service: documented variables, and PATH of this process."""
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOST": HOST,
@@ -63,55 +63,55 @@ def service_environment(hop: Hop, ports: Ports) -> dict[str, str]:
         "SESSION_SECRET": "only for the benchmark",
         **dict(hop.environment),
     }
-    for callee in hop.calls:
-        environment[f"{callee.upper()}_HOSTNAME"] = HOST
-        environment[f"{callee.upper()}_SERVICE_PORT"] = str(ports[callee])
+    for called in hop.calls:
+        environment[f"{called.upper()}_HOSTNAME"] = HOST
+        environment[f"{called.upper()}_SERVICE_PORT"] = str(ports[called])
     return environment
 
 
-def floor_command(hop: Hop, ports: Ports, answers: Path) -> list[str]:
-    """Starts a service of the floor."""
+def floor_command(hop: Hop, ports: Ports, responses: Path) -> list[str]:
+    """Return the command of a service of the floor."""
     paths = {each.name: each.path for each in HOPS}
-    peers = [f"{ports[callee]}{paths[callee]}" for callee in hop.calls]
-    return [sys.executable, "-m", "benchmarks.floor", hop.name, str(ports[hop.name]), str(answers), *peers]
+    backends = [f"{ports[called]}{paths[called]}" for called in hop.calls]
+    return [sys.executable, "-m", "benchmarks.floor", hop.name, str(ports[hop.name]), str(responses), *backends]
 
 
 class Process:
-    """A started service. Stop it: nothing else will."""
+    """The process of a service. The caller must stop it."""
 
     def __init__(self, name: str, port: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.name = name
         self.port = port
         self.started = time.perf_counter()
-        self._popen = subprocess.Popen(  # noqa: S603 - commands of our own making
+        self._popen = subprocess.Popen(  # noqa: S603 - trusted commands
             command, env=environment, cwd=REPOSITORY, stdin=subprocess.DEVNULL
         )
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._popen.pid
 
-    async def first_answer(self, path: str) -> tuple[Answer, float]:
-        """The first 200 for `path`, and the seconds from the process' start to it. Raises `BenchmarkError`."""
+    async def first_response(self, path: str) -> tuple[Response, float]:
+        """Return the first 200 response for `path`, and the seconds since the start. Raises `BenchmarkError`."""
         request = get_request(HOST, path)
         while time.perf_counter() - self.started < START_SECONDS:
             if self._popen.poll() is not None:
-                raise BenchmarkError(f"{self.name} ended at its start with exit code {self._popen.returncode}")
+                raise BenchmarkError(f"{self.name} exited with {self._popen.returncode} during its start")
             try:
                 connection = await Connection.open(HOST, self.port)
             except OSError:
                 await asyncio.sleep(POLL_SECONDS)
                 continue
-            answer = await connection.request(request)
+            response = await connection.request(request)
             seconds = time.perf_counter() - self.started
             connection.close()
-            if answer.status == 200:
-                return answer, seconds
-        raise BenchmarkError(f"{self.name} gave no 200 for {path} within {START_SECONDS:g} s")
+            if response.status == 200:
+                return response, seconds
+        raise BenchmarkError(f"{self.name} did not return 200 for {path} within {START_SECONDS:g} s")
 
     def stop(self) -> None:
-        """End it, and wait until it has ended."""
+        """Terminate the process and wait until it exits."""
         self._popen.terminate()
         try:
             self._popen.wait(STOP_SECONDS)
@@ -121,26 +121,26 @@ class Process:
 
 
 class Chain:
-    """Four running services, and what each answers."""
+    """Four running services, and the first response of each."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.ports = free_ports()
         self.processes: dict[str, Process] = {}
-        self.answers: dict[str, Answer] = {}
+        self.responses: dict[str, Response] = {}
 
     @classmethod
-    async def of_services(cls, name: str = "bookinfo", more: Mapping[str, str] | None = None) -> Self:
-        """Bookinfo, with `more` environment."""
+    async def start_services(cls, name: str = "bookinfo", more: Mapping[str, str] | None = None) -> Self:
+        """Start Bookinfo with the additional environment `more`."""
         chain = cls(name)
         await chain._start({hop: service_command(hop) for hop in HOPS}, more or {})
         return chain
 
     @classmethod
-    async def of_floor(cls, answers: Path) -> Self:
-        """The floor, giving the answers that stand in the file `answers`."""
+    async def start_floor(cls, responses: Path) -> Self:
+        """Start the floor. It sends the responses in the file `responses`."""
         chain = cls("floor")
-        await chain._start({hop: floor_command(hop, chain.ports, answers) for hop in HOPS}, {})
+        await chain._start({hop: floor_command(hop, chain.ports, responses) for hop in HOPS}, {})
         return chain
 
     async def _start(self, commands: Mapping[Hop, list[str]], more: Mapping[str, str]) -> None:
@@ -149,19 +149,19 @@ class Chain:
                 environment = {**service_environment(hop, self.ports), **more}
                 process = Process(hop.name, self.ports[hop.name], command, environment)
                 self.processes[hop.name] = process
-                self.answers[hop.name], _ = await process.first_answer(hop.path)
+                self.responses[hop.name], _ = await process.first_response(hop.path)
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """End all four, callers first."""
+        """Stop all services, callers first."""
         for process in reversed(self.processes.values()):
             process.stop()
 
 
 def free_ports() -> dict[str, int]:
-    """A free port of the loopback interface for each service."""
+    """Return a free loopback port for each service."""
     sockets = {hop.name: socket.create_server((HOST, 0)) for hop in HOPS}
     ports = {name: sock.getsockname()[1] for name, sock in sockets.items()}
     for sock in sockets.values():

@@ -1,4 +1,4 @@
-"""The experiment: parity first, then both chains in turns, then memory and cold starts."""
+"""The experiment: parity, then load on both chains alternately, then memory and cold starts."""
 
 import asyncio
 import os
@@ -28,25 +28,25 @@ from benchmarks.chain import (
 from benchmarks.floor import record
 from benchmarks.load import check_page, load
 from benchmarks.report import ColdStarts, Memory, Pair, Results, Window, percentile
-from benchmarks.wire import Answer, Connection, get_request
+from benchmarks.wire import Connection, Response, get_request
 
 NOISE_LIMIT = 0.10
-"""The share of the machine that other processes may use in a sample."""
+"""Share of the machine that other processes may use during a sample."""
 
 ATTEMPTS = 3
-"""A noisy sample is taken again: this many times as many samples as are wanted, and no more."""
+"""Noisy samples are repeated. Factor between the maximum and the desired number of samples."""
 
 WARM_UP_SECONDS = 1.0
 PARITY_SECONDS = 0.3
 COUNTED = re.compile(rb'^http_requests_total\{method="GET",route="([^"]+)",status="(\d+)"\} (\S+)$', re.MULTILINE)
 
 Sample = TypeVar("Sample")
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How much is measured. `forced`: report even if others used the machine."""
+class Options:
+    """The extent of the measurement. `forced`: report figures even if other processes used the machine."""
 
     connections: int = 32
     pairs: int = 7
@@ -55,47 +55,49 @@ class Plan:
     forced: bool = False
 
 
-async def run(plan: Plan, say: Say) -> Results:
-    """Measure. Raises `BenchmarkError` when the figures would not be true."""
+async def run(options: Options, report: Report) -> Results:
+    """Measure. Raises `BenchmarkError` if correct figures cannot be measured."""
     async with _chains() as (bookinfo, floor):
-        say("parity: the floor's answers are the services', and the services count what is asked")
-        await check_answers(bookinfo, floor)
-        await check_counts(bookinfo, plan.connections)
+        report("parity: the floor and the services send the same bytes, and the services count all requests")
+        await check_responses(bookinfo, floor)
+        await check_counts(bookinfo, options.connections)
         idle = {chain.name: _pss(chain) for chain in (bookinfo, floor)}
         pids = [os.getpid(), *_pids(bookinfo), *_pids(floor)]
         for chain in (bookinfo, floor):
-            await load(chain.ports[ENTRY.name], plan.connections, WARM_UP_SECONDS)
+            await load(chain.ports[ENTRY.name], options.connections, WARM_UP_SECONDS)
 
         async def pair() -> Pair:
             windows = {}
             for chain in random.sample([bookinfo, floor], k=2):
-                windows[chain.name] = await window(chain, plan.connections, plan.window_seconds)
+                windows[chain.name] = await window(chain, options.connections, options.window_seconds)
             return Pair(**windows)
 
-        say(f"load: {plan.pairs} pairs of {plan.window_seconds:g} s windows")
-        pairs, load_noise = await collect(pair, plan.pairs, pids, forced=plan.forced)
+        report(f"load: {options.pairs} pairs of {options.window_seconds:g} s windows")
+        pairs, load_noise = await collect(pair, options.pairs, pids, forced=options.forced)
         loaded = {chain.name: _pss(chain) for chain in (bookinfo, floor)}
-        say(f"cold starts: {plan.cold_starts} of each service")
-        starts, start_noise = await collect(lambda: cold_starts(bookinfo), plan.cold_starts, pids, forced=plan.forced)
+        report(f"cold starts: {options.cold_starts} of each service")
+        starts, start_noise = await collect(
+            lambda: cold_starts(bookinfo), options.cold_starts, pids, forced=options.forced
+        )
     return Results(
-        connections=plan.connections,
+        connections=options.connections,
         pairs=pairs,
         bookinfo_memory=Memory(idle["bookinfo"], loaded["bookinfo"]),
         floor_memory=Memory(idle["floor"], loaded["floor"]),
         cold_starts=starts,
         noise=max(load_noise, start_noise),
-        forced=plan.forced,
+        forced=options.forced,
     )
 
 
 @asynccontextmanager
 async def _chains() -> AsyncIterator[tuple[Chain, Chain]]:
-    bookinfo = await Chain.of_services()
+    bookinfo = await Chain.start_services()
     try:
-        with TemporaryDirectory() as folder:
-            answers = Path(folder) / "answers.json"
-            record(bookinfo.answers, answers)
-            floor = await Chain.of_floor(answers)
+        with TemporaryDirectory() as directory:
+            responses = Path(directory) / "responses.json"
+            record(bookinfo.responses, responses)
+            floor = await Chain.start_floor(responses)
         try:
             yield bookinfo, floor
         finally:
@@ -104,41 +106,41 @@ async def _chains() -> AsyncIterator[tuple[Chain, Chain]]:
         bookinfo.stop()
 
 
-async def check_answers(bookinfo: Chain, floor: Chain) -> None:
-    """The floor gives the services' bytes, and the page holds every backend's part. Raises `BenchmarkError`."""
-    check_page(await ask(bookinfo.ports[ENTRY.name], ENTRY.path))
+async def check_responses(bookinfo: Chain, floor: Chain) -> None:
+    """Check that both chains send the same bytes, and that the page is complete. Raises `BenchmarkError`."""
+    check_page(await get(bookinfo.ports[ENTRY.name], ENTRY.path))
     for hop in HOPS:
-        real, bare = bookinfo.answers[hop.name], await ask(floor.ports[hop.name], hop.path)
+        real, bare = bookinfo.responses[hop.name], await get(floor.ports[hop.name], hop.path)
         if (real.status, real.body) != (bare.status, bare.body):
-            raise BenchmarkError(f"parity: the floor's {hop.name} gives other bytes for {hop.path} than the service")
+            raise BenchmarkError(f"parity: the floor's {hop.name} sends other bytes for {hop.path} than the service")
 
 
 async def check_counts(bookinfo: Chain, connections: int) -> None:
-    """Each service counts as many requests as it was sent, all with status 200. Raises `BenchmarkError`."""
-    before = await counted(bookinfo)
+    """Check that each service counts all requests, with status 200. Raises `BenchmarkError`."""
+    before = await count_requests(bookinfo)
     sent = await load(bookinfo.ports[ENTRY.name], connections, PARITY_SECONDS)
-    after = await counted(bookinfo)
+    after = await count_requests(bookinfo)
     for hop in HOPS:
-        if (found := after[hop.name] - before[hop.name]) != sent.pages:
-            raise BenchmarkError(f"parity: {hop.name} counted {found} requests with 200 of {sent.pages} sent")
+        if (count := after[hop.name] - before[hop.name]) != sent.pages:
+            raise BenchmarkError(f"parity: {hop.name} counted {count} of {sent.pages} requests with status 200")
 
 
-async def counted(bookinfo: Chain) -> dict[str, int]:
-    """How many requests for its path each service has answered with 200, as its metrics say."""
-    found = {}
+async def count_requests(bookinfo: Chain) -> dict[str, int]:
+    """Return the number of requests with status 200 for the path of each service, according to its metrics."""
+    counts = {}
     for hop in HOPS:
-        text = (await ask(bookinfo.ports[hop.name], "/metrics")).body
+        text = (await get(bookinfo.ports[hop.name], "/metrics")).body
         template = hop.path.replace("/0", "/{product_id}").encode()
-        found[hop.name] = sum(
+        counts[hop.name] = sum(
             int(float(value))
             for route, status, value in COUNTED.findall(text)
             if route == template and status == b"200"
         )
-    return found
+    return counts
 
 
 async def window(chain: Chain, connections: int, seconds: float) -> Window:
-    """Load on one chain, and what it used meanwhile."""
+    """Load one chain, and measure its CPU."""
     before = {name: cpu_seconds(process.pid) for name, process in chain.processes.items()}
     done = await load(chain.ports[ENTRY.name], connections, seconds)
     cpu = {name: cpu_seconds(process.pid) - before[name] for name, process in chain.processes.items()}
@@ -146,13 +148,13 @@ async def window(chain: Chain, connections: int, seconds: float) -> Window:
 
 
 async def cold_starts(bookinfo: Chain) -> ColdStarts:
-    """Start each service once more, alone, its callees running; and FastAPI's import beside, for the machine's pace."""
+    """Start each service once more while the others run. Measure the import of FastAPI for comparison."""
     seconds = {}
     for hop in random.sample(HOPS, k=len(HOPS)):
         ports = {**bookinfo.ports, hop.name: free_ports()[hop.name]}
         process = Process(hop.name, ports[hop.name], service_command(hop), service_environment(hop, ports))
         try:
-            _, seconds[hop.name] = await process.first_answer(hop.path)
+            _, seconds[hop.name] = await process.first_response(hop.path)
         finally:
             process.stop()
     start = time.perf_counter()
@@ -162,34 +164,34 @@ async def cold_starts(bookinfo: Chain) -> ColdStarts:
 
 
 async def collect(
-    take: Callable[[], Awaitable[Sample]], wanted: int, pids: list[int], *, forced: bool
+    take_sample: Callable[[], Awaitable[Sample]], count: int, pids: list[int], *, forced: bool
 ) -> tuple[list[Sample], float]:
-    """So many samples in which others left the machine alone, and the greatest share that they used in one of them.
+    """Return `count` samples without noise, and the largest share of the machine that other processes used in one.
 
-    A noisy sample is thrown away and taken again, for a bounded number of times. Raises `BenchmarkError` after that.
+    A noisy sample is repeated. Raises `BenchmarkError` after too many noisy samples.
     """
     samples: list[Sample] = []
     noise: list[float] = []
-    refused: list[float] = []
-    while len(samples) < wanted:
+    noisy: list[float] = []
+    while len(samples) < count:
         start = MachineUse.now(pids)
-        sample = await take()
+        sample = await take_sample()
         foreign = MachineUse.now(pids).foreign_since(start)
         if foreign <= NOISE_LIMIT or forced:
             samples.append(sample)
             noise.append(foreign)
         else:
-            refused.append(foreign)
-        if len(refused) > wanted * (ATTEMPTS - 1):
+            noisy.append(foreign)
+        if len(noisy) > count * (ATTEMPTS - 1):
             raise BenchmarkError(
-                f"other processes used up to {max(refused):.0%} of the machine ({NOISE_LIMIT:.0%} is the limit) in "
-                f"{len(refused)} of {len(refused) + len(samples)} samples; wait until they are done, or use --force"
+                f"other processes used up to {max(noisy):.0%} of the machine ({NOISE_LIMIT:.0%} is the limit) in "
+                f"{len(noisy)} of {len(noisy) + len(samples)} samples; wait until they exit, or use --force"
             )
     return samples, max(noise)
 
 
-async def ask(port: int, path: str) -> Answer:
-    """One GET on a connection of its own."""
+async def get(port: int, path: str) -> Response:
+    """GET a path on a new connection."""
     connection = await Connection.open(HOST, port)
     try:
         return await connection.request(get_request(HOST, path))

@@ -1,9 +1,10 @@
 """The floor: the least that a chain of this shape can cost in Python.
 
-Bare ASGI applications under uvicorn with the client of `benchmarks.wire`: they make the calls that the services make
-and send the bytes that the services send, recorded beforehand. They route, validate, render, count and log nothing.
+It consists of bare ASGI applications under uvicorn with the client of `benchmarks.wire`. They make the same calls as
+the services and send the recorded bytes of the services, without routing, validation, rendering, metrics or logs.
 
-`python -m benchmarks.floor NAME PORT ANSWERS [PEER...]` runs one; a peer is a port and a path, `9080/ratings/0`.
+`python -m benchmarks.floor NAME PORT RESPONSES [BACKEND...]` runs one application. A backend is a port and a path, for
+example `9080/ratings/0`.
 """
 
 import asyncio
@@ -18,38 +19,41 @@ import uvicorn
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, HTTPResponseStartEvent, Scope
 
 from benchmarks.chain import HOST
-from benchmarks.wire import Answer, Connection, get_request
+from benchmarks.wire import Connection, Response, get_request
 
-SERVERS_OWN = frozenset({b"date", b"content-length"})
-"""Headers that uvicorn and the application add here too; content-length is added from the body."""
+ADDED_HEADERS = frozenset({b"date", b"content-length"})
+"""Headers that uvicorn and the application add themselves."""
 
 
-class Peer:
-    """One callee, and its idle connections."""
+class Backend:
+    """A called service, and the idle connections to it."""
 
     def __init__(self, port: int, path: str) -> None:
         self._port = port
         self._request = get_request(HOST, path)
         self._idle: list[Connection] = []
 
-    async def get(self) -> Answer:
-        """Ask it."""
+    async def get(self) -> Response:
+        """Call the service."""
         connection = self._idle.pop() if self._idle else await Connection.open(HOST, self._port)
-        answer = await connection.request(self._request)
+        response = await connection.request(self._request)
         self._idle.append(connection)
-        return answer
+        return response
 
 
-def application(headers: list[tuple[bytes, bytes]], body: bytes, peers: list[Peer]) -> ASGI3Application:
-    """Asks every peer, then sends `headers` and `body`; 502 when a peer's answer was not 200."""
+def application(headers: list[tuple[bytes, bytes]], body: bytes, backends: list[Backend]) -> ASGI3Application:
+    """Return an application that calls all backends, then sends `headers` and `body`.
+
+    The status is 502 if a backend did not return 200.
+    """
     headers = [*headers, (b"content-length", str(len(body)).encode())]
 
     async def app(_scope: Scope, _receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        if len(peers) == 1:
-            answers = [await peers[0].get()]
+        if len(backends) == 1:
+            responses = [await backends[0].get()]
         else:
-            answers = await asyncio.gather(*(peer.get() for peer in peers))
-        status = 200 if all(answer.status == 200 for answer in answers) else 502
+            responses = await asyncio.gather(*(backend.get() for backend in backends))
+        status = 200 if all(response.status == 200 for response in responses) else 502
         start: HTTPResponseStartEvent = {
             "type": "http.response.start",
             "status": status,
@@ -62,29 +66,29 @@ def application(headers: list[tuple[bytes, bytes]], body: bytes, peers: list[Pee
     return app
 
 
-def record(answers: Mapping[str, Answer], file: Path) -> None:
-    """Write what the services answered, for `replay` in another process."""
-    file.write_text(json.dumps({name: _plain(answer) for name, answer in answers.items()}))
+def record(responses: Mapping[str, Response], file: Path) -> None:
+    """Write the responses of the services to a file, for `replay` in another process."""
+    file.write_text(json.dumps({name: _as_json(response) for name, response in responses.items()}))
 
 
 def replay(file: Path, name: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """The recorded headers and body of service `name`."""
+    """Return the recorded headers and body of the service `name`."""
     headers, body = json.loads(file.read_text())[name]
     return [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers], base64.b64decode(body)
 
 
-def _plain(answer: Answer) -> tuple[list[Any], str]:
-    lines = [line.split(b": ", 1) for line in answer.head.split(b"\r\n")[1:]]
-    headers = [[key.decode("latin-1"), value.decode("latin-1")] for key, value in lines if key not in SERVERS_OWN]
-    return headers, base64.b64encode(answer.body).decode()
+def _as_json(response: Response) -> tuple[list[Any], str]:
+    lines = [line.split(b": ", 1) for line in response.head.split(b"\r\n")[1:]]
+    headers = [[key.decode("latin-1"), value.decode("latin-1")] for key, value in lines if key not in ADDED_HEADERS]
+    return headers, base64.b64encode(response.body).decode()
 
 
-def main(name: str, port: str, answers: str, *peers: str) -> None:
+def main(name: str, port: str, responses: str, *backends: str) -> None:
     """Serve until a signal."""
-    headers, body = replay(Path(answers), name)
-    asked = [Peer(int(number), f"/{path}") for number, _, path in (peer.partition("/") for peer in peers)]
+    headers, body = replay(Path(responses), name)
+    called = [Backend(int(number), f"/{path}") for number, _, path in (each.partition("/") for each in backends)]
     uvicorn.run(
-        application(headers, body, asked),
+        application(headers, body, called),
         host=HOST,
         port=int(port),
         loop="uvloop",

@@ -1,4 +1,4 @@
-"""From samples to a report: medians, the ratios of what was measured side by side, and the targets."""
+"""From samples to a report: medians, ratios of the windows of a pair, and targets."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Window:
-    """One chain under load for a few seconds. Times in seconds; `cpu` by service, for the whole window."""
+    """The measurement of one chain under load. Times are in seconds. `cpu` is by service, for the whole window."""
 
     pages: int
     seconds: float
@@ -22,7 +22,7 @@ class Window:
 
     @property
     def cpu_per_page(self) -> float:
-        """CPU seconds of all four services for one page."""
+        """CPU seconds of all services for one page."""
         return sum(self.cpu.values()) / self.pages
 
     @property
@@ -33,7 +33,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Pair:
-    """The two chains, measured one right after the other."""
+    """The windows of the two chains, measured directly one after the other."""
 
     bookinfo: Window
     floor: Window
@@ -41,7 +41,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Memory:
-    """Proportional set size in bytes by service: after the first answer, and after the load."""
+    """Proportional set size in bytes by service: after the first response, and after the load."""
 
     idle: Mapping[str, int]
     loaded: Mapping[str, int]
@@ -49,7 +49,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class ColdStarts:
-    """Seconds from a process' start to its first 200 by service, and those of `python -c "import fastapi"` beside."""
+    """Seconds from the start of a process to its first 200 response, and those of `python -c "import fastapi"`."""
 
     services: Mapping[str, float]
     import_fastapi: float
@@ -57,7 +57,7 @@ class ColdStarts:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that was measured. `noise` is the greatest share of the machine that others used in one sample."""
+    """All measurements. `noise` is the largest share of the machine that other processes used in a sample."""
 
     connections: int
     pairs: Sequence[Pair]
@@ -70,17 +70,17 @@ class Results:
 
 @dataclass(frozen=True)
 class Spread:
-    """A median, and the least and the greatest value beside it."""
+    """A median with the minimum and the maximum."""
 
     median: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> "Spread":
-        """Of one or more values."""
-        found = sorted(values)
-        return cls(median(found), found[0], found[-1])
+    def from_values(cls, values: Iterable[float]) -> "Spread":
+        """Return the spread of one or more values."""
+        ordered = sorted(values)
+        return cls(median(ordered), ordered[0], ordered[-1])
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Target:
 
     @property
     def met(self) -> bool:
-        """Whether the figure keeps to its limit."""
+        """Whether the value is within the limit."""
         return self.value <= self.limit
 
 
@@ -103,40 +103,40 @@ MEASURES: Mapping[str, tuple[Callable[[Window], float], float]] = {
     "p50 ms": (lambda window: window.p50, 1000),
     "p99 ms": (lambda window: window.p99, 1000),
 }
-"""What of a window is reported, and what a second is multiplied by for that."""
+"""The reported measures of a window, each with the factor from its unit to the reported unit."""
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """The value below which `percent` of the values lie. Raises ValueError without values."""
+    """Return the value that `percent` of the values do not exceed. Raises ValueError without values."""
     if not values:
         raise ValueError("no values")
     return values[0] if len(values) == 1 else quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 def ratios(pairs: Sequence[Pair], measure: Callable[[Window], float]) -> Spread:
-    """How many times the floor's the services' measure is: pair by pair, so that slow moments hit both alike."""
-    return Spread.of(measure(pair.bookinfo) / measure(pair.floor) for pair in pairs)
+    """Return the ratio of the services to the floor, per pair, so that noise affects both in the same way."""
+    return Spread.from_values(measure(pair.bookinfo) / measure(pair.floor) for pair in pairs)
 
 
 def cold_start(results: Results, service: str) -> Spread:
-    """A service's seconds to its first 200."""
-    return Spread.of(each.services[service] for each in results.cold_starts)
+    """Return the seconds of a service to its first 200 response."""
+    return Spread.from_values(each.services[service] for each in results.cold_starts)
 
 
 def targets(results: Results) -> list[Target]:
-    """What is to be reached, and what was."""
+    """Return the targets with the measured values."""
     pairs = results.pairs
     slowest = max(cold_start(results, service).median for service in results.bookinfo_memory.idle)
     return [
-        Target("CPU per page, times the floor's", ratios(pairs, lambda window: window.cpu_per_page).median, 4),
-        Target("p99, times the floor's", ratios(pairs, lambda window: window.p99).median, 5),
+        Target("CPU per page, ratio to the floor", ratios(pairs, lambda window: window.cpu_per_page).median, 4),
+        Target("p99, ratio to the floor", ratios(pairs, lambda window: window.p99).median, 5),
         Target("PSS of all four under load, MiB", sum(results.bookinfo_memory.loaded.values()) / MIB, 200),
-        Target("slowest service's first 200, s", slowest, 0.6),
+        Target("first 200 of the slowest service, s", slowest, 0.6),
     ]
 
 
 def as_json(results: Results) -> dict[str, Any]:
-    """For machines: the summary first, then every sample."""
+    """Return the results as JSON: the summary, then all samples."""
     return {
         "connections": results.connections,
         "noise": results.noise,
@@ -150,7 +150,7 @@ def as_json(results: Results) -> dict[str, Any]:
 
 
 def tables(results: Results) -> list[Table]:
-    """For people."""
+    """Return the results as tables."""
     return [_load_table(results), _service_table(results), _target_table(results)]
 
 
@@ -170,8 +170,8 @@ def _load_table(results: Results) -> Table:
 
 
 def _service_table(results: Results) -> Table:
-    table = _table("each service")
-    headings = ("", "CPU ms", "floor's", "PSS MiB", "loaded", "floor's", "first 200 s")
+    table = _table("services")
+    headings = ("", "CPU ms", "floor", "PSS MiB", "loaded", "floor", "first 200 s")
     for heading in headings:
         table.add_column(heading, justify="left" if not heading else "right")
     memory = results.bookinfo_memory
@@ -186,14 +186,14 @@ def _service_table(results: Results) -> Table:
             f"{results.floor_memory.loaded[service] / MIB:.1f}",
             f"{start.median:.2f} ({start.low:.2f}..{start.high:.2f})",
         )
-    fastapi = Spread.of(each.import_fastapi for each in results.cold_starts)
+    fastapi = Spread.from_values(each.import_fastapi for each in results.cold_starts)
     table.add_row("import fastapi", *[""] * 5, f"{fastapi.median:.2f} ({fastapi.low:.2f}..{fastapi.high:.2f})")
     return table
 
 
 def _target_table(results: Results) -> Table:
     table = _table("targets")
-    for heading in ("", "at most", "is", ""):
+    for heading in ("", "at most", "measured", ""):
         table.add_column(heading, justify="right" if heading else "left")
     for target in targets(results):
         table.add_row(target.name, f"{target.limit:g}", f"{target.value:.2f}", "met" if target.met else "missed")

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.tracing` measures what tracing costs: without it, switched off, at 1 % and at 100 %.
+"""`python -m benchmarks.tracing` measures the cost of tracing: without it, switched off, at 1 % and at 100 %.
 
-CPU per page is taken with many connections; the time of a page with one, because an exporter that holds the interpreter
-shows there. All chains take turns in shuffled order, and every page is checked.
+It measures the CPU per page with many connections, and the latency with one connection, which shows delays by the
+exporter's thread. It loads the chains alternately in random order and checks every page.
 """
 
 import argparse
@@ -29,14 +29,14 @@ from benchmarks.report import Window
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
-SPANS_A_PAGE = 2 * len(HOPS) - 1
+SPANS_PER_PAGE = 2 * len(HOPS) - 1
 """A server span for each service, and a client span for each call."""
 
 WARM_UP_SECONDS = 1.0
 
 
 class Sink:
-    """A collector that counts spans and keeps none, in a process of its own: it must not hold up whoever measures."""
+    """A collector that only counts spans, in a separate process, so that it does not delay the measurement."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -46,12 +46,12 @@ class Sink:
 
     @property
     def spans(self) -> int:
-        """How many have come."""
+        """The number of received spans."""
         return int(self._spans.value)
 
     @contextmanager
     def serving(self) -> Iterator[str]:
-        """Take spans meanwhile, at the endpoint that is told."""
+        """Run the collector. Yield its URL."""
         self._process.start()
         while not self._port.value:
             time.sleep(0.01)
@@ -75,7 +75,7 @@ def _serve(spans: "Synchronized[int]", port: "Synchronized[int]") -> None:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Keep quiet."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer((HOST, 0), Handler)
     port.value = server.server_port
@@ -83,7 +83,7 @@ def _serve(spans: "Synchronized[int]", port: "Synchronized[int]") -> None:
 
 
 def variants(url: str) -> Mapping[str, Mapping[str, str]]:
-    """The environment of each chain that is compared, by what is said of it."""
+    """Return the environment of each compared chain by its description."""
     on = {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
     ratio = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
     return {
@@ -95,7 +95,7 @@ def variants(url: str) -> Mapping[str, Mapping[str, str]]:
 
 
 async def measure(rounds: int, seconds: float, connections: int) -> Mapping[str, tuple[list[Window], list[Window]]]:
-    """For each variant its windows with many connections, and those with one. Raises `BenchmarkError`."""
+    """Return the windows of each variant with many connections and with one. Raises `BenchmarkError`."""
     sink = Sink()
     many: defaultdict[str, list[Window]] = defaultdict(list)
     one: defaultdict[str, list[Window]] = defaultdict(list)
@@ -103,13 +103,13 @@ async def measure(rounds: int, seconds: float, connections: int) -> Mapping[str,
     with sink.serving() as url:
         try:
             for name, environment in variants(url).items():
-                chains.append(await Chain.of_services(name, environment))
+                chains.append(await Chain.start_services(name, environment))
             for chain in chains:
                 before = sink.spans
                 await load(chain.ports[ENTRY.name], connections, WARM_UP_SECONDS)
-                many_came = sink.spans - before > 50 * SPANS_A_PAGE
-                if many_came != chain.name.startswith("100"):
-                    raise BenchmarkError(f"{chain.name}: {sink.spans - before} spans came")
+                received_many = sink.spans - before > 50 * SPANS_PER_PAGE
+                if received_many != chain.name.startswith("100"):
+                    raise BenchmarkError(f"{chain.name}: received {sink.spans - before} spans")
             for _ in range(rounds):
                 for chain in random.sample(chains, k=len(chains)):
                     many[chain.name].append(await window(chain, connections, seconds))
@@ -121,30 +121,34 @@ async def measure(rounds: int, seconds: float, connections: int) -> Mapping[str,
 
 
 def table(windows: Mapping[str, tuple[list[Window], list[Window]]], connections: int) -> Table:
-    """Medians, and of the CPU its ratio to the first variant's, round by round."""
-    found = Table(
-        "traces", f"CPU ms a page, {connections} connections", "of the first", "p50 ms, 1 connection", "p99 ms"
+    """Return the medians, and the ratio of the CPU to the first variant in each round."""
+    result = Table(
+        "traces",
+        f"CPU ms per page, {connections} connections",
+        "relative",
+        "p50 ms, 1 connection",
+        "p99 ms",
     )
     first = [item.cpu_per_page for item in next(iter(windows.values()))[0]]
     for name, (many, one) in windows.items():
         cpu = [item.cpu_per_page for item in many]
         ratios = [mine / theirs for mine, theirs in zip(cpu, first, strict=True)]
-        found.add_row(
+        result.add_row(
             name,
             f"{1000 * statistics.median(cpu):.2f}",
             f"{statistics.median(ratios):.2f} ({min(ratios):.2f}..{max(ratios):.2f})",
             f"{1000 * statistics.median(item.p50 for item in one):.1f}",
             f"{1000 * statistics.median(item.p99 for item in one):.1f}",
         )
-    return found
+    return result
 
 
 def main() -> None:
-    """Print the table; exit code 1 when there are no figures."""
+    """Print the table, or exit with 1 if correct figures cannot be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tracing", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of a window; default: %(default)s")
-    parser.add_argument("--connections", type=int, default=32, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds; default: %(default)s")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of a window; default: %(default)s")
+    parser.add_argument("--connections", type=int, default=32, help="number of connections; default: %(default)s")
     options = parser.parse_args()
     try:
         windows = uvloop.run(measure(options.rounds, options.seconds, options.connections))

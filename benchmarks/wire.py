@@ -1,7 +1,7 @@
-"""The cheapest HTTP/1.1 client that will do: GETs with a known request, one at a time on each kept connection.
+"""A minimal HTTP/1.1 client: GET with a prepared request, one at a time on each connection.
 
-It serves as the floor's client and as the load generator. It understands only what uvicorn sends here: a status line,
-lower-case header names and a content-length.
+The floor and the load generator use it. It supports only the responses of uvicorn: a status line, lower-case header
+names and a content-length.
 """
 
 import asyncio
@@ -11,77 +11,77 @@ LENGTH = b"\r\ncontent-length: "
 END = b"\r\n\r\n"
 
 
-class Answer(NamedTuple):
-    """A response as it came: its status, its status line and headers without the empty line, its body."""
+class Response(NamedTuple):
+    """The status, the status line with the headers, and the body of a response."""
 
     status: int
     head: bytes
     body: bytes
 
 
-def parse(data: bytes) -> Answer | None:
-    """The response in `data`, or None while it is not all there. Raises ValueError for one without a length."""
+def parse(data: bytes) -> Response | None:
+    """Return the response in `data`, or None if it is incomplete. Raises ValueError without a content-length."""
     end = data.find(END)
     if end < 0:
         return None
-    at = data.find(LENGTH, 0, end)
-    if at < 0:
-        raise ValueError("a response without content-length")
-    at += len(LENGTH)
-    stop = data.find(b"\r\n", at)
-    if len(data) < end + len(END) + int(data[at:stop]):
+    start = data.find(LENGTH, 0, end)
+    if start < 0:
+        raise ValueError("the response has no content-length")
+    start += len(LENGTH)
+    stop = data.find(b"\r\n", start)
+    if len(data) < end + len(END) + int(data[start:stop]):
         return None
-    return Answer(int(data[9:12]), data[:end], data[end + len(END) :])
+    return Response(int(data[9:12]), data[:end], data[end + len(END) :])
 
 
 def get_request(host: str, path: str, headers: str = "") -> bytes:
-    """A GET's bytes. Each line of `headers` ends in CRLF."""
+    """Return the bytes of a GET request. Each line of `headers` ends with CRLF."""
     return f"GET {path} HTTP/1.1\r\nhost: {host}\r\n{headers}\r\n".encode()
 
 
 class Connection(asyncio.Protocol):
-    """One kept connection, one request at a time."""
+    """A connection that handles one request at a time."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._data = b""
         self._transport: asyncio.Transport
-        self._answer: asyncio.Future[Answer]
+        self._response: asyncio.Future[Response]
 
     @classmethod
     async def open(cls, host: str, port: int) -> "Connection":
-        """Raises OSError when nobody listens."""
+        """Connect. Raises OSError if the connection fails."""
         _, connection = await asyncio.get_running_loop().create_connection(cls, host, port)
         return connection
 
-    def request(self, request: bytes) -> "asyncio.Future[Answer]":
-        """The answer to `request`; a ConnectionError when the peer closes before it is complete."""
-        self._answer = self._loop.create_future()
+    def request(self, request: bytes) -> "asyncio.Future[Response]":
+        """Send a request. The future is its response, or a ConnectionError if the server closes the connection."""
+        self._response = self._loop.create_future()
         if self._transport.is_closing():
-            self._answer.set_exception(ConnectionResetError("the peer has closed the connection"))
+            self._response.set_exception(ConnectionResetError("the server has closed the connection"))
         else:
             self._transport.write(request)
-        return self._answer
+        return self._response
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # a stream's transport is both readable and writable
-        self._answer = self._loop.create_future()
+        self._transport = transport  # type: ignore[assignment]  # the transport of a stream is readable and writable
+        self._response = self._loop.create_future()
 
     def data_received(self, data: bytes) -> None:
         self._data = self._data + data if self._data else data
         try:
-            answer = parse(self._data)
+            response = parse(self._data)
         except ValueError as error:
-            self._answer.set_exception(error)
+            self._response.set_exception(error)
             return
-        if answer is not None:
+        if response is not None:
             self._data = b""
-            self._answer.set_result(answer)
+            self._response.set_result(response)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(exc or ConnectionResetError("the peer closed the connection"))
+        if not self._response.done():
+            self._response.set_exception(exc or ConnectionResetError("the server closed the connection"))

@@ -1,4 +1,4 @@
-"""Unit tests open no sockets, but for the pair that an event loop talks to itself with."""
+"""Unit tests cannot open sockets, except for the Unix socket pair of an event loop."""
 
 from collections.abc import Iterator
 

@@ -1,21 +1,21 @@
-"""The minimal client reads what uvicorn sends."""
+"""The minimal client parses the responses of uvicorn."""
 
 import pytest
-from benchmarks.wire import Answer, get_request, parse
+from benchmarks.wire import Response, get_request, parse
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 3"
 
 
-def test_a_whole_answer_is_taken_apart() -> None:
-    assert parse(HEAD + b"\r\n\r\nabc") == Answer(200, HEAD, b"abc")
+def test_a_complete_response_is_parsed() -> None:
+    assert parse(HEAD + b"\r\n\r\nabc") == Response(200, HEAD, b"abc")
 
 
 @pytest.mark.parametrize("length", range(len(HEAD) + 7))
-def test_an_answer_is_waited_for(length: int) -> None:
+def test_an_incomplete_response_is_none(length: int) -> None:
     assert parse((HEAD + b"\r\n\r\nabc")[:length]) is None
 
 
-def test_an_answer_without_a_length_is_refused() -> None:
+def test_a_response_without_a_length_is_an_error() -> None:
     with pytest.raises(ValueError, match="content-length"):
         parse(b"HTTP/1.1 200 OK\r\n\r\n")
 

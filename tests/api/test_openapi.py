@@ -1,4 +1,4 @@
-"""Each service keeps what its OpenAPI document promises, whatever is sent to it: no 5xx, no violation of a schema."""
+"""The responses of each service match its API description for generated requests: no 5xx, no schema violation."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,11 +22,11 @@ from bookinfo_reviews.app import create_app as create_reviews
 from bookinfo_reviews.settings import Settings as ReviewsSettings
 
 EXAMPLES = 40
-"""Cases for each operation, valid and invalid ones each; the whole takes some twenty seconds."""
+"""Number of valid and of invalid requests for each operation. The tests take about 20 s."""
 
 
 class Backends(httpx.AsyncBaseTransport):
-    """The real applications behind productpage."""
+    """A transport to the real applications that productpage calls."""
 
     def __init__(self) -> None:
         self._apps = {"details": details(), "reviews": reviews(), "ratings": ratings()}
@@ -59,15 +59,13 @@ def _stopped_after_the_test() -> Iterator[None]:
 
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: mode.name.lower())
 @pytest.mark.parametrize("create", [details, ratings, reviews, productpage], ids=lambda create: create.__name__)
-def test_a_service_answers_as_its_document_says(
-    create: Callable[[], FastAPI], mode: schemathesis.GenerationMode
-) -> None:
+def test_responses_match_the_api_description(create: Callable[[], FastAPI], mode: schemathesis.GenerationMode) -> None:
     schema = schemathesis.openapi.from_asgi("/openapi.json", create())
     for found in schema.get_all_operations():
         assert isinstance(found, Ok)
         operation = found.ok()
         if mode.is_negative and not (operation.path_parameters or operation.body):
-            continue  # there is nothing to get wrong
+            continue  # such a request has no invalid variant
 
         @seed(7)
         @settings(

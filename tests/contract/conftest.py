@@ -40,7 +40,7 @@ STOP_SECONDS = 20
 
 @dataclass(frozen=True)
 class Service:
-    """A service's process, and a client that reaches it."""
+    """The process of a service, and a client for it."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -48,16 +48,16 @@ class Service:
     uds: str | None = None
 
     def client(self) -> httpx.Client:
-        """A client with connections of its own; no proxies."""
+        """Return a client with its own connections and no proxies."""
         return httpx.Client(base_url=self.url, transport=httpx.HTTPTransport(uds=self.uds), timeout=STOP_SECONDS)
 
     def get(self, path: str) -> httpx.Response:
-        """GET on a connection of its own."""
+        """GET on a new connection."""
         with self.client() as client:
             return client.get(path)
 
     def listens(self) -> bool:
-        """Whether a connection is taken; asked without httpx, which leaks a Unix socket that is refused."""
+        """Return whether the service accepts connections. httpx would leak a refused Unix socket."""
         with socket.socket(socket.AF_UNIX if self.uds else socket.AF_INET) as sock:
             return sock.connect_ex(self.uds or ("127.0.0.1", int(self.url.rpartition(":")[2]))) == 0
 
@@ -72,7 +72,7 @@ Launch = Callable[..., Service]
 
 
 def environment(**more: object) -> dict[str, str]:
-    """The environment of a service: nothing of this process' but what Python and coverage need."""
+    """Return the environment of a service: only the variables that Python and coverage need, and `more`."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -90,7 +90,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def launch(tmp_path: Path, free_port: int) -> Iterator[Launch]:
-    """Start a service's process with these variables and wait until it is ready; it is stopped after the test."""
+    """Start the process of a service and wait until it is ready. It is stopped after the test."""
     started: list[subprocess.Popen[bytes]] = []
 
     def _launch(name: str, **variables: object) -> Service:
@@ -126,10 +126,10 @@ def launch(tmp_path: Path, free_port: int) -> Iterator[Launch]:
 
 
 @pytest.fixture
-def refused() -> Callable[..., tuple[int, str]]:
-    """Start a service that is expected to refuse its start: exit code and what it wrote to standard error."""
+def failing_start() -> Callable[..., tuple[int, str]]:
+    """Start a service that must exit with an error. Return its exit code and its standard error."""
 
-    def _refused(name: str, **variables: object) -> tuple[int, str]:
+    def _failing_start(name: str, **variables: object) -> tuple[int, str]:
         done = subprocess.run(
             [sys.executable, "-m", f"bookinfo_{name}"],
             env=environment(**variables),
@@ -141,11 +141,11 @@ def refused() -> Callable[..., tuple[int, str]]:
         assert done.stdout == ""
         return done.returncode, done.stderr
 
-    return _refused
+    return _failing_start
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time does not pass but jumps, whenever everything waits, to the next moment of interest."""
+    """An event loop with virtual time: if all tasks wait, the time jumps to the next timer."""
 
     def __init__(self) -> None:
         super().__init__(_JumpingSelector(self))
@@ -168,7 +168,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class Mesh(httpx.AsyncBaseTransport):
-    """All services, reached by name as in a mesh, each in this process."""
+    """A transport that calls all services by name in this process."""
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class Mesh(httpx.AsyncBaseTransport):
         delays: Mapping[str, int] | None = None,
         **more: Any,
     ) -> None:
-        """Versions of reviews and ratings, delays in milliseconds by service, and more settings of ratings."""
+        """Create the services with these versions, delays in milliseconds by service, and settings of ratings."""
         delay = Counter(delays or {})
         self.seconds = 0.0
         self.seen: list[tuple[str, list[tuple[bytes, bytes]]]] = []
@@ -195,7 +195,7 @@ class Mesh(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.url.host not in self.apps:
-            raise httpx.ConnectError("no such service", request=request)
+            raise httpx.ConnectError("unknown service", request=request)
         self.seen.append((request.url.host, list(request.headers.raw)))
         return await httpx.ASGITransport(self.apps[request.url.host]).handle_async_request(request)
 
@@ -209,7 +209,7 @@ class Mesh(httpx.AsyncBaseTransport):
         return Backends(urls, self, ServiceMetrics.create())
 
     def run(self, scenario: Callable[[], Awaitable[Result]]) -> Result:
-        """Run `scenario` while all services run. A second of waiting passes at once: see `seconds`."""
+        """Run `scenario` while all services run, in virtual time. `seconds` is its duration."""
 
         async def running() -> Result:
             async with AsyncExitStack() as stack:
@@ -224,7 +224,7 @@ class Mesh(httpx.AsyncBaseTransport):
             return result
 
     def browse(self, path: str = "/productpage", **headers: str) -> httpx.Response:
-        """GET as a browser does."""
+        """GET a path of productpage."""
 
         async def scenario() -> httpx.Response:
             async with httpx.AsyncClient(transport=self, base_url="http://productpage") as browser:
@@ -235,5 +235,5 @@ class Mesh(httpx.AsyncBaseTransport):
 
 @pytest.fixture
 def make_mesh() -> type[Mesh]:
-    """`Mesh`, to be made with the versions that a test wants."""
+    """The class `Mesh`."""
     return Mesh

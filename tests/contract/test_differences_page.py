@@ -1,4 +1,4 @@
-"""docs/differences.md names a test for each difference, and the test exists."""
+"""docs/differences.md names an existing test for each difference."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[1][:50])
-def test_each_difference_is_held_by_a_test_that_exists(row: list[str]) -> None:
+def test_each_difference_names_an_existing_test(row: list[str]) -> None:
     named = re.fullmatch(r"`(?P<path>[\w./-]+\.py)::(?P<test>test_\w+)`", row[2])
     assert len(row) == 3
     assert named, row[2]
@@ -23,5 +23,5 @@ def test_each_difference_is_held_by_a_test_that_exists(row: list[str]) -> None:
     assert named["test"] in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
-def test_no_difference_is_told_twice() -> None:
+def test_no_difference_is_listed_twice() -> None:
     assert len({(row[0], row[1]) for row in ROWS}) == len(ROWS) > 40

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
-from tests.contract.test_wire import OK, Serve, body, server, silent, write
+from tests.contract.test_wire import OK, Serve, body, respond_with, server, silent
 
 from bookinfo_chassis.client import Upstream, create_transport
 from bookinfo_chassis.fastpath.httpx_transport import HttpxTransport
@@ -22,18 +22,18 @@ DETAILS = (
 )
 
 SERVERS: dict[str, Serve] = {
-    "valid response": write(body(DETAILS)),
-    "chunked response": write(
+    "valid response": respond_with(body(DETAILS)),
+    "chunked response": respond_with(
         OK + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % len(DETAILS) + DETAILS + b"\r\n0\r\n\r\n"
     ),
-    "response without a length": write(OK + b"\r\n" + DETAILS, close=True),
-    "503": write(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\n{}"),
-    "redirect": write(b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"),
-    "closed connection": write(close=True),
-    "incomplete response": write(OK + b"content-length: 10\r\n\r\nhalf", close=True),
-    "another protocol": write(b"SSH-2.0-OpenSSH_9.2\r\n", close=True),
-    "body beyond the limit": write(body(b"x" * (MAX_BODY + 1))),
-    "encoding that was not accepted": write(body(b"not gzip", b"content-encoding: gzip")),
+    "response without a length": respond_with(OK + b"\r\n" + DETAILS, close=True),
+    "503": respond_with(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\n{}"),
+    "redirect": respond_with(b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"),
+    "closed connection": respond_with(close=True),
+    "incomplete response": respond_with(OK + b"content-length: 10\r\n\r\nhalf", close=True),
+    "another protocol": respond_with(b"SSH-2.0-OpenSSH_9.2\r\n", close=True),
+    "body beyond the limit": respond_with(body(b"x" * (MAX_BODY + 1))),
+    "encoding that was not accepted": respond_with(body(b"not gzip", b"content-encoding: gzip")),
 }
 
 
@@ -96,7 +96,7 @@ def call(settings: ServiceSettings, url: str, time_limit: float = 5) -> Awaitabl
 
 def test_a_proxy_receives_the_same_request_without_the_fast_transport(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(fast: bool) -> object:
-        async with server(write(body(b"by proxy"))) as proxy:
+        async with server(respond_with(body(b"by proxy"))) as proxy:
             monkeypatch.setenv("HTTP_PROXY", proxy.url)
             outcome = await call(ServiceSettings.load(fast_path_transport=fast), "http://reviews.invalid:9080")
             line, *headers = proxy.requests[0].lower().rstrip().split(b"\r\n")
@@ -130,7 +130,7 @@ def test_a_call_is_limited_in_time_without_the_fast_transport() -> None:
 @pytest.mark.parametrize("idle_seconds", [0, 4])
 def test_connections_are_reused_in_the_same_way_without_the_fast_transport(idle_seconds: float) -> None:
     async def scenario(fast: bool) -> object:
-        async with server(write(body(b"x"))) as backend:
+        async with server(respond_with(body(b"x"))) as backend:
             settings = ServiceSettings.load(fast_path_transport=fast, upstream_idle_seconds=idle_seconds)
             async with create_transport(settings) as transport:
                 upstream = Upstream(backend.url, transport, 5, ServiceMetrics.create().calls)

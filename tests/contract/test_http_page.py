@@ -1,4 +1,4 @@
-"""docs/http.md says what the services answer: its tables are made anew from their answers and compared."""
+"""The tables of docs/http.md match the responses of the services."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -23,7 +23,7 @@ from bookinfo_reviews.settings import Settings as ReviewsSettings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/http.md"
 
-BAD_IDS = {"a word": "seven", "empty": "", "`-1`": "-1", "5000 digits": "9" * 5000}
+INVALID_IDS = {"a word": "seven", "empty": "", "`-1`": "-1", "5000 digits": "9" * 5000}
 ID_ROUTES = [
     ("productpage", "GET", "/api/v1/products/{id}"),
     ("productpage", "GET", "/api/v1/products/{id}/reviews"),
@@ -72,13 +72,15 @@ def services() -> Iterator[Services]:
             "productpage": start(stack, create_productpage(productpage, outside)),
             "details": start(stack, create_details(DetailsSettings.load())),
             "details v2": start(stack, create_details(DetailsSettings.load(version="v2"), outside)),
-            "details that crashes": start(stack, create_details(DetailsSettings.load(version="v2"), erroneous)),
+            "details with an unhandled error": start(
+                stack, create_details(DetailsSettings.load(version="v2"), erroneous)
+            ),
             "reviews": start(stack, create_reviews(ReviewsSettings.load())),
             "ratings": start(stack, create_ratings(RatingsSettings.load())),
             "ratings v-faulty": start(
                 stack, create_ratings(RatingsSettings.load(version="v-faulty", faulty_percent=100))
             ),
-            "ratings that are full": start(stack, create_ratings(RatingsSettings.load(), store=full)),
+            "ratings with a full store": start(stack, create_ratings(RatingsSettings.load(), store=full)),
             "ratings with a fault": start(stack, create_ratings(RatingsSettings.load(fault_abort_percent=100))),
         }
 
@@ -88,22 +90,22 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def error(answer: Any) -> str:
-    assert list(answer.json()) == ["error"]
-    assert answer.headers["content-type"] == "application/json"
-    return str(answer.json()["error"])
+def error(response: Any) -> str:
+    assert list(response.json()) == ["error"]
+    assert response.headers["content-type"] == "application/json"
+    return str(response.json()["error"])
 
 
-def bad_ids(services: Services) -> str:
+def invalid_ids(services: Services) -> str:
     rows = []
     for service, method, route in ID_ROUTES:
-        answers = [services[service].request(method, route.format(id=bad)) for bad in BAD_IDS.values()]
-        (text,) = {error(answer) for answer in answers}
+        responses = [services[service].request(method, route.format(id=bad)) for bad in INVALID_IDS.values()]
+        (text,) = {error(response) for response in responses}
         other = services[service].patch(route.format(id=0))
         assert (other.status_code, error(other)) == (405, "method not allowed")
-        statuses = [str(answer.status_code) for answer in answers]
+        statuses = [str(response.status_code) for response in responses]
         rows.append([service, f"{method} `{route}`", *statuses, f"`{text}`", f"`{other.headers['allow']}`"])
-    return table(["Service", "Route", *BAD_IDS, "Text", "`Allow` of a 405"], rows)
+    return table(["Service", "Route", *INVALID_IDS, "Text", "`Allow` of a 405"], rows)
 
 
 def methods(services: Services) -> str:
@@ -112,10 +114,10 @@ def methods(services: Services) -> str:
         allowed = set()
         for client in [services[name] for name in (NAMES if service == "all" else [service])]:
             for route in routes:
-                answer = client.patch(route)
-                assert (answer.status_code, error(answer)) == (405, "method not allowed")
-                assert client.options(route).headers["allow"] == answer.headers["allow"]
-                allowed.add(answer.headers["allow"])
+                response = client.patch(route)
+                assert (response.status_code, error(response)) == (405, "method not allowed")
+                assert client.options(route).headers["allow"] == response.headers["allow"]
+                allowed.add(response.headers["allow"])
         (allow,) = allowed
         rows.append([service, ", ".join(f"`{route}`" for route in routes), f"`{allow}`"])
     return table(["Service", "Routes", "`Allow` of a 405, and of OPTIONS"], rows)
@@ -126,7 +128,7 @@ def other_errors(services: Services) -> str:
     form = "application/x-www-form-urlencoded"
     cases: list[tuple[str, Any]] = [
         ("any service: an unknown path", services["details"].get("/nowhere")),
-        ("any service: an unhandled error", services["details that crashes"].get("/details/0")),
+        ("any service: an unhandled error", services["details with an unhandled error"].get("/details/0")),
         ("any service: `FAULT_ABORT_PERCENT`", services["ratings with a fault"].get("/ratings/0")),
         ("productpage: `POST /login` without a name", productpage.post("/login")),
         (
@@ -144,21 +146,21 @@ def other_errors(services: Services) -> str:
         ("ratings: `POST` with more than 64 KiB", ratings.post("/ratings/0", content=b" " * 65537)),
         (
             "ratings: `POST` for one more than 1000 books",
-            services["ratings that are full"].post("/ratings/0", content="{}"),
+            services["ratings with a full store"].post("/ratings/0", content="{}"),
         ),
         ("ratings v-faulty, v-unavailable, v-unhealthy", services["ratings v-faulty"].get("/ratings/0")),
     ]
     return table(["Case", "Status", "Text"], [[name, str(got.status_code), f"`{error(got)}`"] for name, got in cases])
 
 
-@pytest.mark.parametrize("make", [bad_ids, methods, other_errors], ids=lambda make: make.__name__)
-def test_the_page_shows_what_the_services_answer(services: Services, make: Callable[[Services], str]) -> None:
+@pytest.mark.parametrize("make", [invalid_ids, methods, other_errors], ids=lambda make: make.__name__)
+def test_the_page_shows_the_responses_of_the_services(services: Services, make: Callable[[Services], str]) -> None:
     expected = make(services)
     start = PAGE.read_text().find(expected.splitlines()[0])
     assert PAGE.read_text()[max(start, 0) :].split("\n\n")[0].strip() == expected
 
 
-def test_the_page_names_every_route(services: Services) -> None:
+def test_the_page_lists_every_route(services: Services) -> None:
     named = {(service, route.replace("{id}", "{product_id}")) for service, _, route in ID_ROUTES}
     for service, routes in PLAIN_ROUTES:
         for name in NAMES if service == "all" else [service]:

@@ -1,4 +1,4 @@
-"""details v2 and the world outside, over real TLS with a certificate authority of the test's own."""
+"""details v2 with an external book service, over real TLS with a CA of the test."""
 
 import asyncio
 import datetime as dt
@@ -40,9 +40,9 @@ INSIDE = ["cookie", "authorization", "jwt", "end-user", "traceparent", "b3", "x-
 
 
 def certificate(
-    folder: Path, name: str, issuer: tuple[x509.Name, ec.EllipticCurvePrivateKey] | None = None
+    directory: Path, name: str, issuer: tuple[x509.Name, ec.EllipticCurvePrivateKey] | None = None
 ) -> tuple[x509.Name, ec.EllipticCurvePrivateKey]:
-    """Write `name`.pem, a certificate for the host `name` with its key; without an issuer, an authority's."""
+    """Write `name`.pem, a certificate with its key for the host `name`. Without an issuer, create a CA."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     issuer_name, issuer_key = issuer or (subject, key)
@@ -58,7 +58,7 @@ def certificate(
         encipher_only=False,
         decipher_only=False,
     )
-    made = (
+    signed = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer_name)
@@ -72,24 +72,24 @@ def certificate(
         .sign(issuer_key, hashes.SHA256())
     )
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (folder / f"{name}.pem").write_bytes(secret + made.public_bytes(Encoding.PEM))
+    (directory / f"{name}.pem").write_bytes(secret + signed.public_bytes(Encoding.PEM))
     return subject, key
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds ca.pem, localhost.pem and elsewhere.pem, both by that authority, and another-ca.pem."""
-    folder = tmp_path_factory.mktemp("certificates")
-    authority = certificate(folder, "ca")
-    certificate(folder, "localhost", authority)
-    certificate(folder, "elsewhere", authority)
-    certificate(folder, "another-ca")
-    return folder
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with ca.pem, localhost.pem and elsewhere.pem, both signed by it, and another-ca.pem."""
+    directory = tmp_path_factory.mktemp("certificates")
+    authority = certificate(directory, "ca")
+    certificate(directory, "localhost", authority)
+    certificate(directory, "elsewhere", authority)
+    certificate(directory, "another-ca")
+    return directory
 
 
 @asynccontextmanager
 async def books(server_certificate: Path | None, seconds: float = 0) -> AsyncIterator[tuple[int, list[bytes]]]:
-    """An external book service that takes `seconds` for its answer: its port, and the requests it got."""
+    """Run a book service that responds after `seconds`. Yield its port and the requests that it receives."""
     requests: list[bytes] = []
     context = None
     if server_certificate:
@@ -113,8 +113,10 @@ async def books(server_certificate: Path | None, seconds: float = 0) -> AsyncIte
         yield server.sockets[0].getsockname()[1], requests
 
 
-def ask(server_certificate: Path | None, seconds: float = 0, **settings: Any) -> tuple[httpx.Response, list[bytes]]:
-    """What details v2 answers to a caller of the mesh, and what it asked outside."""
+def call_details(
+    server_certificate: Path | None, seconds: float = 0, **settings: Any
+) -> tuple[httpx.Response, list[bytes]]:
+    """Call details v2. Return its response and the requests that the book service received."""
 
     async def scenario() -> tuple[httpx.Response, list[bytes]]:
         async with books(server_certificate, seconds) as (port, requests):
@@ -140,40 +142,38 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_with_its_authority_known_the_book_service_is_asked_over_tls(folder: Path) -> None:
-    answer, requests = ask(folder / "localhost.pem", external_books_ca_file=folder / "ca.pem")
-    assert (answer.status_code, answer.json()["publisher"]) == (200, "A Publisher")
+def test_the_book_service_is_called_over_tls_with_a_trusted_ca(directory: Path) -> None:
+    response, requests = call_details(directory / "localhost.pem", external_books_ca_file=directory / "ca.pem")
+    assert (response.status_code, response.json()["publisher"]) == (200, "A Publisher")
     assert requests[0].startswith(b"GET /books/v1/volumes?q=isbn:0486424618 HTTP/1.1\r\n")
 
 
-def test_nothing_of_the_mesh_goes_outside(folder: Path) -> None:
-    _, requests = ask(folder / "localhost.pem", external_books_ca_file=folder / "ca.pem")
+def test_no_header_of_the_mesh_leaves_the_mesh(directory: Path) -> None:
+    _, requests = call_details(directory / "localhost.pem", external_books_ca_file=directory / "ca.pem")
     names = {line.split(b":")[0].lower() for line in requests[0].split(b"\r\n")[1:] if line}
     assert names == {b"host", b"accept"}
     assert b"of the mesh" not in requests[0]
 
 
 @pytest.mark.parametrize(("name", "ca"), [("localhost", "another-ca"), ("elsewhere", "ca"), ("localhost", None)])
-def test_a_certificate_that_proves_nothing_is_not_accepted(folder: Path, name: str, ca: str | None) -> None:
-    known: dict[str, Any] = {"external_books_ca_file": folder / f"{ca}.pem"} if ca else {}
-    answer, requests = ask(folder / f"{name}.pem", **known)
-    assert (answer.status_code, answer.json()) == (502, {"error": "the external book service cannot be reached"})
+def test_an_untrusted_certificate_is_rejected(directory: Path, name: str, ca: str | None) -> None:
+    known: dict[str, Any] = {"external_books_ca_file": directory / f"{ca}.pem"} if ca else {}
+    response, requests = call_details(directory / f"{name}.pem", **known)
+    assert (response.status_code, response.json()) == (502, {"error": "the external book service cannot be reached"})
     assert requests == []
 
 
-def test_do_not_encrypt_asks_in_plain_http(folder: Path) -> None:
-    answer, requests = ask(None, do_not_encrypt=True)
-    assert answer.status_code == 200
+def test_do_not_encrypt_uses_http(directory: Path) -> None:
+    response, requests = call_details(None, do_not_encrypt=True)
+    assert response.status_code == 200
     assert requests[0].startswith(b"GET /books/v1/volumes?q=isbn:0486424618 HTTP/1.1\r\n")
 
 
-def test_a_book_service_that_takes_longer_than_its_time_is_a_gateway_timeout(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_book_service_is_504(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert external.TIME_LIMIT == 5.0
     monkeypatch.setattr("bookinfo_details.app.TIME_LIMIT", 0.2)
-    answer, _ = ask(None, seconds=30, do_not_encrypt=True)
-    assert (answer.status_code, answer.json()) == (
+    response, _ = call_details(None, seconds=30, do_not_encrypt=True)
+    assert (response.status_code, response.json()) == (
         504,
         {"error": "the external book service did not respond in time"},
     )

@@ -1,4 +1,4 @@
-"""Services as processes: how they listen, refuse, drain and end."""
+"""Services as processes: start, addresses, drain and exit."""
 
 import json
 import signal
@@ -17,21 +17,21 @@ import pytest
 from bookinfo_chassis.server import listen
 
 Launch = Callable[..., Any]
-Refused = Callable[..., tuple[int, str]]
+FailingStart = Callable[..., tuple[int, str]]
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Poll until `condition` holds."""
+    """Poll until `condition` is true."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.02)
 
 
-# --- the end ----------------------------------------------------------------------------------------------------------
+# --- drain and exit ---------------------------------------------------------------------------------------------------
 
 
-def test_after_sigterm_a_service_is_unready_and_alive_and_serves_new_connections_while_it_drains(
+def test_a_draining_service_is_unready_and_alive_and_serves_new_connections(
     launch: Launch,
 ) -> None:
     ratings = launch("ratings", DRAIN_SECONDS=4)
@@ -39,8 +39,8 @@ def test_after_sigterm_a_service_is_unready_and_alive_and_serves_new_connections
     ratings.signal()
     wait_for(lambda: ratings.get("/readyz").status_code == 503, seconds=4)
     for _ in range(3):
-        answer = ratings.get("/ratings/0")
-        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        response = ratings.get("/ratings/0")
+        assert (response.status_code, response.headers["connection"]) == (200, "close")
         assert ratings.get("/livez").status_code == 200
     assert ratings.exit_code() == 0
     assert 4 <= time.monotonic() - began < 10
@@ -48,7 +48,7 @@ def test_after_sigterm_a_service_is_unready_and_alive_and_serves_new_connections
 
 
 @pytest.mark.parametrize("name", ["productpage", "details", "reviews", "ratings"])
-def test_every_service_ends_with_0_after_a_signal(launch: Launch, name: str) -> None:
+def test_every_service_exits_with_0_after_a_signal(launch: Launch, name: str) -> None:
     service = launch(name, VERSION="v2" if name in {"details", "reviews"} else "v1")
     began = time.monotonic()
     service.signal(signal.SIGINT if name == "ratings" else signal.SIGTERM)
@@ -57,21 +57,21 @@ def test_every_service_ends_with_0_after_a_signal(launch: Launch, name: str) -> 
     assert "Traceback" not in service.log.read_text()
 
 
-def test_what_is_in_flight_when_the_listener_closes_is_finished(launch: Launch) -> None:
+def test_requests_in_flight_are_finished_after_the_listener_closes(launch: Launch) -> None:
     ratings = launch("ratings", DRAIN_SECONDS=0, FAULT_DELAY_MS=5000)
-    answers: list[httpx.Response] = []
-    call = threading.Thread(target=lambda: answers.append(ratings.get("/ratings/0")))
+    responses: list[httpx.Response] = []
+    call = threading.Thread(target=lambda: responses.append(ratings.get("/ratings/0")))
     call.start()
     wait_for(lambda: "http_requests_in_flight 1.0" in ratings.get("/metrics").text)
     ratings.signal()
     wait_for(lambda: not ratings.listens())
-    assert not answers
+    assert not responses
     call.join(10)
-    assert [answer.status_code for answer in answers] == [200]
+    assert [response.status_code for response in responses] == [200]
     assert ratings.exit_code() == 0
 
 
-def test_what_hangs_does_not_hold_the_end_up_for_10_seconds(launch: Launch) -> None:
+def test_a_hanging_request_delays_the_exit_by_less_than_10_s(launch: Launch) -> None:
     ratings = launch("ratings", DRAIN_SECONDS=0.5, FAULT_DELAY_MS=60_000)
 
     def call() -> None:
@@ -86,7 +86,7 @@ def test_what_hangs_does_not_hold_the_end_up_for_10_seconds(launch: Launch) -> N
     assert time.monotonic() - began < 10
 
 
-def test_a_second_signal_stops_at_once(launch: Launch) -> None:
+def test_a_second_signal_stops_a_service_immediately(launch: Launch) -> None:
     ratings = launch("ratings", DRAIN_SECONDS=60)
     ratings.signal()
     wait_for(lambda: ratings.get("/readyz").status_code == 503)
@@ -96,7 +96,7 @@ def test_a_second_signal_stops_at_once(launch: Launch) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_kept_alive_connection_is_closed_by_the_drain_and_not_cut(launch: Launch) -> None:
+def test_the_drain_closes_a_keep_alive_connection_gracefully(launch: Launch) -> None:
     ratings = launch("ratings", DRAIN_SECONDS=4)
     with ratings.client() as client:
         assert "connection" not in client.get("/ratings/0").headers
@@ -107,7 +107,7 @@ def test_a_kept_alive_connection_is_closed_by_the_drain_and_not_cut(launch: Laun
     assert ratings.exit_code() == 0
 
 
-# --- the start --------------------------------------------------------------------------------------------------------
+# --- start ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -125,13 +125,17 @@ def test_a_kept_alive_connection_is_closed_by_the_drain_and_not_cut(launch: Laun
             "reviews: HTTP_PROXY: expected the URL of an HTTP proxy",
         ),
         ("details", {"https_proxy": "http://"}, "details: https_proxy: expected the URL of an HTTP proxy such as ht"),
-        ("ratings", {"UDS": "/no/such/folder/socket"}, "ratings: UDS: its directory does not exist or is not writable"),
+        (
+            "ratings",
+            {"UDS": "/no/such/directory/socket"},
+            "ratings: UDS: its directory does not exist or is not writable",
+        ),
     ],
 )
-def test_a_setting_that_cannot_be_used_ends_the_start_with_one_line_and_78(
-    refused: Refused, name: str, variables: dict[str, str], line: str
+def test_an_invalid_setting_is_a_one_line_error_with_exit_code_78(
+    failing_start: FailingStart, name: str, variables: dict[str, str], line: str
 ) -> None:
-    code, error = refused(name, **variables)
+    code, error = failing_start(name, **variables)
     assert code == 78
     assert error.startswith(line)
     assert error.count("\n") == 1
@@ -139,14 +143,14 @@ def test_a_setting_that_cannot_be_used_ends_the_start_with_one_line_and_78(
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-def test_a_port_in_use_ends_the_start_with_one_line(refused: Refused, family: socket.AddressFamily) -> None:
+def test_a_port_in_use_is_a_one_line_error(failing_start: FailingStart, family: socket.AddressFamily) -> None:
     with socket.socket(family) as taken:
         if family is socket.AF_INET6:
             taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         taken.bind(("", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        code, error = refused("ratings", PORT=port)
+        code, error = failing_start("ratings", PORT=port)
     address = "::" if family is socket.AF_INET6 else "0.0.0.0"
     assert (code, error) == (
         78,
@@ -154,9 +158,9 @@ def test_a_port_in_use_ends_the_start_with_one_line(refused: Refused, family: so
     )
 
 
-def test_what_cannot_be_opened_at_the_start_is_no_success(refused: Refused, tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_a_socket_is_an_error(failing_start: FailingStart, tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
-    code, error = refused("ratings", UDS=tmp_path / "s")
+    code, error = failing_start("ratings", UDS=tmp_path / "s")
     assert code != 0
     assert "UDS: the path exists and is not a socket" in error
 
@@ -176,14 +180,14 @@ def reachable(host: str, port: int) -> bool:
     ("host", "expected"),
     [(None, {"127.0.0.1", "::1"}), ("127.0.0.1", {"127.0.0.1"})],
 )
-def test_a_service_listens_on_ipv4_and_ipv6_or_where_it_is_told(
+def test_a_service_listens_on_ipv4_and_ipv6_or_on_its_host(
     launch: Launch, free_port: int, host: str | None, expected: set[str]
 ) -> None:
     launch("ratings", **({"HOST": host} if host else {}))
     assert {address for address in ("127.0.0.1", "::1") if reachable(address, free_port)} == expected
 
 
-def test_ipv6_alone_when_it_is_told(free_port: int) -> None:
+def test_a_service_can_listen_on_ipv6_alone(free_port: int) -> None:
     (sock,) = listen("::", free_port)
     with sock:
         sock.listen()
@@ -205,7 +209,7 @@ def _no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_no_ipv6")
-def test_where_ipv6_is_off_ipv4_alone_is_listened_on(free_port: int) -> None:
+def test_without_ipv6_a_service_listens_on_ipv4_alone(free_port: int) -> None:
     sockets = listen(None, free_port)
     assert [sock.getsockname() for sock in sockets] == [("0.0.0.0", free_port)]
     for sock in sockets:
@@ -214,18 +218,18 @@ def test_where_ipv6_is_off_ipv4_alone_is_listened_on(free_port: int) -> None:
 
 @pytest.fixture
 def uds() -> Iterator[Path]:
-    """A path for a socket: shorter than pytest's own, which may be too long for one."""
-    with tempfile.TemporaryDirectory(prefix="bookinfo-") as folder:
-        yield Path(folder) / "service.sock"
+    """A path for a socket. pytest's own paths may be too long."""
+    with tempfile.TemporaryDirectory(prefix="bookinfo-") as directory:
+        yield Path(directory) / "service.sock"
 
 
-def test_a_unix_socket_instead_of_a_port(launch: Launch, uds: Path, free_port: int) -> None:
+def test_a_service_can_listen_on_a_unix_socket(launch: Launch, uds: Path, free_port: int) -> None:
     ratings = launch("ratings", UDS=uds)
     assert ratings.get("/ratings/7").content == b'{"id":7,"ratings":{"Reviewer1":5,"Reviewer2":4}}'
     assert not reachable("127.0.0.1", free_port)
 
 
-def test_a_unix_socket_that_a_killed_service_left_behind_is_taken(launch: Launch, uds: Path) -> None:
+def test_the_unix_socket_of_a_killed_service_is_reused(launch: Launch, uds: Path) -> None:
     first = launch("ratings", UDS=uds)
     first.signal(signal.SIGKILL)
     first.exit_code()
@@ -233,27 +237,27 @@ def test_a_unix_socket_that_a_killed_service_left_behind_is_taken(launch: Launch
     assert launch("ratings", UDS=uds).get("/health").status_code == 200
 
 
-def test_https_claimed_on_the_unix_socket_is_believed(launch: Launch, uds: Path) -> None:
+def test_x_forwarded_proto_is_used_on_the_unix_socket(launch: Launch, uds: Path) -> None:
     productpage = launch("productpage", UDS=uds)
     with productpage.client() as client:
-        answer = client.post("/login", data={"username": "jason"}, headers={"x-forwarded-proto": "https"})
-    assert answer.status_code == 302
-    assert "Secure" in answer.headers["set-cookie"]
+        response = client.post("/login", data={"username": "jason"}, headers={"x-forwarded-proto": "https"})
+    assert response.status_code == 302
+    assert "Secure" in response.headers["set-cookie"]
 
 
-def test_https_is_believed_from_istios_sidecar_and_loopback_and_not_from_others(launch: Launch) -> None:
+def test_x_forwarded_proto_is_used_only_from_the_sidecar_and_loopback(launch: Launch) -> None:
     productpage = launch("productpage")
     secure = {}
     for source in ("127.0.0.1", "127.0.0.6", "127.0.0.7"):
         with httpx.Client(transport=httpx.HTTPTransport(local_address=source)) as client:
-            answer = client.post(
+            response = client.post(
                 f"{productpage.url}/login", data={"username": "jason"}, headers={"x-forwarded-proto": "https"}
             )
-        secure[source] = "Secure" in answer.headers["set-cookie"]
+        secure[source] = "Secure" in response.headers["set-cookie"]
     assert secure == {"127.0.0.1": True, "127.0.0.6": True, "127.0.0.7": False}
 
 
-# --- on the wire ------------------------------------------------------------------------------------------------------
+# --- raw HTTP ---------------------------------------------------------------------------------------------------------
 
 
 def exchange(port: int, request: bytes) -> bytes:
@@ -266,7 +270,7 @@ def exchange(port: int, request: bytes) -> bytes:
         return received
 
 
-def test_raw_http(launch: Launch, free_port: int) -> None:
+def test_raw_http_requests_are_handled(launch: Launch, free_port: int) -> None:
     launch("ratings")
     head = exchange(free_port, b"HEAD /ratings/0 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -275,8 +279,8 @@ def test_raw_http(launch: Launch, free_port: int) -> None:
     assert b"\r\nserver:" not in head.lower()
 
     two = b"GET /ratings/1 HTTP/1.1\r\nhost: x\r\n\r\nGET /ratings/2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-    answers = exchange(free_port, two)
-    assert (answers.count(b'{"id":1,'), answers.count(b'{"id":2,')) == (1, 1)
+    responses = exchange(free_port, two)
+    assert (responses.count(b'{"id":1,'), responses.count(b'{"id":2,')) == (1, 1)
 
     for broken in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n"):
         assert exchange(free_port, broken).startswith(b"HTTP/1.1 400 Bad Request")
@@ -285,7 +289,7 @@ def test_raw_http(launch: Launch, free_port: int) -> None:
     assert b'{"error":"please provide valid ratings JSON"}' in exchange(free_port, big)
 
 
-def test_logs_are_json_lines_that_name_service_version_and_request(launch: Launch) -> None:
+def test_log_lines_are_json_with_service_version_and_request(launch: Launch) -> None:
     ratings = launch("ratings", ACCESS_LOG=1, VERSION="v-faulty")
     with ratings.client() as client:
         client.get("/ratings/x", headers={"x-request-id": "r-1"})
@@ -299,7 +303,7 @@ def test_logs_are_json_lines_that_name_service_version_and_request(launch: Launc
     assert access["message"].startswith("GET /ratings/x 400 ")
 
 
-def test_a_client_that_goes_away_in_the_middle_of_its_body_is_no_crash(launch: Launch, free_port: int) -> None:
+def test_a_client_disconnect_is_not_an_unhandled_error(launch: Launch, free_port: int) -> None:
     ratings = launch("ratings")
     with socket.create_connection(("127.0.0.1", free_port)) as sock:
         sock.sendall(b"POST /ratings/0 HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
@@ -312,10 +316,8 @@ def test_a_client_that_goes_away_in_the_middle_of_its_body_is_no_crash(launch: L
     assert "Traceback" not in log
 
 
-def test_a_unix_socket_on_which_somebody_listens_is_refused_with_one_line(
-    launch: Launch, refused: Refused, uds: Path
-) -> None:
+def test_a_unix_socket_in_use_is_a_one_line_error(launch: Launch, failing_start: FailingStart, uds: Path) -> None:
     launch("ratings", UDS=uds)
-    code, error = refused("ratings", UDS=uds)
+    code, error = failing_start("ratings", UDS=uds)
     assert code == 78
     assert error == f"ratings: UDS: another process listens on {uds}\n"

@@ -1,6 +1,6 @@
-"""`HttpTransport` by itself: TLS, tunnels, what it refuses to send, and what it does with connections it keeps.
+"""`HttpTransport` without `Upstream`: TLS, tunnels, invalid requests and connection reuse.
 
-On uvloop, as in production; tests/contract/test_wire.py runs it on asyncio.
+These tests use uvloop, as in production. tests/contract/test_wire.py uses asyncio.
 """
 
 import asyncio
@@ -30,33 +30,33 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 @dataclass
 class Peer:
-    """A server on loopback: its port, the heads that it was sent, its connections so far and now."""
+    """A server on loopback: its port, the received heads, and the number of all and of open connections."""
 
     port: int = 0
     heads: list[bytes] = field(default_factory=list)
     connections: int = 0
-    now: int = 0
+    open_connections: int = 0
 
 
 @asynccontextmanager
-async def peer(answer: bytes | Handler = OK, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
-    """Sends `answer` for each request, or lets it go on after a request's head."""
+async def peer(response: bytes | Handler = OK, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
+    """Run a server that sends `response` for each request, or calls it after the head of a request."""
     running = Peer()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         running.connections += 1
-        running.now += 1
+        running.open_connections += 1
         try:
             while True:
                 running.heads.append(await reader.readuntil(b"\r\n\r\n"))
-                if isinstance(answer, bytes):
-                    writer.write(answer)
+                if isinstance(response, bytes):
+                    writer.write(response)
                 else:
-                    await answer(reader, writer)
+                    await response(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            running.now -= 1
+            running.open_connections -= 1
             writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls) as listener:
@@ -74,7 +74,7 @@ async def get(
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - of a server that tells nobody
+        while not condition():  # noqa: ASYNC110 - the server sends no event
             await asyncio.sleep(0.01)
 
 
@@ -87,7 +87,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)
-    made = (
+    signed = (
         x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + dt.timedelta(hours=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
@@ -96,7 +96,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     file = tmp_path_factory.mktemp("tls") / "both.pem"
-    file.write_bytes(made.public_bytes(serialization.Encoding.PEM) + private)
+    file.write_bytes(signed.public_bytes(serialization.Encoding.PEM) + private)
     return file
 
 
@@ -110,21 +110,21 @@ def trusting(certificate: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certificate)
 
 
-def test_a_server_that_is_trusted_is_spoken_to_by_tls_on_kept_connections(certificate: Path) -> None:
+def test_tls_connections_are_reused(certificate: Path) -> None:
     async def scenario() -> tuple[tuple[int, bytes], int]:
         async with (
             peer(tls=serving(certificate)) as server,
             HttpTransport(Proxies({}), 4, trusting(certificate)) as transport,
         ):
             for _ in range(3):
-                answer = await get(transport, f"https://localhost:{server.port}/")
-            return answer, server.connections
+                response = await get(transport, f"https://localhost:{server.port}/")
+            return response, server.connections
 
     assert uvloop.run(scenario()) == ((200, b"ok"), 1)
 
 
 @pytest.mark.parametrize(("trusted", "host"), [(False, "localhost"), (True, "127.0.0.1")])
-def test_a_server_that_is_not_trusted_or_is_another_gets_no_request(
+def test_a_server_with_an_untrusted_or_wrong_certificate_receives_no_request(
     certificate: Path, trusted: bool, host: str
 ) -> None:
     async def scenario() -> list[bytes]:
@@ -137,7 +137,7 @@ def test_a_server_that_is_not_trusted_or_is_another_gets_no_request(
     assert uvloop.run(scenario()) == []
 
 
-def test_a_proxy_passes_tls_on_and_gets_its_credentials(certificate: Path) -> None:
+def test_a_proxy_relays_tls_and_receives_its_credentials(certificate: Path) -> None:
     async def scenario() -> tuple[tuple[int, bytes], bytes]:
         async with peer(tls=serving(certificate)) as server:
 
@@ -151,8 +151,8 @@ def test_a_proxy_passes_tls_on_and_gets_its_credentials(certificate: Path) -> No
                 async with HttpTransport(Proxies(environ), 4, trusting(certificate)) as transport:
                     return await get(transport, f"https://localhost:{server.port}/"), proxy.heads[0]
 
-    answer, head = uvloop.run(scenario())
-    assert answer == (200, b"ok")
+    response, head = uvloop.run(scenario())
+    assert response == (200, b"ok")
     assert b"\r\nproxy-authorization: Basic " + b64encode(b"us er:pass") + b"\r\n" in head
 
 
@@ -170,7 +170,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @pytest.mark.parametrize("value", [b"a\r\nx: y", b"a\nx: y", b"a\rb"])
-def test_a_header_cannot_bring_another_one(value: bytes) -> None:
+def test_a_header_with_a_line_break_is_rejected(value: bytes) -> None:
     async def scenario() -> None:
         async with peer() as server, HttpTransport(Proxies({}), 4) as transport:
             with pytest.raises(httpx.LocalProtocolError, match="line break"):
@@ -180,7 +180,7 @@ def test_a_header_cannot_bring_another_one(value: bytes) -> None:
     uvloop.run(scenario())
 
 
-def test_only_get_is_spoken() -> None:
+def test_methods_other_than_get_are_rejected() -> None:
     async def scenario() -> None:
         async with HttpTransport(Proxies({}), 4) as transport:
             with pytest.raises(httpx.LocalProtocolError, match="POST"):
@@ -189,7 +189,7 @@ def test_only_get_is_spoken() -> None:
     uvloop.run(scenario())
 
 
-def test_an_error_names_its_request() -> None:
+def test_an_error_has_its_request() -> None:
     async def scenario() -> None:
         async with HttpTransport(Proxies({}), 4) as transport:
             with pytest.raises(httpx.ConnectError) as caught:
@@ -199,12 +199,12 @@ def test_an_error_names_its_request() -> None:
     uvloop.run(scenario())
 
 
-# --- answers ----------------------------------------------------------------------------------------------------------
+# --- responses --------------------------------------------------------------------------------------------------------
 
 
-def answer_to(answer: bytes, times: int = 1) -> tuple[int, bytes]:
+def response_to(response: bytes, times: int = 1) -> tuple[int, bytes]:
     async def scenario() -> tuple[int, bytes]:
-        async with peer(answer) as server, HttpTransport(Proxies({}), 4) as transport:
+        async with peer(response) as server, HttpTransport(Proxies({}), 4) as transport:
             for _ in range(times):
                 found = await get(transport, f"http://127.0.0.1:{server.port}/")
             return found
@@ -212,7 +212,7 @@ def answer_to(answer: bytes, times: int = 1) -> tuple[int, bytes]:
     return uvloop.run(scenario())
 
 
-def test_an_answer_without_a_length_ends_with_its_connection() -> None:
+def test_a_response_without_a_length_ends_with_its_connection() -> None:
     async def closing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.0 200 OK\r\n\r\nall ")
         await writer.drain()
@@ -226,15 +226,15 @@ def test_an_answer_without_a_length_ends_with_its_connection() -> None:
     assert uvloop.run(scenario()) == (200, b"all of it")
 
 
-def test_an_early_hint_is_not_the_answer() -> None:
-    assert answer_to(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" + OK) == (200, b"ok")
+def test_an_early_hint_is_skipped() -> None:
+    assert response_to(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" + OK) == (200, b"ok")
 
 
-def test_a_second_answer_that_nobody_asked_for_is_never_taken_for_one() -> None:
-    assert answer_to(OK + SECOND, times=3) == (200, b"ok")
+def test_an_unsolicited_response_is_never_used() -> None:
+    assert response_to(OK + SECOND, times=3) == (200, b"ok")
 
 
-def test_a_second_answer_does_not_change_the_first() -> None:
+def test_an_unsolicited_response_does_not_change_the_first() -> None:
     async def scenario() -> httpx.Response:
         async with peer(OK + SECOND) as server, HttpTransport(Proxies({}), 4) as transport:
             return await transport.handle_async_request(httpx.Request("GET", f"http://127.0.0.1:{server.port}/"))
@@ -242,43 +242,43 @@ def test_a_second_answer_does_not_change_the_first() -> None:
     assert "set-cookie" not in uvloop.run(scenario()).headers
 
 
-def test_an_upgrade_is_no_answer() -> None:
+def test_an_upgrade_is_an_error() -> None:
     with pytest.raises(httpx.RemoteProtocolError):
-        answer_to(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        response_to(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
 
 
-def test_headers_without_end_are_given_up() -> None:
+def test_endless_headers_are_an_error() -> None:
     with pytest.raises(httpx.ReadError, match="headers are longer"):
-        answer_to(b"HTTP/1.1 200 OK\r\nx: " + b"a" * MAX_HEAD)
+        response_to(b"HTTP/1.1 200 OK\r\nx: " + b"a" * MAX_HEAD)
 
 
-# --- kept connections -------------------------------------------------------------------------------------------------
+# --- idle connections -------------------------------------------------------------------------------------------------
 
 
-def test_a_connection_is_closed_when_it_has_been_idle_for_its_time() -> None:
+def test_an_idle_connection_is_closed_in_time() -> None:
     async def scenario() -> None:
         async with peer() as server, HttpTransport(Proxies({}), 0.05) as transport:
             await asyncio.gather(*(get(transport, f"http://127.0.0.1:{server.port}/") for _ in range(3)))
-            assert server.now == 3
-            await until(lambda: server.now == 0)
+            assert server.open_connections == 3
+            await until(lambda: server.open_connections == 0)
             await get(transport, f"http://127.0.0.1:{server.port}/")
-            await until(lambda: server.now == 0)
+            await until(lambda: server.open_connections == 0)
 
     uvloop.run(scenario())
 
 
-def test_closing_the_transport_closes_what_it_keeps() -> None:
+def test_closing_the_transport_closes_idle_connections() -> None:
     async def scenario() -> None:
         async with peer() as server:
             async with HttpTransport(Proxies({}), 60) as transport:
                 await get(transport, f"http://127.0.0.1:{server.port}/")
-                assert server.now == 1
-            await until(lambda: server.now == 0)
+                assert server.open_connections == 1
+            await until(lambda: server.open_connections == 0)
 
     uvloop.run(scenario())
 
 
-def test_a_call_that_is_given_up_takes_its_connection_with_it() -> None:
+def test_a_canceled_call_closes_its_connection() -> None:
     async def never(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
@@ -287,6 +287,6 @@ def test_a_call_that_is_given_up_takes_its_connection_with_it() -> None:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.1):
                     await get(transport, f"http://127.0.0.1:{server.port}/")
-            await until(lambda: server.now == 0)
+            await until(lambda: server.open_connections == 0)
 
     uvloop.run(scenario())

@@ -1,4 +1,4 @@
-"""The transport that services call each other with, against real servers that misbehave, and real proxies."""
+"""`Upstream` on `HttpTransport`, with real servers that misbehave, and real proxies."""
 
 import asyncio
 import gzip
@@ -34,7 +34,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 @dataclass
 class Server:
-    """A TCP server on loopback, what it was sent, and how many connections it took."""
+    """A TCP server on loopback, the received requests, and the number of connections."""
 
     url: str
     requests: list[bytes] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Server:
 
 @asynccontextmanager
 async def server(serve: Serve) -> AsyncIterator[Server]:
-    """`serve` gets each request's head."""
+    """Run a server. `serve` receives the head of each request."""
     running = Server("")
     writers: set[asyncio.StreamWriter] = set()
 
@@ -72,7 +72,7 @@ async def server(serve: Serve) -> AsyncIterator[Server]:
         await asyncio.sleep(0)
 
 
-def write(*parts: bytes, pause: float = 0, close: bool = False, reset: bool = False) -> Serve:
+def respond_with(*parts: bytes, pause: float = 0, close: bool = False, reset: bool = False) -> Serve:
     async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _head: bytes) -> None:
         for part in parts:
             writer.write(part)
@@ -96,7 +96,7 @@ async def silent(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter, _
     await asyncio.sleep(3600)
 
 
-async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _head: bytes) -> None:
+async def send_slowly(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _head: bytes) -> None:
     writer.write(OK + b"content-length: 100000\r\n\r\n")
     while True:
         writer.write(b" ")
@@ -113,7 +113,7 @@ def get(
     environ: Mapping[str, str] | None = None,
     headers: list[tuple[bytes, bytes]] | None = None,
 ) -> tuple[Any, Server]:
-    """Call a server that behaves like `serve`; the last answer, or the error, and the server."""
+    """Call a server that behaves like `serve`. Return the last response or error, and the server."""
 
     async def scenario() -> tuple[Any, Server]:
         async with server(serve) as peer, HttpTransport(Proxies(environ or {}), idle) as transport:
@@ -129,24 +129,26 @@ def get(
     return asyncio.run(scenario())
 
 
-# --- what comes back --------------------------------------------------------------------------------------------------
+# --- responses --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.smoke
-def test_an_answer_is_read_whole() -> None:
-    answer, _ = get(write(body(b'{"a": 1}')))
-    assert (answer.status_code, answer.content) == (200, b'{"a": 1}')
+def test_a_response_is_read_completely() -> None:
+    response, _ = get(respond_with(body(b'{"a": 1}')))
+    assert (response.status_code, response.content) == (200, b'{"a": 1}')
 
 
-def test_a_chunked_answer_is_read_whole() -> None:
-    answer, _ = get(write(OK + b"transfer-encoding: chunked\r\n\r\n", b"2\r\nab\r\n", b"1\r\nc\r\n", b"0\r\n\r\n"))
-    assert answer.content == b"abc"
+def test_a_chunked_response_is_read_completely() -> None:
+    response, _ = get(
+        respond_with(OK + b"transfer-encoding: chunked\r\n\r\n", b"2\r\nab\r\n", b"1\r\nc\r\n", b"0\r\n\r\n")
+    )
+    assert response.content == b"abc"
 
 
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
-def test_an_answer_without_a_body_has_none(status: bytes) -> None:
-    answer, _ = get(write(b"HTTP/1.1 " + status + b"\r\n\r\n"))
-    assert (answer.status_code, answer.content) == (int(status[:3]), b"")
+def test_a_response_without_a_body_is_empty(status: bytes) -> None:
+    response, _ = get(respond_with(b"HTTP/1.1 " + status + b"\r\n\r\n"))
+    assert (response.status_code, response.content) == (int(status[:3]), b"")
 
 
 @pytest.mark.parametrize(
@@ -159,22 +161,22 @@ def test_an_answer_without_a_body_has_none(status: bytes) -> None:
     ],
     ids=["after 100", "after 103 twice", "with a trailer", "byte by byte"],
 )
-def test_an_answer_may_come_in_any_way_that_http_allows(parts: list[bytes]) -> None:
-    answer, peer = get(write(*parts), times=2)
-    assert (answer.status_code, answer.content) == (200, b"abc")
+def test_every_valid_framing_of_a_response_is_supported(parts: list[bytes]) -> None:
+    response, peer = get(respond_with(*parts), times=2)
+    assert (response.status_code, response.content) == (200, b"abc")
     assert peer.connections == 1
 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
-def test_an_answer_without_a_length_ends_with_its_connection(version: bytes) -> None:
-    answer, peer = get(write(b"HTTP/" + version + b" 200 OK\r\n\r\nall of", b" it", close=True), times=2)
-    assert (answer.status_code, answer.content) == (200, b"all of it")
+def test_a_response_without_a_length_ends_with_its_connection(version: bytes) -> None:
+    response, peer = get(respond_with(b"HTTP/" + version + b" 200 OK\r\n\r\nall of", b" it", close=True), times=2)
+    assert (response.status_code, response.content) == (200, b"all of it")
     assert peer.connections == 2
 
 
 def test_a_redirect_is_not_followed() -> None:
-    answer, peer = get(write(b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n"))
-    assert answer.status_code == 302
+    response, peer = get(respond_with(b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n"))
+    assert response.status_code == 302
     assert len(peer.requests) == 1
 
 
@@ -202,27 +204,27 @@ def test_a_name_that_does_not_resolve_is_a_connect_error() -> None:
 @pytest.mark.parametrize(
     "serve",
     [
-        write(close=True),
-        write(reset=True),
-        write(OK, close=True),
-        write(OK + b"content-length: 10\r\n\r\nhalf", close=True),
-        write(OK + b"content-length: 10\r\n\r\nhalf", reset=True),
-        write(OK + b"transfer-encoding: chunked\r\n\r\n5\r\nhel", close=True),
-        write(OK + b"transfer-encoding: chunked\r\n\r\nnonsense\r\n", close=True),
-        write(b"SSH-2.0-OpenSSH_9.2\r\n", close=True),
-        write(b"HTTP/1.1 abc\r\n\r\n", close=True),
-        write(b"HTTP/1.1 200 OK\r\nx: " + b"a" * 100_000 + b"\r\n\r\n", close=True),
-        write(b"\x00" * 100, close=True),
+        respond_with(close=True),
+        respond_with(reset=True),
+        respond_with(OK, close=True),
+        respond_with(OK + b"content-length: 10\r\n\r\nhalf", close=True),
+        respond_with(OK + b"content-length: 10\r\n\r\nhalf", reset=True),
+        respond_with(OK + b"transfer-encoding: chunked\r\n\r\n5\r\nhel", close=True),
+        respond_with(OK + b"transfer-encoding: chunked\r\n\r\nnonsense\r\n", close=True),
+        respond_with(b"SSH-2.0-OpenSSH_9.2\r\n", close=True),
+        respond_with(b"HTTP/1.1 abc\r\n\r\n", close=True),
+        respond_with(b"HTTP/1.1 200 OK\r\nx: " + b"a" * 100_000 + b"\r\n\r\n", close=True),
+        respond_with(b"\x00" * 100, close=True),
     ],
 )
-def test_an_answer_that_breaks_off_or_is_not_http_is_a_transport_error(serve: Serve) -> None:
+def test_an_incomplete_or_invalid_response_is_a_transport_error(serve: Serve) -> None:
     outcome, _ = get(serve)
     assert isinstance(outcome, httpx.TransportError)
     assert not isinstance(outcome, httpx.TimeoutException)
 
 
-@pytest.mark.parametrize("serve", [silent, drip, write(OK, pause=3600)])
-def test_an_answer_that_takes_longer_than_the_limit_in_all_is_given_up(serve: Serve) -> None:
+@pytest.mark.parametrize("serve", [silent, send_slowly, respond_with(OK, pause=3600)])
+def test_a_response_that_exceeds_the_time_limit_as_a_whole_is_a_timeout(serve: Serve) -> None:
     began = monotonic()
     outcome, _ = get(serve, limit=0.3)
     assert isinstance(outcome, httpx.TimeoutException)
@@ -230,32 +232,32 @@ def test_an_answer_that_takes_longer_than_the_limit_in_all_is_given_up(serve: Se
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-def test_an_answer_beyond_the_limit_is_an_error(chunked: bool) -> None:
+def test_a_body_beyond_the_size_limit_is_an_error(chunked: bool) -> None:
     size = MAX_BODY + 1
     if chunked:
-        serve = write(OK + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % size, b"x" * size + b"\r\n0\r\n\r\n")
+        serve = respond_with(OK + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % size, b"x" * size + b"\r\n0\r\n\r\n")
     else:
-        serve = write(body(b"x" * size))
+        serve = respond_with(body(b"x" * size))
     outcome, _ = get(serve)
     assert isinstance(outcome, httpx.ReadError)
 
 
-def test_an_answer_at_the_limit_is_taken() -> None:
-    answer, _ = get(write(body(b"x" * MAX_BODY)))
-    assert len(answer.content) == MAX_BODY
+def test_a_body_at_the_size_limit_is_accepted() -> None:
+    response, _ = get(respond_with(body(b"x" * MAX_BODY)))
+    assert len(response.content) == MAX_BODY
 
 
 @pytest.mark.parametrize("content", [gzip.compress(b"0" * 50_000_000, 1), b"not gzip"])
-def test_an_encoding_that_was_not_asked_for_is_an_error_and_never_unpacked(content: bytes) -> None:
-    outcome, _ = get(write(body(content, b"content-encoding: gzip")))
+def test_an_encoded_body_is_an_error_and_is_not_decoded(content: bytes) -> None:
+    outcome, _ = get(respond_with(body(content, b"content-encoding: gzip")))
     assert isinstance(outcome, httpx.RemoteProtocolError)
 
 
-# --- what is sent -----------------------------------------------------------------------------------------------------
+# --- requests ---------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_sent_but_what_was_given_and_host() -> None:
-    _, peer = get(write(body(b"")), headers=[(b"x-request-id", b"1")])
+def test_only_the_given_headers_and_host_are_sent() -> None:
+    _, peer = get(respond_with(body(b"")), headers=[(b"x-request-id", b"1")])
     lines = peer.requests[0].decode().split("\r\n")
     assert lines[0] == "GET /x HTTP/1.1"
     names = [line.split(":")[0].lower() for line in lines[1:] if line]
@@ -267,9 +269,9 @@ def test_nothing_is_sent_but_what_was_given_and_host() -> None:
     [b"plain", b"Zo\xeb", b"with  inner\tspace", b"a=b; c=d, e", b"Zo\xc3\xab", b"%41%zz", b'"quoted\\"', b"x" * 7000],
     ids=lambda value: value[:10],
 )
-def test_a_header_leaves_byte_for_byte(value: bytes) -> None:
+def test_a_header_is_sent_unchanged(value: bytes) -> None:
     async def scenario() -> list[bytes]:
-        async with server(write(body(b""))) as peer, HttpTransport(Proxies({}), 4) as transport:
+        async with server(respond_with(body(b""))) as peer, HttpTransport(Proxies({}), 4) as transport:
             upstream = Upstream(peer.url, transport, 5, CALLS)
 
             async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -289,62 +291,62 @@ def test_a_header_leaves_byte_for_byte(value: bytes) -> None:
     ]
 
 
-def test_a_path_is_sent_as_it_was_given() -> None:
+def test_a_path_is_sent_unchanged() -> None:
     async def scenario() -> bytes:
-        async with server(write(body(b""))) as peer, HttpTransport(Proxies({}), 4) as transport:
+        async with server(respond_with(body(b""))) as peer, HttpTransport(Proxies({}), 4) as transport:
             await Upstream(peer.url, transport, 5, CALLS).get("/books/v1/volumes?q=isbn:0486424618")
             return peer.requests[0].split(b"\r\n")[0]
 
     assert asyncio.run(scenario()) == b"GET /books/v1/volumes?q=isbn:0486424618 HTTP/1.1"
 
 
-def test_cookies_that_a_backend_sets_are_not_sent_back() -> None:
-    _, peer = get(write(body(b"", b"set-cookie: tracking=1; path=/")), times=2)
+def test_cookies_of_a_backend_are_not_sent_back() -> None:
+    _, peer = get(respond_with(body(b"", b"set-cookie: tracking=1; path=/")), times=2)
     assert all(b"tracking" not in head for head in peer.requests)
 
 
 # --- connections ------------------------------------------------------------------------------------------------------
 
 
-def test_a_connection_is_used_again() -> None:
-    _, peer = get(write(body(b"x")), times=5)
+def test_a_connection_is_reused() -> None:
+    _, peer = get(respond_with(body(b"x")), times=5)
     assert (len(peer.requests), peer.connections) == (5, 1)
 
 
-def test_without_idle_seconds_every_call_has_a_connection_of_its_own() -> None:
-    _, peer = get(write(body(b"x")), times=5, idle=0)
+def test_without_idle_seconds_each_call_has_its_own_connection() -> None:
+    _, peer = get(respond_with(body(b"x")), times=5, idle=0)
     assert (len(peer.requests), peer.connections) == (5, 5)
 
 
-def test_a_call_on_a_connection_that_the_peer_has_closed_is_made_again_on_a_new_one() -> None:
-    answer, peer = get(write(body(b"x"), pause=0.01, close=True), times=5)
-    assert answer.status_code == 200
+def test_a_call_on_a_closed_connection_is_retried_on_a_new_one() -> None:
+    response, peer = get(respond_with(body(b"x"), pause=0.01, close=True), times=5)
+    assert response.status_code == 200
     assert len(peer.requests) == 5
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         body(b"x", b"connection: close"),
         body(b"x").replace(b"HTTP/1.1", b"HTTP/1.0"),
-        body(b"x") + b"more than was asked for",
+        body(b"x") + b"unsolicited data",
         body(b"x") + body(b"y"),
     ],
-    ids=["connection: close", "HTTP/1.0", "with something behind it", "with a second answer"],
+    ids=["connection: close", "HTTP/1.0", "followed by data", "followed by a response"],
 )
-def test_a_connection_that_cannot_be_trusted_any_more_is_not_used_again(answer: bytes) -> None:
-    last, peer = get(write(answer), times=3)
+def test_a_connection_in_an_unknown_state_is_not_reused(response: bytes) -> None:
+    last, peer = get(respond_with(response), times=3)
     assert last.content == b"x"
     assert peer.connections == 3
 
 
-def test_what_comes_unasked_is_never_taken_for_the_next_answer() -> None:
+def test_unsolicited_data_is_never_the_next_response() -> None:
     async def scenario() -> list[bytes]:
         async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _head: bytes) -> None:
-            writer.write(body(b"asked"))
+            writer.write(body(b"requested"))
             await writer.drain()
             await asyncio.sleep(0.05)
-            writer.write(body(b"unasked"))
+            writer.write(body(b"unsolicited"))
 
         async with server(serve) as peer, HttpTransport(Proxies({}), 4) as transport:
             upstream = Upstream(peer.url, transport, 5, CALLS)
@@ -354,12 +356,12 @@ def test_what_comes_unasked_is_never_taken_for_the_next_answer() -> None:
                 await asyncio.sleep(0.1)
             return contents
 
-    assert asyncio.run(scenario()) == [b"asked"] * 3
+    assert asyncio.run(scenario()) == [b"requested"] * 3
 
 
-def test_an_idle_connection_is_closed_after_its_time() -> None:
+def test_an_idle_connection_is_closed_after_idle_seconds() -> None:
     async def scenario() -> int:
-        async with server(write(body(b"x"))) as peer, HttpTransport(Proxies({}), 0.05) as transport:
+        async with server(respond_with(body(b"x"))) as peer, HttpTransport(Proxies({}), 0.05) as transport:
             upstream = Upstream(peer.url, transport, 5, CALLS)
             await upstream.get("/")
             await asyncio.sleep(0.3)
@@ -369,9 +371,12 @@ def test_an_idle_connection_is_closed_after_its_time() -> None:
     assert asyncio.run(scenario()) == 2
 
 
-def test_a_name_with_addresses_of_which_one_refuses_is_reached_by_another() -> None:
+def test_all_addresses_of_a_name_are_tried() -> None:
     async def scenario() -> int:
-        async with server(write(body(b"x"))) as peer, HttpTransport(Proxies({}), 4) as transport:  # on 127.0.0.1 alone
+        async with (
+            server(respond_with(body(b"x"))) as peer,
+            HttpTransport(Proxies({}), 4) as transport,
+        ):  # on 127.0.0.1 alone
             url = peer.url.replace("127.0.0.1", "localhost")
             return (await Upstream(url, transport, 5, CALLS).get("/")).status_code
 
@@ -380,13 +385,13 @@ def test_a_name_with_addresses_of_which_one_refuses_is_reached_by_another() -> N
 
 @pytest.mark.parametrize("value", [b"a\r\nx-admin: 1", b"a\nx-admin: 1", b"a\rb"])
 def test_a_header_with_a_line_break_is_not_sent(value: bytes) -> None:
-    outcome, peer = get(write(body(b"x")), headers=[(b"end-user", value)])
+    outcome, peer = get(respond_with(body(b"x")), headers=[(b"end-user", value)])
     assert isinstance(outcome, httpx.LocalProtocolError)
     assert peer.requests == []
 
 
-def test_a_connection_with_an_answer_half_read_is_not_used_again() -> None:
-    outcome, peer = get(write(OK + b"content-length: 9999999\r\n\r\n" + b"x" * (MAX_BODY + 1)), times=3)
+def test_a_connection_with_a_partly_read_response_is_not_reused() -> None:
+    outcome, peer = get(respond_with(OK + b"content-length: 9999999\r\n\r\n" + b"x" * (MAX_BODY + 1)), times=3)
     assert isinstance(outcome, httpx.ReadError)
     assert peer.connections == 3
 
@@ -396,13 +401,13 @@ def test_a_connection_with_an_answer_half_read_is_not_used_again() -> None:
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy"])
 @pytest.mark.parametrize("scheme", ["http://", ""])
-def test_a_proxy_from_the_environment_gets_the_request_with_the_services_name(variable: str, scheme: str) -> None:
+def test_a_proxy_receives_the_request_with_the_service_name(variable: str, scheme: str) -> None:
     async def scenario() -> bytes:
-        async with server(write(body(b"by proxy"))) as proxy:
+        async with server(respond_with(body(b"by proxy"))) as proxy:
             environ = {variable: scheme + proxy.url.removeprefix("http://")}
             async with HttpTransport(Proxies(environ), 4) as transport:
-                answer = await Upstream("http://reviews.invalid:9080", transport, 5, CALLS).get("/reviews/0")
-                assert answer.content == b"by proxy"
+                response = await Upstream("http://reviews.invalid:9080", transport, 5, CALLS).get("/reviews/0")
+                assert response.content == b"by proxy"
                 return proxy.requests[0]
 
     head = asyncio.run(scenario())
@@ -411,21 +416,21 @@ def test_a_proxy_from_the_environment_gets_the_request_with_the_services_name(va
 
 
 @pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
-def test_a_host_of_no_proxy_is_reached_directly(variable: str) -> None:
+def test_a_host_in_no_proxy_is_called_directly(variable: str) -> None:
     async def scenario() -> tuple[bytes, int]:
-        async with server(write(body(b"by proxy"))) as proxy, server(write(body(b"direct"))) as peer:
+        async with server(respond_with(body(b"by proxy"))) as proxy, server(respond_with(body(b"direct"))) as peer:
             environ = {"HTTP_PROXY": proxy.url, variable: "example.com,127.0.0.1"}
             async with HttpTransport(Proxies(environ), 4) as transport:
-                answer = await Upstream(peer.url, transport, 5, CALLS).get("/")
-                return answer.content, proxy.connections
+                response = await Upstream(peer.url, transport, 5, CALLS).get("/")
+                return response.content, proxy.connections
 
     assert asyncio.run(scenario()) == (b"direct", 0)
 
 
-def test_calls_through_a_proxy_share_its_connections() -> None:
+def test_calls_through_a_proxy_share_connections() -> None:
     async def scenario() -> int:
         async with (
-            server(write(body(b"x"))) as proxy,
+            server(respond_with(body(b"x"))) as proxy,
             HttpTransport(Proxies({"HTTP_PROXY": proxy.url}), 4) as transport,
         ):
             for name in ("details", "reviews", "ratings") * 3:
@@ -435,10 +440,10 @@ def test_calls_through_a_proxy_share_its_connections() -> None:
     assert asyncio.run(scenario()) <= 3
 
 
-def test_https_goes_through_its_proxy_by_connect_and_is_not_handed_to_it() -> None:
+def test_https_uses_connect_and_hides_the_request_from_the_proxy() -> None:
     async def scenario() -> bytes:
         async with (
-            server(write(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", close=True)) as proxy,
+            server(respond_with(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", close=True)) as proxy,
             HttpTransport(Proxies({"HTTPS_PROXY": proxy.url}), 4) as transport,
         ):
             with pytest.raises(httpx.TransportError):
@@ -451,7 +456,7 @@ def test_https_goes_through_its_proxy_by_connect_and_is_not_handed_to_it() -> No
 
 
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "socks5://127.0.0.1:1", "http://[bad", "nonsense://"])
-def test_a_proxy_that_cannot_be_used_is_a_transport_error(proxy: str) -> None:
+def test_an_unusable_proxy_is_a_transport_error(proxy: str) -> None:
     async def scenario() -> None:
         async with HttpTransport(Proxies({"HTTP_PROXY": proxy}), 4) as transport:
             with pytest.raises(httpx.TransportError):
@@ -460,7 +465,7 @@ def test_a_proxy_that_cannot_be_used_is_a_transport_error(proxy: str) -> None:
     asyncio.run(scenario())
 
 
-# --- the page on the real wire ----------------------------------------------------------------------------------------
+# --- the page over real sockets ---------------------------------------------------------------------------------------
 
 
 async def browse(app: FastAPI, path: str) -> httpx.Response:
@@ -474,19 +479,19 @@ async def browse(app: FastAPI, path: str) -> httpx.Response:
 @pytest.mark.parametrize(
     "serve",
     [
-        write(close=True),
-        write(reset=True),
-        write(OK + b"content-length: 10\r\n\r\nhalf", close=True),
-        write(b"SSH-2.0-OpenSSH_9.2\r\n", close=True),
-        write(body(b"<html>")),
-        write(body(b"x" * (MAX_BODY + 1))),
-        write(body(b"nothing gzipped", b"content-encoding: gzip")),
-        write(b"HTTP/1.1 204 No Content\r\n\r\n"),
-        write(b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"),
-        write(b"HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n"),
+        respond_with(close=True),
+        respond_with(reset=True),
+        respond_with(OK + b"content-length: 10\r\n\r\nhalf", close=True),
+        respond_with(b"SSH-2.0-OpenSSH_9.2\r\n", close=True),
+        respond_with(body(b"<html>")),
+        respond_with(body(b"x" * (MAX_BODY + 1))),
+        respond_with(body(b"not gzip", b"content-encoding: gzip")),
+        respond_with(b"HTTP/1.1 204 No Content\r\n\r\n"),
+        respond_with(b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"),
+        respond_with(b"HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n"),
     ],
 )
-def test_the_page_is_200_and_the_api_tells_an_error_however_backends_break(
+def test_the_page_is_200_and_the_api_is_500_for_every_failure_of_a_backend(
     monkeypatch: pytest.MonkeyPatch, serve: Serve
 ) -> None:
     async def scenario() -> tuple[httpx.Response, httpx.Response]:
@@ -508,11 +513,11 @@ def test_the_page_is_200_and_the_api_tells_an_error_however_backends_break(
     assert api.json() == {"error": "Sorry, product details are currently unavailable for this book."}
 
 
-def test_backends_that_drip_hold_the_page_up_for_two_attempts_of_3_seconds_and_no_longer(
+def test_slow_bodies_delay_the_page_by_two_attempts_of_3_s(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def scenario() -> httpx.Response:
-        async with server(drip) as peer:
+        async with server(send_slowly) as peer:
             monkeypatch.setenv("http_proxy", peer.url)
             monkeypatch.delenv("no_proxy", raising=False)
             monkeypatch.delenv("NO_PROXY", raising=False)
@@ -521,7 +526,7 @@ def test_backends_that_drip_hold_the_page_up_for_two_attempts_of_3_seconds_and_n
             )
 
     began = monotonic()
-    answer = asyncio.run(scenario())
-    assert answer.status_code == 200
-    assert "Sorry, product reviews are currently unavailable for this book." in answer.text
+    response = asyncio.run(scenario())
+    assert response.status_code == 200
+    assert "Sorry, product reviews are currently unavailable for this book." in response.text
     assert 6 <= monotonic() - began < 9

@@ -1,4 +1,4 @@
-"""The services install from their locks and import on every other supported Python that this machine has."""
+"""The services install from their locks and import on every other supported Python version of this machine."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/pypro
 
 
 def find_interpreter(version: str) -> str | None:
-    """A CPython of that minor version: on PATH, or among pyenv's."""
+    """Return a CPython of this minor version from PATH or pyenv, or None."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     candidates = [shutil.which(f"python{version}"), *map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))]
     for candidate in filter(None, candidates):
@@ -26,7 +26,7 @@ def find_interpreter(version: str) -> str | None:
 
 CURRENT = f"{sys.version_info.major}.{sys.version_info.minor}"
 FOUND = {version: found for version in SUPPORTED if version != CURRENT and (found := find_interpreter(version))}
-UNTRIED = [version for version in SUPPORTED if version != CURRENT and version not in FOUND]
+NOT_INSTALLED = [version for version in SUPPORTED if version != CURRENT and version not in FOUND]
 
 
 @pytest.mark.parametrize("version", sorted(FOUND))
@@ -38,5 +38,5 @@ def test_the_services_install_and_import(version: str, tmp_path: Path) -> None:
     subprocess.run([*uv, "pip", "install", "--python", python, "--require-hashes", *locks], check=True)
     own = [str(ROOT / "libs/chassis"), *(str(ROOT / "services" / service) for service in SERVICES)]
     subprocess.run([*uv, "pip", "install", "--python", python, "--no-deps", "--no-build-isolation", *own], check=True)
-    modules = "; ".join(f"import bookinfo_{service}.__main__" for service in SERVICES)
+    modules = "; ".join(f"import bookinfo_{service}.app, bookinfo_{service}.__main__" for service in SERVICES)
     subprocess.run([python, "-W", "error", "-c", modules], check=True)

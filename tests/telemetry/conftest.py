@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 class Collector:
-    """A receiver on a port of its own."""
+    """An OTLP receiver on a free port."""
 
     def __init__(self) -> None:
         self.store = SpanStore()
@@ -41,11 +41,11 @@ class Collector:
         self._thread.start()
 
     def wait_for(self, trace_id: str, spans: int) -> list[Span]:
-        """The spans of a trace once there are so many, and a moment later, so that one too many is seen."""
+        """Wait for this number of spans of a trace, and then 0.6 s longer to detect further spans."""
         deadline = time.monotonic() + DEADLINE
         while len(self.store.trace(trace_id)) < spans and time.monotonic() < deadline:
             time.sleep(0.05)
-        time.sleep(0.6)  # three times as long as a batch waits to be exported
+        time.sleep(0.6)  # three times the delay of an export
         return self.store.trace(trace_id)
 
     def stop(self) -> None:
@@ -55,7 +55,7 @@ class Collector:
 
 @dataclass(frozen=True)
 class Services:
-    """Where each runs."""
+    """The ports of the services."""
 
     ports: Mapping[str, int]
     collector: Collector
@@ -72,16 +72,16 @@ def collector() -> Iterator[Collector]:
 
 
 class Echo:
-    """In ratings' place: remembers the headers of each request."""
+    """A fake ratings service that records the headers of each request."""
 
     def __init__(self) -> None:
         self.headers: list[Mapping[str, str]] = []
         self.port = free_port()
-        remembered = self.headers
+        recorded = self.headers
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                remembered.append({name.lower(): value for name, value in self.headers.items()})
+                recorded.append({name.lower(): value for name, value in self.headers.items()})
                 body = b'{"id":0,"ratings":{"Reviewer1":5,"Reviewer2":4}}'
                 self.send_response(200)
                 self.send_header("content-length", str(len(body)))
@@ -89,7 +89,7 @@ class Echo:
                 self.wfile.write(body)
 
             def log_message(self, *arguments: object) -> None:
-                """Keep quiet."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever)
@@ -109,8 +109,8 @@ def echo() -> Iterator[Echo]:
 
 
 @pytest.fixture
-def alone(collector: Collector) -> Iterator[Callable[..., str]]:
-    """Starts one service with these variables; its base URL."""
+def start_service(collector: Collector) -> Iterator[Callable[..., str]]:
+    """Start one service with these variables. Return its base URL."""
     processes = []
 
     def launch(service: str, **variables: str) -> str:
@@ -152,10 +152,10 @@ def until_ready(url: str) -> None:
 
 @pytest.fixture(scope="module")
 def services(collector: Collector) -> Iterator[Services]:
-    """productpage, details, ratings, and reviews in three versions (productpage asks v3)."""
+    """productpage, details, ratings, and reviews in three versions (productpage calls v3)."""
     names = ("productpage", "details", "ratings", "reviews-v1", "reviews-v2", "reviews-v3")
     ports = {name: free_port() for name in names}
-    neighbours = {
+    neighbors = {
         "DETAILS_HOSTNAME": "127.0.0.1",
         "DETAILS_SERVICE_PORT": str(ports["details"]),
         "REVIEWS_HOSTNAME": "127.0.0.1",
@@ -170,7 +170,7 @@ def services(collector: Collector) -> Iterator[Services]:
     for name in names:
         service, _, version = name.partition("-")
         processes.append(
-            start(service, ports[name], neighbours | {"VERSION": version or "v1", "HOSTNAME": f"{name}-pod"})
+            start(service, ports[name], neighbors | {"VERSION": version or "v1", "HOSTNAME": f"{name}-pod"})
         )
     try:
         for name in names:

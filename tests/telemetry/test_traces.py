@@ -1,4 +1,4 @@
-"""One page load is one trace, with exactly the edges of the graph."""
+"""One request is one trace, with a span for each request and call."""
 
 import re
 import secrets
@@ -24,13 +24,13 @@ EDGES = {
     ("reviews-v1", "/reviews/0"): set(),
     ("details", "/details/0"): set(),
 }
-"""From where a request enters, which services call which."""
+"""The calls (caller, callee) that each request causes."""
 
 TRACE = secrets.token_hex(16)
 
 
 def contexts(trace_id: str) -> dict[str, Mapping[str, str]]:
-    """A sampled caller's headers, in each way in which it may speak."""
+    """Return the headers of a sampled caller in each supported format."""
     span_id = secrets.token_hex(8)
     w3c = {"traceparent": f"00-{trace_id}-{span_id}-01"}
     b3 = {"x-b3-traceid": trace_id, "x-b3-spanid": span_id, "x-b3-sampled": "1"}
@@ -46,7 +46,7 @@ def contexts(trace_id: str) -> dict[str, Mapping[str, str]]:
 
 
 def edges(spans: list[Span]) -> set[tuple[str, str]]:
-    """(caller, callee) for each server span whose parent is a client span."""
+    """Return (caller, callee) for each server span whose parent is a client span."""
     by_id = {span.span_id: span for span in spans}
     return {
         (by_id[span.parent_id].service, span.service)
@@ -55,22 +55,20 @@ def edges(spans: list[Span]) -> set[tuple[str, str]]:
     }
 
 
-def hops(spans: list[Span], kind: str) -> int:
+def count(spans: list[Span], kind: str) -> int:
     return sum(span.kind == kind for span in spans)
 
 
 @pytest.mark.parametrize("way", list(contexts("")))
 @pytest.mark.parametrize(("entry", "path"), list(EDGES))
-def test_a_request_is_one_trace_with_the_edges_of_the_graph(
-    services: Services, entry: str, path: str, way: str
-) -> None:
+def test_a_request_is_one_trace_with_all_calls(services: Services, entry: str, path: str, way: str) -> None:
     trace_id = secrets.token_hex(16)
     expected = EDGES[entry, path]
     assert httpx.get(services.url(entry, path), headers=contexts(trace_id)[way]).status_code == 200
     spans = services.collector.wait_for(trace_id, 1 + 2 * len(expected))
     assert edges(spans) == expected
-    assert hops(spans, "server") == 1 + len(expected)
-    assert hops(spans, "client") == len(expected)
+    assert count(spans, "server") == 1 + len(expected)
+    assert count(spans, "client") == len(expected)
     assert len(spans) == 1 + 2 * len(expected)
 
 
@@ -85,7 +83,7 @@ def test_a_request_without_a_trace_starts_one(services: Services) -> None:
 
 
 @pytest.mark.parametrize(
-    "refusal",
+    "unsampled",
     [
         {"traceparent": f"00-{TRACE}-{'2' * 16}-00"},
         {"x-b3-traceid": TRACE, "x-b3-spanid": "2" * 16, "x-b3-sampled": "0"},
@@ -94,9 +92,11 @@ def test_a_request_without_a_trace_starts_one(services: Services) -> None:
         {"x-b3-sampled": "0"},
     ],
 )
-def test_what_the_caller_does_not_sample_is_not_sampled(services: Services, refusal: Mapping[str, str]) -> None:
+def test_a_request_that_the_caller_does_not_sample_has_no_spans(
+    services: Services, unsampled: Mapping[str, str]
+) -> None:
     known = services.collector.store.traces()
-    httpx.get(services.url("productpage", "/productpage"), headers=refusal)
+    httpx.get(services.url("productpage", "/productpage"), headers=unsampled)
     services.collector.wait_for(TRACE, 0)
     assert services.collector.store.traces() == known
 
@@ -110,17 +110,17 @@ def test_probes_and_scrapes_are_never_traced(services: Services, path: str) -> N
 
 
 @pytest.mark.parametrize("family", ["http_request_duration_seconds", "http_client_request_duration_seconds"])
-def test_a_duration_leads_to_the_trace_that_it_was_part_of(services: Services, family: str) -> None:
+def test_durations_have_exemplars_with_the_trace_id(services: Services, family: str) -> None:
     trace_id = secrets.token_hex(16)
     headers = {"traceparent": f"00-{trace_id}-{'2' * 16}-01"}
     assert httpx.get(services.url("reviews-v3", "/reviews/0"), headers=headers).status_code == 200
-    told = httpx.get(services.url("reviews-v3", "/metrics"), headers={"accept": "application/openmetrics-text"}).text
-    families = {found.name: found for found in parse_openmetrics(told)}  # type: ignore[no-untyped-call]
+    text = httpx.get(services.url("reviews-v3", "/metrics"), headers={"accept": "application/openmetrics-text"}).text
+    families = {found.name: found for found in parse_openmetrics(text)}  # type: ignore[no-untyped-call]
     exemplars = [sample.exemplar.labels for sample in families[family].samples if sample.exemplar]
     assert {"trace_id": trace_id} in exemplars
 
 
-def test_spans_say_what_the_stable_conventions_say(services: Services) -> None:
+def test_spans_follow_the_stable_semantic_conventions(services: Services) -> None:
     trace_id = secrets.token_hex(16)
     headers = {"traceparent": f"00-{trace_id}-{'2' * 16}-01"}
     httpx.get(services.url("reviews-v2", "/reviews/7"), headers=headers)
@@ -141,7 +141,7 @@ def test_spans_say_what_the_stable_conventions_say(services: Services) -> None:
     assert not [name for span in spans for name in span.attributes if name in ("http.method", "http.status_code")]
 
 
-def test_a_span_tells_no_credential_that_stands_in_the_query(services: Services) -> None:
+def test_credentials_in_the_query_are_redacted_in_spans(services: Services) -> None:
     trace_id = secrets.token_hex(16)
     headers = {"traceparent": f"00-{trace_id}-{'2' * 16}-01"}
     url = services.url("productpage", "/login?username=joe&passwd=s3cret&u=1")
@@ -152,27 +152,27 @@ def test_a_span_tells_no_credential_that_stands_in_the_query(services: Services)
 
 
 @pytest.mark.parametrize("name", ["host", "user-agent", "tracestate"])
-def test_a_header_that_opentelemetry_cannot_decode_costs_the_span_and_not_the_answer(
-    services: Services, name: str
-) -> None:
+def test_a_header_that_opentelemetry_cannot_decode_does_not_fail_the_request(services: Services, name: str) -> None:
     traceparent = f"00-{secrets.token_hex(16)}-{'2' * 16}-01"
     headers = {"traceparent": traceparent.encode(), name: b"\xff\\x"}
     assert httpx.get(services.url("details", "/details/0"), headers=headers).status_code == 200
 
 
-def test_the_stable_conventions_hold_whatever_else_is_opted_into(
-    collector: Collector, alone: Callable[..., str]
+def test_stable_conventions_apply_together_with_other_opt_ins(
+    collector: Collector, start_service: Callable[..., str]
 ) -> None:
     trace_id = secrets.token_hex(16)
     headers = {"traceparent": f"00-{trace_id}-{'2' * 16}-01"}
-    httpx.get(f"{alone('ratings', OTEL_SEMCONV_STABILITY_OPT_IN='database')}/ratings/0", headers=headers)
+    httpx.get(f"{start_service('ratings', OTEL_SEMCONV_STABILITY_OPT_IN='database')}/ratings/0", headers=headers)
     (span,) = collector.wait_for(trace_id, 1)
     assert "http.request.method" in span.attributes
     assert "http.method" not in span.attributes
 
 
-def test_a_missing_section_of_the_page_is_seen_in_its_trace(collector: Collector, alone: Callable[..., str]) -> None:
-    productpage = alone(
+def test_a_missing_section_of_the_page_is_an_event_in_its_trace(
+    collector: Collector, start_service: Callable[..., str]
+) -> None:
+    productpage = start_service(
         "productpage",
         DETAILS_HOSTNAME="127.0.0.1",
         DETAILS_SERVICE_PORT="9",
@@ -192,29 +192,33 @@ def test_a_missing_section_of_the_page_is_seen_in_its_trace(collector: Collector
 
 
 @pytest.mark.parametrize(
-    ("came", "goes"),
+    ("sent", "expected"),
     [
         ({"x-b3-traceid": TRACE, "x-b3-spanid": "2" * 16}, {"x-b3-traceid": TRACE, "x-b3-sampled": "0"}),
         ({"b3": f"{TRACE}-{'2' * 16}"}, {"b3": f"{TRACE}-{'2' * 16}-0"}),
     ],
 )
-def test_a_deferred_decision_is_made_once_and_travels_on(
-    collector: Collector, alone: Callable[..., str], echo: Echo, came: Mapping[str, str], goes: Mapping[str, str]
+def test_a_deferred_decision_is_made_once_and_propagated(
+    collector: Collector,
+    start_service: Callable[..., str],
+    echo: Echo,
+    sent: Mapping[str, str],
+    expected: Mapping[str, str],
 ) -> None:
-    reviews = alone(
+    reviews = start_service(
         "reviews",
         VERSION="v2",
         OTEL_TRACES_SAMPLER="always_off",
         RATINGS_HOSTNAME="127.0.0.1",
         RATINGS_SERVICE_PORT=str(echo.port),
     )
-    assert httpx.get(f"{reviews}/reviews/0", headers=came).status_code == 200
-    assert goes.items() <= echo.headers[-1].items()
+    assert httpx.get(f"{reviews}/reviews/0", headers=sent).status_code == 200
+    assert expected.items() <= echo.headers[-1].items()
     assert collector.wait_for(TRACE, 0) == []
 
 
-def test_a_decision_of_our_own_travels_on_with_new_ids(alone: Callable[..., str], echo: Echo) -> None:
-    reviews = alone(
+def test_a_decision_without_a_trace_is_propagated_with_new_ids(start_service: Callable[..., str], echo: Echo) -> None:
+    reviews = start_service(
         "reviews",
         VERSION="v2",
         OTEL_TRACES_SAMPLER="always_off",
@@ -237,13 +241,13 @@ def test_a_decision_of_our_own_travels_on_with_new_ids(alone: Callable[..., str]
     ],
 )
 def test_spans_and_propagated_headers_are_the_same_without_the_sampling_gate(
-    collector: Collector, alone: Callable[..., str], echo: Echo, sent: Mapping[str, str], spans: int
+    collector: Collector, start_service: Callable[..., str], echo: Echo, sent: Mapping[str, str], spans: int
 ) -> None:
     trace_id = secrets.token_hex(16)
     sent = {name: value.replace(TRACE, trace_id) for name, value in sent.items()}
     propagated = []
     for gate in ("true", "false"):
-        reviews = alone(
+        reviews = start_service(
             "reviews",
             VERSION="v2",
             FAST_PATH_SAMPLING_GATE=gate,
@@ -269,35 +273,35 @@ def _mask(trace_id: str) -> Callable[[re.Match[str]], str]:
     return lambda match: match[0] if match[0] == trace_id else f"{len(match[0])} digits"
 
 
-def test_without_otel_variables_every_trace_header_passes_byte_for_byte(alone: Callable[..., str], echo: Echo) -> None:
-    reviews = alone(
+def test_without_tracing_trace_headers_are_propagated_unchanged(start_service: Callable[..., str], echo: Echo) -> None:
+    reviews = start_service(
         "reviews",
         VERSION="v2",
         OTEL_SDK_DISABLED="true",
         RATINGS_HOSTNAME="127.0.0.1",
         RATINGS_SERVICE_PORT=str(echo.port),
     )
-    came = contexts(TRACE)["w3c and b3"] | {"b3": "1", "tracestate": "a=1,b=2", "baggage": "k=v;p", "x-b3-flags": "1"}
-    assert httpx.get(f"{reviews}/reviews/0", headers=came).status_code == 200
-    assert came.items() <= echo.headers[-1].items()
+    sent = contexts(TRACE)["w3c and b3"] | {"b3": "1", "tracestate": "a=1,b=2", "baggage": "k=v;p", "x-b3-flags": "1"}
+    assert httpx.get(f"{reviews}/reviews/0", headers=sent).status_code == 200
+    assert sent.items() <= echo.headers[-1].items()
 
 
 @pytest.mark.smoke
 @pytest.mark.parametrize(
     ("variable", "value"), [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many")]
 )
-def test_what_cannot_be_done_ends_the_start_with_one_line(variable: str, value: str) -> None:
+def test_an_unsupported_otel_variable_is_a_one_line_error(variable: str, value: str) -> None:
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", variable: value}
     process = start("details", free_port(), variables, stderr=subprocess.PIPE)
-    _, said = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=30)
     assert process.returncode != 0
-    assert len(said.splitlines()) == 1
-    assert variable.encode() in said
+    assert len(error.splitlines()) == 1
+    assert variable.encode() in error
 
 
 @contextmanager
-def trouble(status: int | None) -> Iterator[int]:
-    """The port of a collector that answers with `status`, or takes what it is sent and never answers."""
+def failing_collector(status: int | None) -> Iterator[int]:
+    """Run a collector that responds with `status`, or never responds. Yield its port."""
     over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -310,7 +314,7 @@ def trouble(status: int | None) -> Iterator[int]:
             self.end_headers()
 
         def log_message(self, *arguments: object) -> None:
-            """Keep quiet."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -324,8 +328,8 @@ def trouble(status: int | None) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("status", [503, 429, None])
-def test_a_collector_in_trouble_does_not_hold_up_the_end(status: int | None) -> None:
-    with trouble(status) as collector:
+def test_a_failing_collector_does_not_delay_the_exit(status: int | None) -> None:
+    with failing_collector(status) as collector:
         port = free_port()
         process = start("details", port, {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector}"})
         until_ready(f"http://127.0.0.1:{port}/readyz")
@@ -339,6 +343,6 @@ def test_a_collector_in_trouble_does_not_hold_up_the_end(status: int | None) -> 
         assert FLUSH_SECONDS <= time.monotonic() - began < FLUSH_SECONDS + 2
 
 
-def test_a_collector_that_is_away_does_not_hold_up_the_end(alone: Callable[..., str]) -> None:
-    details = alone("details", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
-    assert httpx.get(f"{details}/details/0").status_code == 200  # the fixture asserts that it ends in time, with 0
+def test_an_unreachable_collector_does_not_delay_the_exit(start_service: Callable[..., str]) -> None:
+    details = start_service("details", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
+    assert httpx.get(f"{details}/details/0").status_code == 200  # the fixture asserts that it exits with 0 in time

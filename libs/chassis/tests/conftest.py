@@ -1,4 +1,4 @@
-"""A service that consists of the chassis alone, with a few routes to try it with."""
+"""A service that consists of the chassis and a few test routes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -29,15 +29,15 @@ def _routes() -> APIRouter:
         body = await Request(request.scope, limit_body(request.receive, 10)).body()
         return JSONResponse({"id": thing_id, "size": len(body)})
 
-    @router.get("/crash")
-    async def crash() -> Response:
-        raise RuntimeError("a secret of the inside")
+    @router.get("/unhandled-error")
+    async def unhandled_error() -> Response:
+        raise RuntimeError("an internal detail")
 
-    @router.get("/break-off")
-    async def break_off() -> Response:
+    @router.get("/incomplete")
+    async def incomplete() -> Response:
         async def body() -> Any:
             yield b"half"
-            raise RuntimeError("the other half is lost")
+            raise RuntimeError("the second half is missing")
 
         return StreamingResponse(body())
 
@@ -50,7 +50,7 @@ def _routes() -> APIRouter:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start the service with the given settings; it is stopped after the test."""
+    """Start the service with the given settings. It is stopped after the test."""
     with ExitStack() as running:
 
         def _start(dropped_headers: frozenset[bytes] = frozenset(), **settings: Any) -> TestClient:
@@ -58,7 +58,7 @@ def start() -> Iterator[Start]:
                 "chassis",
                 ServiceSettings.load(**settings),
                 [_routes()],
-                description="A service that consists of the chassis alone.",
+                description="A service that consists of the chassis.",
                 validation_error="please provide a number",
                 dropped_headers=dropped_headers,
             )

@@ -1,4 +1,4 @@
-"""Calls to other services, up to the wire; the wire itself is tested in tests/contract."""
+"""Calls to other services without a network. tests/contract tests the transport."""
 
 import asyncio
 import json
@@ -20,14 +20,14 @@ CONTEXT = [(b"x-request-id", b"r-1"), (b"cookie", b"session=abc"), (b"accept-lan
 
 
 def call(upstream: Upstream) -> UpstreamResponse:
-    """Call /x with `accept: text/plain` while a request with the headers of CONTEXT is handled."""
-    answers: list[UpstreamResponse] = []
+    """Call /x with `accept: text/plain` during a request with the headers CONTEXT."""
+    responses: list[UpstreamResponse] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        answers.append(await upstream.get("/x", [(b"accept", b"text/plain")]))
+        responses.append(await upstream.get("/x", [(b"accept", b"text/plain")]))
 
     asyncio.run(PropagationMiddleware(app)({"type": "http", "headers": CONTEXT}, None, None))  # type: ignore[arg-type]
-    return answers[0]
+    return responses[0]
 
 
 def echo(request: httpx.Request) -> httpx.Response:
@@ -35,23 +35,23 @@ def echo(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json=headers, headers={"url": str(request.url)})
 
 
-def test_the_requests_headers_travel_on_and_the_calls_own_go_with_them() -> None:
-    answer = call(Upstream("http://peer:9080", httpx.MockTransport(echo), 1, CALLS))
-    assert answer.headers["url"] == "http://peer:9080/x"
-    assert [tuple(pair) for pair in json.loads(answer.content) if pair[0].lower() != "host"] == [
+def test_a_call_sends_the_propagated_headers_and_its_own() -> None:
+    response = call(Upstream("http://peer:9080", httpx.MockTransport(echo), 1, CALLS))
+    assert response.headers["url"] == "http://peer:9080/x"
+    assert [tuple(pair) for pair in json.loads(response.content) if pair[0].lower() != "host"] == [
         ("x-request-id", "r-1"),
         ("cookie", "session=abc"),
         ("accept", "text/plain"),
     ]
 
 
-def test_nothing_of_the_request_goes_outside_the_mesh() -> None:
-    answer = call(Upstream("http://outside", httpx.MockTransport(echo), 1, CALLS, propagate=False))
-    assert [name.lower() for name, _ in json.loads(answer.content)] == ["host", "accept"]
+def test_a_call_outside_the_mesh_propagates_no_headers() -> None:
+    response = call(Upstream("http://outside", httpx.MockTransport(echo), 1, CALLS, propagate=False))
+    assert [name.lower() for name, _ in json.loads(response.content)] == ["host", "accept"]
 
 
 class Slow(httpx.AsyncBaseTransport):
-    """Answers, but not before `seconds` have passed."""
+    """Responds after `seconds`."""
 
     def __init__(self, seconds: float, body: Callable[[], Awaitable[None]] | None = None) -> None:
         self._seconds = seconds
@@ -61,20 +61,20 @@ class Slow(httpx.AsyncBaseTransport):
         return httpx.Response(200)
 
 
-def test_the_time_limit_is_for_the_whole_call() -> None:
+def test_the_time_limit_applies_to_the_whole_call() -> None:
     with pytest.raises(httpx.ReadTimeout, match=r"no response within 0\.02 s"):
         call(Upstream("http://peer:9080", Slow(30), 0.02, CALLS))
 
 
-class Dripping(httpx.AsyncByteStream):
+class SlowBody(httpx.AsyncByteStream):
     async def __aiter__(self):  # type: ignore[no-untyped-def]
         while True:
             await asyncio.sleep(0.005)
             yield b"."
 
 
-def test_an_answer_that_drips_for_longer_than_the_limit_is_given_up() -> None:
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Dripping()))
+def test_a_slow_body_exceeds_the_time_limit() -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=SlowBody()))
     with pytest.raises(httpx.ReadTimeout):
         call(Upstream("http://peer:9080", transport, 0.1, CALLS))
 
@@ -111,7 +111,7 @@ def test_redirects_are_not_followed() -> None:
         ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "127.0.0.1"}, "http://127.0.0.1:9080", None),
     ],
 )
-def test_the_environment_tells_the_proxy(environ: dict[str, str], url: str, proxy: str | None) -> None:
+def test_the_environment_selects_the_proxy(environ: dict[str, str], url: str, proxy: str | None) -> None:
     proxies = Proxies(environ)
     assert proxies.find(httpx.URL(url)) == proxy
     assert proxies.find(httpx.URL(url)) == proxy

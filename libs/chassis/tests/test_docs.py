@@ -1,4 +1,4 @@
-"""The API description, for machines and for people."""
+"""The API description as JSON and as a page."""
 
 import re
 from collections.abc import Callable
@@ -9,20 +9,20 @@ Start = Callable[..., TestClient]
 
 
 def test_openapi_json_describes_the_service(start: Start) -> None:
-    answer = start().get("/openapi.json")
-    assert answer.headers["content-type"] == "application/json"
-    document = answer.json()
+    response = start().get("/openapi.json")
+    assert response.headers["content-type"] == "application/json"
+    document = response.json()
     assert document["info"]["title"] == "Bookinfo chassis"
     assert set(document["paths"]) >= {"/things/{thing_id}", "/livez", "/readyz", "/metrics"}
 
 
-def test_an_id_is_described_with_its_bounds(start: Start) -> None:
+def test_the_api_description_contains_the_bounds_of_an_id(start: Start) -> None:
     document = start().get("/openapi.json").json()
     schema = document["paths"]["/things/{thing_id}"]["get"]["parameters"][0]["schema"]
     assert (schema["type"], schema["minimum"], schema["maximum"]) == ("integer", 0, 2147483647)
 
 
-def test_docs_shows_every_operation_of_the_document(start: Start) -> None:
+def test_docs_shows_every_operation(start: Start) -> None:
     client = start()
     page = client.get("/docs").text
     for path in client.get("/openapi.json").json()["paths"]:
@@ -30,8 +30,8 @@ def test_docs_shows_every_operation_of_the_document(start: Start) -> None:
     assert "integer from 0 to 2147483647" in page
 
 
-def test_docs_needs_no_script_and_nothing_from_elsewhere(start: Start) -> None:
-    answer = start().get("/docs")
-    assert "<script" not in answer.text
-    assert re.findall(r'(?:src|href)="([^"]*)"', answer.text) == ["openapi.json"]
-    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+def test_docs_uses_no_script_and_no_other_site(start: Start) -> None:
+    response = start().get("/docs")
+    assert "<script" not in response.text
+    assert re.findall(r'(?:src|href)="([^"]*)"', response.text) == ["openapi.json"]
+    assert response.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")

@@ -1,4 +1,4 @@
-"""The short way changes how long an answer takes, and nothing else."""
+"""Fast routes change only the duration of a request."""
 
 import pytest
 from fastapi import APIRouter, Request, Response
@@ -46,12 +46,12 @@ def start(fast_routes: list[str]) -> TestClient:
 
 
 @pytest.fixture(scope="module")
-def short() -> TestClient:
+def fast() -> TestClient:
     return start(FAST)
 
 
 @pytest.fixture(scope="module")
-def long() -> TestClient:
+def standard() -> TestClient:
     return start([])
 
 
@@ -96,17 +96,19 @@ IDS = [
         ("OPTIONS", "/things/7"),
     ],
 )
-def test_the_answer_is_that_of_the_long_way(short: TestClient, long: TestClient, method: str, path: str) -> None:
-    found, expected = short.request(method, path), long.request(method, path)
+def test_the_response_is_the_same_without_fast_routes(
+    fast: TestClient, standard: TestClient, method: str, path: str
+) -> None:
+    found, expected = fast.request(method, path), standard.request(method, path)
     assert (found.status_code, found.text) == (expected.status_code, expected.text)
     assert sorted(found.headers.items()) == sorted(expected.headers.items())
 
 
-def test_the_api_description_is_that_of_the_long_way(short: TestClient, long: TestClient) -> None:
-    assert short.get("/openapi.json").text == long.get("/openapi.json").text
+def test_the_api_description_is_the_same_without_fast_routes(fast: TestClient, standard: TestClient) -> None:
+    assert fast.get("/openapi.json").text == standard.get("/openapi.json").text
 
 
-def test_requests_are_counted_by_the_same_template() -> None:
+def test_requests_on_a_fast_route_are_counted_by_template() -> None:
     client = start(FAST)
     client.get("/things/7")
     client.get("/things/8")
@@ -116,7 +118,7 @@ def test_requests_are_counted_by_the_same_template() -> None:
 
 
 @pytest.mark.parametrize(("path", "taken"), [("/things/7", True), ("/things/x", False), ("/page", True)])
-def test_what_can_only_be_valid_is_taken(path: str, taken: bool) -> None:
+def test_only_a_certainly_valid_request_takes_the_fast_route(path: str, taken: bool) -> None:
     ways = [
         FastRoute(route)
         for route in router.routes
@@ -127,7 +129,7 @@ def test_what_can_only_be_valid_is_taken(path: str, taken: bool) -> None:
 
 
 @pytest.mark.parametrize("path", ["/things/{thing_id}", "/other/{name}"])
-def test_a_handler_that_takes_more_has_no_short_way(path: str) -> None:
+def test_a_handler_with_other_parameters_is_rejected(path: str) -> None:
     other = APIRouter()
 
     @other.post("/things/{thing_id}")

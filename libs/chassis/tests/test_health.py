@@ -1,4 +1,4 @@
-"""Live is not ready."""
+"""Liveness and readiness."""
 
 from collections.abc import Callable
 
@@ -9,13 +9,13 @@ from bookinfo_chassis.app import Service
 Start = Callable[..., TestClient]
 
 
-def test_a_service_that_runs_is_alive_and_ready(start: Start) -> None:
+def test_a_running_service_is_alive_and_ready(start: Start) -> None:
     client = start()
     assert (client.get("/livez").status_code, client.get("/livez").json()) == (200, {"status": "alive"})
     assert (client.get("/readyz").status_code, client.get("/readyz").json()) == (200, {"status": "ready"})
 
 
-def test_a_service_that_drains_is_alive_and_not_ready(start: Start) -> None:
+def test_a_draining_service_is_alive_and_not_ready(start: Start) -> None:
     client = start()
     assert isinstance(client.app, Service)
     client.app.lifecycle.ready = False

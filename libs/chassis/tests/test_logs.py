@@ -1,4 +1,4 @@
-"""One line an event, with its request and its trace."""
+"""Logs: one line per event, with the ids of the request and the trace."""
 
 import io
 import json
@@ -20,7 +20,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    """The JSON lines logged so far."""
+    """Return the JSON lines that have been logged."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.addFilter(ContextFilter("chassis", "v1"))
@@ -36,15 +36,15 @@ def lines() -> Iterator[Lines]:
     root.setLevel(level)
 
 
-def test_a_crash_is_one_line_with_service_request_trace_and_traceback(start: Start, lines: Lines) -> None:
-    start().get("/crash", headers={"x-request-id": "r-1", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
+def test_an_unhandled_error_is_logged_as_one_line_with_all_ids(start: Start, lines: Lines) -> None:
+    start().get("/unhandled-error", headers={"x-request-id": "r-1", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
     (line,) = lines()
-    assert line.pop("exception").endswith("RuntimeError: a secret of the inside")
+    assert line.pop("exception").endswith("RuntimeError: an internal detail")
     assert line.pop("time").endswith("Z")
     assert line == {
         "level": "error",
         "logger": "bookinfo_chassis.errors",
-        "message": "unhandled error in GET /crash",
+        "message": "unhandled error in GET /unhandled-error",
         "service": "chassis",
         "version": "v1",
         "request_id": "r-1",
@@ -67,7 +67,7 @@ def test_a_crash_is_one_line_with_service_request_trace_and_traceback(start: Sta
 def test_the_trace_id_comes_from_w3c_or_b3(
     start: Start, lines: Lines, headers: dict[str, str], trace: str | None
 ) -> None:
-    start().get("/crash", headers=headers)
+    start().get("/unhandled-error", headers=headers)
     assert lines()[0].get("trace_id") == trace
 
 
@@ -83,7 +83,7 @@ def test_a_share_of_the_requests_is_logged(start: Start, lines: Lines) -> None:
     assert 50 <= len(lines()) <= 150
 
 
-def test_a_logged_request_tells_method_path_status_and_time(start: Start, lines: Lines) -> None:
+def test_a_logged_request_has_method_path_status_and_duration(start: Start, lines: Lines) -> None:
     start(access_log=1).get("/things/%41")
     (line,) = lines()
     assert line["logger"] == "bookinfo.access"
@@ -96,7 +96,7 @@ def test_probes_are_not_logged(start: Start, lines: Lines) -> None:
     assert lines() == []
 
 
-def test_a_line_break_in_a_message_stays_within_its_line(lines: Lines) -> None:
+def test_a_line_break_in_a_message_is_escaped(lines: Lines) -> None:
     logging.getLogger("bookinfo").warning("two\nlines")
     assert lines()[0]["message"] == "two\nlines"
 
@@ -114,7 +114,7 @@ def _logging_restored() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("log_format", "formatter"), [("json", JsonFormatter), ("console", ConsoleFormatter), ("auto", JsonFormatter)]
 )
-def test_the_format_is_a_setting_and_json_where_there_is_no_terminal(
+def test_the_log_format_follows_the_setting(
     capsys: pytest.CaptureFixture[str], log_format: str, formatter: type[logging.Formatter]
 ) -> None:
     configure_logging("chassis", ServiceSettings.load(log_format=log_format, log_level="warning"))
@@ -126,7 +126,7 @@ def test_the_format_is_a_setting_and_json_where_there_is_no_terminal(
     assert out.startswith("{") == (formatter is JsonFormatter)
 
 
-def test_on_a_terminal_a_line_ends_with_its_trace() -> None:
+def test_console_lines_end_with_the_trace_id() -> None:
     record = logging.makeLogRecord({"msg": "hello", "levelname": "INFO", "trace_id": TRACE})
     assert ConsoleFormatter("%(message)s").format(record) == f"hello  trace={TRACE}"
     assert ConsoleFormatter("%(message)s").format(logging.makeLogRecord({"msg": "hello"})) == "hello"

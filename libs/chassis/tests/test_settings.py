@@ -1,4 +1,4 @@
-"""Settings come from the environment, and a bad one stops the start with one line."""
+"""Settings come from the environment. An invalid one is a one-line error."""
 
 import os
 import socket
@@ -20,7 +20,7 @@ class Settings(ServiceSettings):
     @classmethod
     def _hard(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret:
-            raise ValueError("too easy")
+            raise ValueError("too short")
         return secret
 
 
@@ -30,11 +30,11 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def refusal(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> str:
+def error_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> str:
     monkeypatch.setenv(name, value)
-    with pytest.raises(InvalidSettingsError) as refused:
+    with pytest.raises(InvalidSettingsError) as caught:
         Settings.load()
-    return str(refused.value)
+    return str(caught.value)
 
 
 def test_the_defaults() -> None:
@@ -80,33 +80,33 @@ def test_the_defaults() -> None:
         ("FAULT_DELAY_MS", "-5", "input should be greater than or equal to 0 (got '-5')"),
         ("FAULT_DELAY_PERCENT", "inf", "input should be a finite number (got 'inf')"),
         ("FAULT_SEED", "x", "input should be a valid integer"),
-        ("UDS", "/no/such/folder/s", "its directory does not exist or is not writable"),
+        ("UDS", "/no/such/directory/s", "its directory does not exist or is not writable"),
         ("UDS", "/" + "u" * 107, "expected a path of at most 107 bytes"),
     ],
 )
-def test_a_bad_value_is_refused_in_one_line_that_names_the_variable(
+def test_an_invalid_value_is_rejected_with_one_line_that_names_the_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
 ) -> None:
-    line = refusal(monkeypatch, name, value)
+    line = error_line(monkeypatch, name, value)
     assert line.startswith(f"{name}: {reason}")
     assert "\n" not in line
 
 
 @pytest.mark.parametrize("headers", ["authorization: Bearer s3cret", "a=1,s3cret", 'a="s3cret"', "s3cret /=1"])
-def test_exporter_headers_that_are_none_are_refused_and_not_told(monkeypatch: pytest.MonkeyPatch, headers: str) -> None:
-    line = refusal(monkeypatch, "OTEL_EXPORTER_OTLP_HEADERS", headers)
+def test_invalid_exporter_headers_are_rejected_without_showing_them(
+    monkeypatch: pytest.MonkeyPatch, headers: str
+) -> None:
+    line = error_line(monkeypatch, "OTEL_EXPORTER_OTLP_HEADERS", headers)
     assert line == "OTEL_EXPORTER_OTLP_HEADERS: expected a list such as name=value,name=value"
 
 
 @pytest.mark.parametrize("headers", ["authorization=Bearer s3cret", "a=Basic%20czNjcmV0==, b = 2,", ""])
-def test_exporter_headers_are_taken_in_every_form_that_opentelemetry_takes(
-    monkeypatch: pytest.MonkeyPatch, headers: str
-) -> None:
+def test_valid_exporter_headers_are_accepted(monkeypatch: pytest.MonkeyPatch, headers: str) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", headers)
     Settings.load()
 
 
-def test_propagators_that_are_not_installed_do_not_end_the_start() -> None:
+def test_propagators_that_are_not_installed_are_ignored() -> None:
     environ = {"OTEL_PROPAGATORS": "tracecontext,baggage,b3"}
     subprocess.run(
         [
@@ -119,48 +119,48 @@ def test_propagators_that_are_not_installed_do_not_end_the_start() -> None:
     )
 
 
-def test_a_value_with_a_line_break_is_still_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert refusal(monkeypatch, "PORT", "1\n2").endswith(r"(got '1\n2')")
+def test_the_error_for_a_value_with_a_line_break_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert error_line(monkeypatch, "PORT", "1\n2").endswith(r"(got '1\n2')")
 
 
-def test_a_long_value_is_cut_in_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(refusal(monkeypatch, "PEER", "!" * 5000)) < 160
+def test_a_long_value_is_truncated_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(error_line(monkeypatch, "PEER", "!" * 5000)) < 160
 
 
-def test_a_secret_is_not_told_in_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert refusal(monkeypatch, "SECRET", "hunter2") == "SECRET: too easy"
+def test_a_secret_is_not_shown_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert error_line(monkeypatch, "SECRET", "hunter2") == "SECRET: too short"
 
 
-def test_something_else_than_a_socket_in_the_way_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_socket_is_rejected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "the path exists and is not a socket" in refusal(monkeypatch, "UDS", str(tmp_path / "file"))
+    assert "the path exists and is not a socket" in error_line(monkeypatch, "UDS", str(tmp_path / "file"))
 
 
-def test_a_socket_that_was_left_behind_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unused_socket_is_accepted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(tmp_path / "s"))
     monkeypatch.setenv("UDS", str(tmp_path / "s"))
     assert Settings.load().uds == str(tmp_path / "s")
 
 
-def test_service_version_is_the_older_name_of_version(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_version_is_an_alias_of_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_VERSION", "v2")
     assert Settings.load().version == "v2"
     monkeypatch.setenv("VERSION", "v3")
     assert Settings.load().version == "v3"
 
 
-def test_an_empty_variable_is_the_same_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "")
     assert Settings.load().port == 9080
 
 
-def test_what_kubernetes_sets_for_services_is_not_mistaken_for_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_variables_of_kubernetes_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PEER_PORT", "tcp://10.0.0.1:9080")
     assert Settings.load().port == 9080
 
 
-def test_the_log_level_may_be_written_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_level_is_case_insensitive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "WARNING")
     assert Settings.load().log_level == "warning"
 
@@ -168,7 +168,7 @@ def test_the_log_level_may_be_written_in_capitals(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     "name", ["reviews", "reviews.default.svc.cluster.local.", "my_app-reviews_1", "127.0.0.6", "::1", "::", "fd00::6"]
 )
-def test_host_names_and_addresses_are_taken(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_host_names_and_addresses_are_accepted(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("HOST", name)
     assert Settings.load().host == name
 
@@ -183,5 +183,5 @@ def test_host_names_and_addresses_are_taken(monkeypatch: pytest.MonkeyPatch, nam
         ("fd00::6", None, "http://[fd00::6]:9080"),
     ],
 )
-def test_a_services_address_is_made_of_host_domain_and_port(host: str, domain: str | None, url: str) -> None:
+def test_a_service_url_consists_of_host_domain_and_port(host: str, domain: str | None, url: str) -> None:
     assert service_url(host, 9080, domain) == url

@@ -1,4 +1,4 @@
-"""The rule that unit tests open no sockets, held by libs/conftest.py and services/conftest.py."""
+"""Unit tests cannot open sockets: libs/conftest.py and services/conftest.py prevent it."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Which trace a request belongs to."""
+"""Reading and writing the trace context of a request."""
 
 import pytest
 
@@ -18,7 +18,10 @@ PARENT = b"53995c3f42cd8ad8"
         ([(b"traceparent", b"00-%s-%s-01" % (TRACE, SPAN))], TraceContext(TRACE, SPAN, sampled=True)),
         ([(b"traceparent", b"00-%s-%s-00" % (TRACE, SPAN))], TraceContext(TRACE, SPAN, sampled=False)),
         ([(b"traceparent", b"00-%s-%s-03" % (TRACE, SPAN))], TraceContext(TRACE, SPAN, sampled=True, random=True)),
-        ([(b"traceparent", b"cc-%s-%s-01-what-is-to-come" % (TRACE, SPAN))], TraceContext(TRACE, SPAN, sampled=True)),
+        (
+            [(b"traceparent", b"cc-%s-%s-01-later-version" % (TRACE, SPAN))],
+            TraceContext(TRACE, SPAN, sampled=True),
+        ),
         ([(b"b3", b"%s-%s-1" % (TRACE, SPAN))], TraceContext(TRACE, SPAN, sampled=True)),
         ([(b"b3", b"%s-%s-d" % (TRACE, SPAN))], TraceContext(TRACE, SPAN, sampled=True)),
         ([(b"b3", b"%s-%s-0-%s" % (TRACE, SPAN, PARENT))], TraceContext(TRACE, SPAN, sampled=False)),
@@ -42,7 +45,7 @@ PARENT = b"53995c3f42cd8ad8"
         ([(b"x-b3-sampled", b"0")], TraceContext(sampled=False)),
     ],
 )
-def test_the_callers_trace_and_decision_are_read(headers: list[tuple[bytes, bytes]], expected: TraceContext) -> None:
+def test_the_trace_context_of_the_caller_is_read(headers: list[tuple[bytes, bytes]], expected: TraceContext) -> None:
     assert read(headers) == expected
 
 
@@ -59,26 +62,26 @@ def test_the_callers_trace_and_decision_are_read(headers: list[tuple[bytes, byte
         b"00-%s-%s" % (TRACE, SPAN),
     ],
 )
-def test_a_malformed_traceparent_counts_as_none(traceparent: bytes) -> None:
+def test_a_malformed_traceparent_is_ignored(traceparent: bytes) -> None:
     assert read([(b"traceparent", traceparent)]) == TraceContext()
 
 
-def test_a_malformed_traceparent_leaves_b3_its_word() -> None:
+def test_b3_is_read_if_traceparent_is_malformed() -> None:
     headers = [(b"traceparent", b"garbage"), (b"b3", b"%s-%s-1" % (TRACE, SPAN))]
     assert read(headers) == TraceContext(TRACE, SPAN, sampled=True)
 
 
 @pytest.mark.parametrize("b3", [b"%s-%s-1" % (b"0" * 32, SPAN), b"short-%s-1" % SPAN, b"%s--1" % TRACE])
-def test_malformed_b3_ids_leave_the_decision(b3: bytes) -> None:
+def test_the_decision_is_read_if_b3_ids_are_malformed(b3: bytes) -> None:
     assert read([(b"b3", b3)]) == TraceContext(sampled=True)
 
 
-def test_w3c_wins_over_b3() -> None:
+def test_w3c_takes_precedence_over_b3() -> None:
     headers = [(b"b3", b"%s-%s-0" % (SHORT, SPAN)), (b"traceparent", b"00-%s-%s-01" % (TRACE, SPAN))]
     assert read(headers) == TraceContext(TRACE, SPAN, sampled=True)
 
 
-def test_a_call_names_its_span_in_w3c_and_in_each_form_of_b3_in_which_the_caller_spoke() -> None:
+def test_a_call_has_its_span_in_w3c_and_in_each_b3_form_of_the_caller() -> None:
     headers = [
         (b"traceparent", b"00-%s-%s-01" % (TRACE, SPAN)),
         (b"tracestate", b"a=1"),
@@ -98,13 +101,13 @@ def test_a_call_names_its_span_in_w3c_and_in_each_form_of_b3_in_which_the_caller
     }
 
 
-def test_a_trace_id_that_is_vouched_for_as_random_stays_so() -> None:
-    came = read([(b"traceparent", b"00-%s-%s-03" % (TRACE, SPAN))])
-    assert came.traceparent == b"00-%s-%s-03" % (TRACE, SPAN)
+def test_the_random_flag_is_kept() -> None:
+    received = read([(b"traceparent", b"00-%s-%s-03" % (TRACE, SPAN))])
+    assert received.traceparent == b"00-%s-%s-03" % (TRACE, SPAN)
 
 
 @pytest.mark.parametrize(
-    ("came", "named"),
+    ("received", "expected"),
     [
         ([(b"b3", b"%s-%s-d" % (TRACE, SPAN))], {b"b3": b"%s-%s-d-%s" % (TRACE, OURS, PARENT)}),
         ([(b"b3", b"d")], {b"b3": b"%s-%s-d-%s" % (TRACE, OURS, PARENT)}),
@@ -119,23 +122,23 @@ def test_a_trace_id_that_is_vouched_for_as_random_stays_so() -> None:
         ),
     ],
 )
-def test_b3s_wish_to_debug_travels_on(came: list[tuple[bytes, bytes]], named: dict[bytes, bytes]) -> None:
-    called = dict(with_span(came, TraceContext(TRACE, OURS, sampled=True), PARENT))
-    assert called == {b"traceparent": b"00-%s-%s-01" % (TRACE, OURS)} | named
+def test_the_debug_flag_of_b3_is_propagated(received: list[tuple[bytes, bytes]], expected: dict[bytes, bytes]) -> None:
+    sent = dict(with_span(received, TraceContext(TRACE, OURS, sampled=True), PARENT))
+    assert sent == {b"traceparent": b"00-%s-%s-01" % (TRACE, OURS)} | expected
 
 
-def test_a_caller_without_b3_gets_none() -> None:
-    called = with_span([(b"traceparent", b"x")], TraceContext(TRACE, OURS, sampled=True), PARENT)
-    assert called == [(b"traceparent", b"00-%s-%s-01" % (TRACE, OURS))]
+def test_a_call_has_no_b3_headers_if_the_caller_sent_none() -> None:
+    sent = with_span([(b"traceparent", b"x")], TraceContext(TRACE, OURS, sampled=True), PARENT)
+    assert sent == [(b"traceparent", b"00-%s-%s-01" % (TRACE, OURS))]
 
 
-def test_a_trace_id_of_half_the_length_keeps_it_in_b3_and_is_filled_up_in_w3c() -> None:
-    called = dict(with_span([(b"b3", b"x")], TraceContext(SHORT, OURS, sampled=True), PARENT))
-    assert called[b"b3"].startswith(SHORT + b"-")
-    assert called[b"traceparent"] == b"00-%s%s-%s-01" % (b"0" * 16, SHORT, OURS)
+def test_a_short_trace_id_is_kept_in_b3_and_padded_in_w3c() -> None:
+    sent = dict(with_span([(b"b3", b"x")], TraceContext(SHORT, OURS, sampled=True), PARENT))
+    assert sent[b"b3"].startswith(SHORT + b"-")
+    assert sent[b"traceparent"] == b"00-%s%s-%s-01" % (b"0" * 16, SHORT, OURS)
 
 
-def test_a_deferred_decision_against_sampling_travels_on_with_the_ids_that_came() -> None:
+def test_a_decision_not_to_sample_is_propagated_with_the_ids_of_the_caller() -> None:
     multi = [(b"x-b3-traceid", TRACE), (b"x-b3-spanid", SPAN)]
     assert unsampled(multi, read(multi), OURS * 2, OURS) == [*multi, (b"x-b3-sampled", b"0")]
     single = [(b"b3", b"%s-%s" % (TRACE, SPAN)), (b"baggage", b"k=v")]
@@ -145,7 +148,7 @@ def test_a_deferred_decision_against_sampling_travels_on_with_the_ids_that_came(
     ]
 
 
-def test_where_there_was_no_trace_the_decision_travels_on_with_new_ids() -> None:
+def test_without_a_trace_the_decision_is_propagated_with_new_ids() -> None:
     assert unsampled([(b"tracestate", b"a=1")], TraceContext(), OURS * 2, PARENT) == [
         (b"tracestate", b"a=1"),
         (b"traceparent", b"00-%s-%s-00" % (OURS * 2, PARENT)),

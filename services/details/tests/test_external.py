@@ -1,4 +1,4 @@
-"""details v2: what an external book service says."""
+"""details v2: the details of an external book service."""
 
 import json
 from collections.abc import Callable
@@ -33,17 +33,17 @@ def volumes(**changes: Any) -> httpx.Response:
     return httpx.Response(200, json={"items": [{"volumeInfo": VOLUME | changes}]})
 
 
-def ask(handler: Handler, path: str = "/details/5", headers: dict[str, str] | None = None, **settings: Any) -> Any:
+def get(handler: Handler, path: str = "/details/5", headers: dict[str, str] | None = None, **settings: Any) -> Any:
     settings = {"version": "v2"} | settings
     with TestClient(create_app(Settings.load(**settings), httpx.MockTransport(handler))) as client:
         return client.get(path, headers=headers)
 
 
-def test_the_answer_has_v1s_shape_with_the_external_services_facts() -> None:
-    answer = ask(lambda _: volumes())
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/json"
-    assert json.dumps(answer.json()) == json.dumps(
+def test_v2_returns_the_external_details_in_the_format_of_v1() -> None:
+    response = get(lambda _: volumes())
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert json.dumps(response.json()) == json.dumps(
         {
             "id": 5,
             "author": "William Shakespeare",
@@ -66,22 +66,24 @@ def test_the_answer_has_v1s_shape_with_the_external_services_facts() -> None:
         ({"industryIdentifiers": []}, "ISBN-10", "unknown"),
     ],
 )
-def test_what_cannot_be_translated_is_unknown(changes: dict[str, Any], key: str, value: str) -> None:
-    assert ask(lambda _: volumes(**changes)).json()[key] == value
+def test_an_untranslatable_field_is_unknown(changes: dict[str, Any], key: str, value: str) -> None:
+    assert get(lambda _: volumes(**changes)).json()[key] == value
 
 
-def test_one_edition_is_looked_up_over_tls() -> None:
-    asked: list[httpx.Request] = []
+def test_one_edition_is_requested_over_tls() -> None:
+    requests: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
+        requests.append(request)
         return volumes()
 
-    ask(handler)
-    assert [str(request.url) for request in asked] == ["https://www.googleapis.com/books/v1/volumes?q=isbn:0486424618"]
+    get(handler)
+    assert [str(request.url) for request in requests] == [
+        "https://www.googleapis.com/books/v1/volumes?q=isbn:0486424618"
+    ]
 
 
-def test_do_not_encrypt_asks_in_plain_http_on_port_80() -> None:
+def test_do_not_encrypt_selects_http_on_port_80() -> None:
     assert Settings.load(version="v2", do_not_encrypt="true").external_books_url == "http://www.googleapis.com:80"
 
 
@@ -106,11 +108,11 @@ def test_host_and_port_are_settings(host: str, port: int | None, url: str) -> No
         ({"version": "v2", "enable_external_book_service": "false"}, False),
     ],
 )
-def test_v2_asks_outside_and_the_originals_switch_overrides(settings: dict[str, str], external: bool) -> None:
+def test_v2_calls_the_external_service_unless_overridden(settings: dict[str, str], external: bool) -> None:
     assert Settings.load(**settings).uses_external_service is external
 
 
-def test_neither_credentials_nor_trace_nor_user_go_outside() -> None:
+def test_no_header_of_the_mesh_is_sent_to_the_external_service() -> None:
     sent: list[str] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -118,7 +120,7 @@ def test_neither_credentials_nor_trace_nor_user_go_outside() -> None:
         return volumes()
 
     inside = ["cookie", "authorization", "jwt", "end-user", "traceparent", "b3", "x-request-id", "user-agent"]
-    ask(handler, headers=dict.fromkeys(inside, "secret"))
+    get(handler, headers=dict.fromkeys(inside, "secret"))
     assert sorted(sent) == ["accept", "host"]
 
 
@@ -126,7 +128,7 @@ def times_out(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectTimeout("slow", request=request)
 
 
-def refuses(request: httpx.Request) -> httpx.Response:
+def refuses_connection(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("refused", request=request)
 
 
@@ -134,7 +136,7 @@ def refuses(request: httpx.Request) -> httpx.Response:
     ("handler", "status", "text"),
     [
         (times_out, 504, "the external book service did not respond in time"),
-        (refuses, 502, "the external book service cannot be reached"),
+        (refuses_connection, 502, "the external book service cannot be reached"),
         (lambda _: httpx.Response(429), 502, "the external book service returned 429"),
         (lambda _: httpx.Response(302, headers={"location": "/"}), 502, "the external book service returned 302"),
         (lambda _: httpx.Response(200, text="<html>"), 502, "the external book service sent an invalid response"),
@@ -147,17 +149,17 @@ def refuses(request: httpx.Request) -> httpx.Response:
         (lambda _: volumes(pageCount=None), 502, "the external book service sent an invalid response"),
     ],
 )
-def test_a_failure_outside_is_a_gateways_error_and_not_the_callers(handler: Handler, status: int, text: str) -> None:
-    answer = ask(handler)
-    assert (answer.status_code, answer.json()) == (status, {"error": text})
+def test_a_failure_of_the_external_service_is_502_or_504(handler: Handler, status: int, text: str) -> None:
+    response = get(handler)
+    assert (response.status_code, response.json()) == (status, {"error": text})
 
 
-def test_a_bad_id_is_refused_without_asking() -> None:
-    assert ask(refuses, "/details/x").status_code == 400
+def test_an_invalid_id_is_rejected_without_a_call() -> None:
+    assert get(refuses_connection, "/details/x").status_code == 400
 
 
 @pytest.mark.parametrize("content", [None, b"no certificate"])
-def test_a_file_without_certificates_stops_the_start(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_without_certificates_is_rejected(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_bytes(content)

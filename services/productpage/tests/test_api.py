@@ -1,4 +1,4 @@
-"""The public API passes on what the backends say."""
+"""The public API forwards the responses of the backends."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from bookinfo_chassis.settings import InvalidSettingsError
 from bookinfo_productpage.settings import Settings
 
-World = Any
+FakeBackends = Any
 Start = Callable[..., TestClient]
 
 PATHS = {
@@ -42,66 +42,66 @@ def test_the_products_are_one_book(page: TestClient) -> None:
 
 
 @pytest.mark.parametrize("backend", PATHS)
-def test_an_answer_is_passed_on_as_the_backend_wrote_it(page: TestClient, world: World, backend: str) -> None:
-    answer = page.get(PATHS[backend])
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    assert answer.content == world.answers[backend]
+def test_a_response_of_a_backend_is_forwarded_unchanged(page: TestClient, backends: FakeBackends, backend: str) -> None:
+    response = page.get(PATHS[backend])
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+    assert response.content == backends.responses[backend]
 
 
 @pytest.mark.parametrize("backend", PATHS)
-def test_a_failure_has_the_backends_status_or_500_and_the_documented_text(
-    page: TestClient, world: World, bad_backend: tuple[Any, int], backend: str
+def test_a_failure_has_the_status_of_the_backend_or_500(
+    page: TestClient, backends: FakeBackends, failing_backend: tuple[Any, int], backend: str
 ) -> None:
-    world.answers[backend] = bad_backend[0]
-    answer = page.get(PATHS[backend])
-    assert answer.status_code == bad_backend[1]
-    assert answer.text == f'{{"error": "Sorry, product {backend} are currently unavailable for this book."}}'
-    assert answer.headers["content-type"] == "application/json"
+    backends.responses[backend] = failing_backend[0]
+    response = page.get(PATHS[backend])
+    assert response.status_code == failing_backend[1]
+    assert response.text == f'{{"error": "Sorry, product {backend} are currently unavailable for this book."}}'
+    assert response.headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize(("backend", "attempts"), [("details", 1), ("reviews", 2), ("ratings", 1)])
-def test_only_reviews_are_tried_twice_and_counted_once(
-    page: TestClient, world: World, backend: str, attempts: int
+def test_only_reviews_is_retried_and_counted_once(
+    page: TestClient, backends: FakeBackends, backend: str, attempts: int
 ) -> None:
-    world.answers[backend] = world.status(503)
+    backends.responses[backend] = backends.status(503)
     page.get(PATHS[backend])
-    assert world.count(backend) == attempts
+    assert backends.count(backend) == attempts
     assert results(page) == {(backend, "503"): 1}
 
 
-def test_every_fetch_of_a_page_is_counted_by_backend_and_status(page: TestClient, world: World) -> None:
-    world.answers["details"] = world.status(404)
+def test_results_of_a_page_are_counted_by_backend_and_status(page: TestClient, backends: FakeBackends) -> None:
+    backends.responses["details"] = backends.status(404)
     page.get("/productpage")
     page.get("/productpage")
     assert results(page) == {("details", "404"): 2, ("reviews", "200"): 2}
 
 
-def test_the_flood_is_counted_too(start: Start) -> None:
+def test_the_calls_of_a_flood_are_counted(start: Start) -> None:
     page = start(flood_factor=5)
     page.get("/productpage")
     assert results(page) == {("details", "200"): 1, ("reviews", "200"): 6}
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 2147483647])
-def test_any_number_is_asked_for(page: TestClient, world: World, number: int) -> None:
+def test_any_valid_id_is_requested(page: TestClient, backends: FakeBackends, number: int) -> None:
     assert page.get(f"/api/v1/products/{number}").status_code == 200
-    assert world.asked[0].url.path == f"/details/{number}"
+    assert backends.requests[0].url.path == f"/details/{number}"
 
 
 @pytest.mark.parametrize("bad", ["x", "-1", "", "9" * 5000, "1.0", "0%3Fx=1", "..%2Fx"], ids=lambda bad: bad[:9])
 @pytest.mark.parametrize("rest", ["", "/reviews", "/ratings"])
-def test_an_id_that_is_missing_or_no_number_is_400_without_asking(
-    page: TestClient, world: World, bad: str, rest: str
+def test_a_missing_or_invalid_id_is_400_without_a_call(
+    page: TestClient, backends: FakeBackends, bad: str, rest: str
 ) -> None:
-    answer = page.get(f"/api/v1/products/{bad}{rest}")
+    response = page.get(f"/api/v1/products/{bad}{rest}")
     if "%2F" in bad:
-        assert answer.status_code == 404
+        assert response.status_code == 404
     else:
-        assert (answer.status_code, answer.text) == (400, '{"error":"please provide numeric product id"}')
-    assert world.asked == []
+        assert (response.status_code, response.text) == (400, '{"error":"please provide numeric product id"}')
+    assert backends.requests == []
 
 
-def test_every_header_of_the_list_reaches_every_backend_as_it_came(page: TestClient, world: World) -> None:
+def test_propagated_headers_reach_every_backend_unchanged(page: TestClient, backends: FakeBackends) -> None:
     sent = {
         name: f"{name}: value"
         for name in (
@@ -114,8 +114,8 @@ def test_every_header_of_the_list_reaches_every_backend_as_it_came(page: TestCli
     }
     for path in PATHS.values():
         page.get(path, headers=sent)
-    assert len(world.asked) == 3
-    for request in world.asked:
+    assert len(backends.requests) == 3
+    for request in backends.requests:
         assert {name: request.headers.get(name) for name in sent} == sent
 
 
@@ -139,7 +139,7 @@ def test_every_header_of_the_list_reaches_every_backend_as_it_came(page: TestCli
         ),
     ],
 )
-def test_where_the_backends_are(
+def test_settings_define_the_urls_of_the_backends(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], details: str, reviews: str, ratings: str | None
 ) -> None:
     for name, value in settings.items():
@@ -162,7 +162,9 @@ def test_where_the_backends_are(
         ("VERSION", "v 1", "string should match pattern"),
     ],
 )
-def test_a_bad_setting_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str) -> None:
+def test_an_invalid_setting_is_rejected_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(InvalidSettingsError, match=f"^{name}: {reason}"):
         Settings.load()

@@ -1,4 +1,4 @@
-"""The sick versions of ratings, on a clock of the test's own."""
+"""The fault modes of ratings, with a fake clock."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,16 +15,16 @@ UNAVAILABLE = (503, '{"error":"Service unavailable"}')
 MINUTE = 60.0
 
 
-class World:
-    """A service whose time passes by `now` alone."""
+class TimedService:
+    """A service with a fake clock."""
 
     def __init__(self, client: TestClient, time: "Time") -> None:
         self.client = client
         self.time = time
 
     def get(self) -> tuple[int, str]:
-        answer = self.client.get("/ratings/0")
-        return answer.status_code, answer.text
+        response = self.client.get("/ratings/0")
+        return response.status_code, response.text
 
     def statuses(self, count: int) -> list[int]:
         return [self.get()[0] for _ in range(count)]
@@ -42,96 +42,96 @@ class Time:
         self.slept.append(seconds)
 
 
-Start = Callable[..., World]
+Start = Callable[..., TimedService]
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
     with ExitStack() as running:
 
-        def _start(version: str, **more: Any) -> World:
+        def _start(version: str, **more: Any) -> TimedService:
             settings = Settings.load(version=version, fault_seed=1, **more)
             time = Time()
             client = TestClient(create_app(settings, FaultMode(settings, time.clock, time.sleep)))
-            return World(running.enter_context(client), time)
+            return TimedService(running.enter_context(client), time)
 
         yield _start
 
 
-def test_v_faulty_fails_half_of_the_gets_with_503(start: Start) -> None:
-    world = start("v-faulty")
-    statuses = world.statuses(400)
+def test_v_faulty_fails_half_of_the_requests(start: Start) -> None:
+    service = start("v-faulty")
+    statuses = service.statuses(400)
     assert set(statuses) == {200, 503}
     assert 160 <= statuses.count(503) <= 240
 
 
-def test_v_faulty_fails_a_chosen_share(start: Start) -> None:
+def test_v_faulty_fails_the_configured_share(start: Start) -> None:
     assert start("v-faulty", faulty_percent=100).get() == UNAVAILABLE
     assert start("v-faulty", faulty_percent=0).statuses(20) == [200] * 20
 
 
-def test_a_seed_repeats_which_gets_fail(start: Start) -> None:
+def test_a_seed_makes_failures_reproducible(start: Start) -> None:
     assert start("v-faulty").statuses(50) == start("v-faulty").statuses(50)
 
 
-def test_v_delayed_holds_half_of_the_gets_up_for_7_s(start: Start) -> None:
-    world = start("v-delayed")
-    assert world.statuses(400) == [200] * 400
-    assert 160 <= len(world.time.slept) <= 240
-    assert set(world.time.slept) == {7.0}
+def test_v_delayed_delays_half_of_the_requests_by_7_s(start: Start) -> None:
+    service = start("v-delayed")
+    assert service.statuses(400) == [200] * 400
+    assert 160 <= len(service.time.slept) <= 240
+    assert set(service.time.slept) == {7.0}
 
 
-def test_v_delayed_takes_a_share_and_a_time(start: Start) -> None:
-    world = start("v-delayed", delayed_percent=100, delayed_seconds=0.5)
-    world.statuses(3)
-    assert world.time.slept == [0.5, 0.5, 0.5]
+def test_v_delayed_applies_the_configured_share_and_delay(start: Start) -> None:
+    service = start("v-delayed", delayed_percent=100, delayed_seconds=0.5)
+    service.statuses(3)
+    assert service.time.slept == [0.5, 0.5, 0.5]
 
 
-def test_v_unavailable_is_up_for_a_minute_and_down_for_the_next(start: Start) -> None:
-    world = start("v-unavailable")
+def test_v_unavailable_alternates_every_minute(start: Start) -> None:
+    service = start("v-unavailable")
     seen = []
     for _ in range(4):
-        seen.append(world.get()[0])
-        world.time.now += MINUTE
+        seen.append(service.get()[0])
+        service.time.now += MINUTE
     assert seen == [200, 503, 200, 503]
 
 
-def test_v_unavailable_stays_healthy_while_it_is_down(start: Start) -> None:
-    world = start("v-unavailable")
-    world.time.now += MINUTE
-    assert world.get() == UNAVAILABLE
-    assert world.client.get("/health").status_code == 200
+def test_v_unavailable_stays_healthy_while_unavailable(start: Start) -> None:
+    service = start("v-unavailable")
+    service.time.now += MINUTE
+    assert service.get() == UNAVAILABLE
+    assert service.client.get("/health").status_code == 200
 
 
-def test_v_unhealthy_turns_unhealthy_and_unavailable_after_15_minutes(start: Start) -> None:
-    world = start("v-unhealthy")
-    world.time.now += 14 * MINUTE
-    assert (world.client.get("/health").status_code, world.get()[0]) == (200, 200)
-    world.time.now += MINUTE
-    answer = world.client.get("/health")
-    assert (answer.status_code, answer.text) == (500, '{"status":"Ratings is not healthy"}')
-    assert world.get() == UNAVAILABLE
-    world.time.now += 15 * MINUTE
-    assert (world.client.get("/health").status_code, world.get()[0]) == (200, 200)
+def test_v_unhealthy_is_unhealthy_and_unavailable_every_other_15_minutes(start: Start) -> None:
+    service = start("v-unhealthy")
+    service.time.now += 14 * MINUTE
+    assert (service.client.get("/health").status_code, service.get()[0]) == (200, 200)
+    service.time.now += MINUTE
+    response = service.client.get("/health")
+    assert (response.status_code, response.text) == (500, '{"status":"Ratings is not healthy"}')
+    assert service.get() == UNAVAILABLE
+    service.time.now += 15 * MINUTE
+    assert (service.client.get("/health").status_code, service.get()[0]) == (200, 200)
 
 
 def test_the_periods_are_settings(start: Start) -> None:
-    world = start("v-unavailable", unavailable_period_seconds=1.5)
-    world.time.now += 1.5
-    assert world.get() == UNAVAILABLE
+    service = start("v-unavailable", unavailable_period_seconds=1.5)
+    service.time.now += 1.5
+    assert service.get() == UNAVAILABLE
 
 
 @pytest.mark.parametrize("version", ["v-faulty", "v-delayed", "v-unavailable", "v-unhealthy"])
-def test_a_post_is_never_hit(start: Start, version: str) -> None:
-    world = start(version, faulty_percent=100, delayed_percent=100)
-    world.time.now += 15 * MINUTE
-    assert world.client.post("/ratings/0", content='{"Reviewer1":1}').status_code == 200
-    assert world.time.slept == []
+def test_post_has_no_faults(start: Start, version: str) -> None:
+    service = start(version, faulty_percent=100, delayed_percent=100)
+    service.time.now += 15 * MINUTE
+    assert service.client.post("/ratings/0", content='{"Reviewer1":1}').status_code == 200
+    assert service.time.slept == []
 
 
 @pytest.mark.parametrize("version", ["v-faulty", "v-unavailable", "v-unhealthy"])
-def test_probes_tell_the_process_and_not_the_sickness(start: Start, version: str) -> None:
-    world = start(version, faulty_percent=100)
-    world.time.now += 15 * MINUTE
-    assert world.client.get("/livez").status_code == 200
-    assert world.client.get("/readyz").status_code == 200
+def test_probes_are_independent_of_the_fault_mode(start: Start, version: str) -> None:
+    service = start(version, faulty_percent=100)
+    service.time.now += 15 * MINUTE
+    assert service.client.get("/livez").status_code == 200
+    assert service.client.get("/readyz").status_code == 200

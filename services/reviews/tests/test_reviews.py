@@ -1,4 +1,4 @@
-"""reviews: three builds, and what each makes of ratings' answer."""
+"""reviews: the three versions, with every response of ratings."""
 
 import json
 from collections.abc import Callable
@@ -22,34 +22,34 @@ def stars(**by_reviewer: Any) -> Handler:
     return lambda _: httpx.Response(200, json={"id": 0, "ratings": by_reviewer})
 
 
-GOOD = stars(Reviewer1=5, Reviewer2=4)
+VALID = stars(Reviewer1=5, Reviewer2=4)
 
 
-def ask(
-    handler: Handler = GOOD, path: str = "/reviews/0", headers: dict[str, str] | None = None, **settings: Any
+def get(
+    handler: Handler = VALID, path: str = "/reviews/0", headers: dict[str, str] | None = None, **settings: Any
 ) -> httpx.Response:
     settings = {"hostname": "reviews-v9-abc"} | settings
     with TestClient(create_app(Settings.load(**settings), httpx.MockTransport(handler))) as client:
-        answer = client.get(path, headers=headers)
-    return httpx.Response(answer.status_code, headers=list(answer.headers.items()), content=answer.content)
+        response = client.get(path, headers=headers)
+    return httpx.Response(response.status_code, headers=list(response.headers.items()), content=response.content)
 
 
-def ratings_of(answer: httpx.Response) -> list[Any]:
-    assert answer.status_code == 200
-    return [review.get("rating") for review in answer.json()["reviews"]]
+def ratings_of(response: httpx.Response) -> list[Any]:
+    assert response.status_code == 200
+    return [review.get("rating") for review in response.json()["reviews"]]
 
 
-def test_v1_has_no_ratings_and_the_originals_spacing() -> None:
-    answer = ask(version="v1")
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    assert answer.text == (
+def test_v1_has_no_ratings_and_the_original_spacing() -> None:
+    response = get(version="v1")
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+    assert response.text == (
         '{"id": "0","podname": "reviews-v9-abc","clustername": "null","reviews": ['
         f'{{  "reviewer": "Reviewer1",  "text": "{T1}"}},{{  "reviewer": "Reviewer2",  "text": "{T2}"}}]}}'
     )
 
 
-def test_v2_has_black_stars_and_the_originals_spacing() -> None:
-    assert ask(version="v2", cluster_name="east").text == (
+def test_v2_has_black_stars_and_the_original_spacing() -> None:
+    assert get(version="v2", cluster_name="east").text == (
         '{"id": "0","podname": "reviews-v9-abc","clustername": "east","reviews": ['
         f'{{  "reviewer": "Reviewer1",  "text": "{T1}", "rating": {{"stars": 5, "color": "black"}}}},'
         f'{{  "reviewer": "Reviewer2",  "text": "{T2}", "rating": {{"stars": 4, "color": "black"}}}}]}}'
@@ -57,14 +57,14 @@ def test_v2_has_black_stars_and_the_originals_spacing() -> None:
 
 
 def test_v3_has_red_stars() -> None:
-    assert ratings_of(ask(version="v3")) == [{"stars": 5, "color": "red"}, {"stars": 4, "color": "red"}]
+    assert ratings_of(get(version="v3")) == [{"stars": 5, "color": "red"}, {"stars": 4, "color": "red"}]
 
 
-def test_v1_asks_nobody() -> None:
+def test_v1_calls_no_service() -> None:
     def handler(_: httpx.Request) -> httpx.Response:
-        raise AssertionError("ratings was asked")
+        raise AssertionError("ratings was called")
 
-    assert ask(handler, version="v1").status_code == 200
+    assert get(handler, version="v1").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -80,36 +80,36 @@ def test_v1_asks_nobody() -> None:
         ({"version": "v3", "star_color": "black"}, True, "black", 10.0),
     ],
 )
-def test_the_version_tells_ratings_colour_and_time_limit_and_two_variables_override(
+def test_version_sets_ratings_color_and_time_limit_unless_overridden(
     settings: dict[str, str], shows: bool, color: str, limit: float
 ) -> None:
     loaded = Settings.load(**settings)
     assert (loaded.shows_ratings, loaded.color, loaded.ratings_time_limit) == (shows, color, limit)
 
 
-def test_ratings_is_asked_once_for_the_same_book() -> None:
-    asked: list[str] = []
+def test_ratings_is_called_once_for_the_same_book() -> None:
+    requests: list[str] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
-        asked.append(f"{request.method} {request.url} accept={request.headers['accept']}")
+        requests.append(f"{request.method} {request.url} accept={request.headers['accept']}")
         return httpx.Response(503)
 
-    ask(handler, "/reviews/7", version="v2", ratings_hostname="stars", services_domain="b.svc", ratings_service_port=81)
-    assert asked == ["GET http://stars.b.svc:81/ratings/7 accept=application/json"]
+    get(handler, "/reviews/7", version="v2", ratings_hostname="stars", services_domain="b.svc", ratings_service_port=81)
+    assert requests == ["GET http://stars.b.svc:81/ratings/7 accept=application/json"]
 
 
-def test_every_header_that_travels_on_reaches_ratings() -> None:
+def test_propagated_headers_reach_ratings() -> None:
     got: dict[str, str] = {}
 
     def handler(request: httpx.Request) -> httpx.Response:
         got.update(request.headers)
-        return GOOD(request)
+        return VALID(request)
 
     sent = {
         name: f"value of {name}"
         for name in ("x-request-id", "traceparent", "b3", "x-b3-traceid", "end-user", "cookie", "jwt", "user-agent")
     }
-    ask(handler, headers=sent | {"x-forwarded-for": "1.2.3.4"}, version="v2")
+    get(handler, headers=sent | {"x-forwarded-for": "1.2.3.4"}, version="v2")
     assert {name: got[name] for name in sent} == sent
     assert "x-forwarded-for" not in got
 
@@ -142,56 +142,56 @@ def fails(error: type[httpx.TransportError]) -> Handler:
         stars(),
     ],
 )
-def test_whatever_ratings_does_the_reviews_are_there_with_the_documented_error(handler: Handler) -> None:
-    answer = ask(handler, version="v2")
-    assert ratings_of(answer) == [UNAVAILABLE, UNAVAILABLE]
-    assert f'"text": "{T1}", "rating": {{"error": "Ratings service is currently unavailable"}}}}' in answer.text
+def test_a_failure_of_ratings_is_the_documented_error_in_each_review(handler: Handler) -> None:
+    response = get(handler, version="v2")
+    assert ratings_of(response) == [UNAVAILABLE, UNAVAILABLE]
+    assert f'"text": "{T1}", "rating": {{"error": "Ratings service is currently unavailable"}}}}' in response.text
 
 
-def test_a_reviewer_without_stars_has_the_error_alone() -> None:
-    assert ratings_of(ask(stars(Reviewer2=3), version="v3")) == [UNAVAILABLE, {"stars": 3, "color": "red"}]
+def test_only_a_reviewer_without_stars_has_the_error() -> None:
+    assert ratings_of(get(stars(Reviewer2=3), version="v3")) == [UNAVAILABLE, {"stars": 3, "color": "red"}]
 
 
-def test_no_stars_is_a_rating_too() -> None:
+def test_zero_stars_is_a_rating() -> None:
     rating = {"stars": 0, "color": "black"}
-    assert ratings_of(ask(stars(Reviewer1=0, Reviewer2=0), version="v2")) == [rating, rating]
+    assert ratings_of(get(stars(Reviewer1=0, Reviewer2=0), version="v2")) == [rating, rating]
 
 
 @pytest.mark.parametrize("path", ["/reviews", "/reviews/", "/reviews/x", "/reviews/-1", "/reviews/" + "9" * 5000])
-def test_an_id_that_is_missing_or_no_number_is_400(path: str) -> None:
-    answer = ask(path=path)
-    assert (answer.status_code, answer.text) == (400, '{"error":"please provide numeric product id"}')
+def test_a_missing_or_invalid_id_is_400(path: str) -> None:
+    response = get(path=path)
+    assert (response.status_code, response.text) == (400, '{"error":"please provide numeric product id"}')
 
 
-def test_the_id_is_answered_as_a_string() -> None:
-    assert ask(path="/reviews/2147483647").json()["id"] == "2147483647"
+def test_the_id_is_a_string() -> None:
+    assert get(path="/reviews/2147483647").json()["id"] == "2147483647"
 
 
-def test_pod_and_cluster_are_null_when_nobody_tells_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pod_and_cluster_are_null_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOSTNAME", raising=False)
     settings = Settings.load()
     assert (settings.hostname, settings.cluster_name) == ("null", "null")
 
 
-def test_a_pods_name_cannot_break_the_json() -> None:
-    assert ask(hostname='a"b\\c').json()["podname"] == 'a"b\\c'
+def test_a_pod_name_is_escaped_in_json() -> None:
+    assert get(hostname='a"b\\c').json()["podname"] == 'a"b\\c'
 
 
-def test_the_texts_are_long_enough_to_read_and_two() -> None:
+def test_there_are_two_review_texts_without_escapes() -> None:
     assert list(TEXTS) == ["Reviewer1", "Reviewer2"]
     assert all(len(text) > 40 for text in TEXTS.values())
-    assert json.dumps(T1)[1:-1] == T1  # needs no escapes in the hand-made JSON
+    assert json.dumps(T1)[1:-1] == T1  # needs no escapes in JSON
 
 
-def test_health_is_the_originals() -> None:
-    answer = ask(path="/health")
-    assert (answer.status_code, answer.text) == (200, '{"status": "Reviews is healthy"}')
+def test_health_is_the_same_as_in_the_original() -> None:
+    response = get(path="/health")
+    assert (response.status_code, response.text) == (200, '{"status": "Reviews is healthy"}')
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("version", "v4"), ("enable_ratings", "perhaps"), ("star_color", 'red"'), ("ratings_service_port", "tcp://x:1")],
 )
-def test_a_bad_setting_is_refused_by_name(name: str, value: str) -> None:
+def test_an_invalid_setting_is_rejected_by_name(name: str, value: str) -> None:
     with pytest.raises(InvalidSettingsError, match=f"^{name.upper()}: "):
         Settings.load(**{name: value})
