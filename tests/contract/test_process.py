@@ -270,7 +270,7 @@ def exchange(port: int, request: bytes) -> bytes:
         return received
 
 
-def test_raw_http_requests_are_handled(launch: Launch, free_port: int) -> None:
+def test_head_has_the_length_of_the_body_and_no_body(launch: Launch, free_port: int) -> None:
     launch("ratings")
     head = exchange(free_port, b"HEAD /ratings/0 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -278,13 +278,22 @@ def test_raw_http_requests_are_handled(launch: Launch, free_port: int) -> None:
     assert head.endswith(b"\r\n\r\n")
     assert b"\r\nserver:" not in head.lower()
 
+
+def test_pipelined_requests_have_a_response_each(launch: Launch, free_port: int) -> None:
+    launch("ratings")
     two = b"GET /ratings/1 HTTP/1.1\r\nhost: x\r\n\r\nGET /ratings/2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     responses = exchange(free_port, two)
     assert (responses.count(b'{"id":1,'), responses.count(b'{"id":2,')) == (1, 1)
 
-    for broken in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n"):
-        assert exchange(free_port, broken).startswith(b"HTTP/1.1 400 Bad Request")
 
+def test_invalid_http_is_400(launch: Launch, free_port: int) -> None:
+    launch("ratings")
+    for invalid in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n"):
+        assert exchange(free_port, invalid).startswith(b"HTTP/1.1 400 Bad Request")
+
+
+def test_a_body_beyond_the_limit_is_rejected_with_the_documented_text(launch: Launch, free_port: int) -> None:
+    launch("ratings")
     big = b"POST /ratings/0 HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 65537\r\n\r\n" + b" " * 65537
     assert b'{"error":"please provide valid ratings JSON"}' in exchange(free_port, big)
 
