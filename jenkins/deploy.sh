@@ -22,7 +22,7 @@ read_release ||
 stable=$(release_values stable --service "$CANARY_SERVICE")
 canary=$stable-${COMMIT:0:12}
 write_values canary --digests "$out/digests.json" --registry "$REGISTRY" --service "$CANARY_SERVICE" --commit "$COMMIT"
-touch "$out/canary" # tells rollback.sh that this build has a canary
+touch "$out/canary" # for rollback.sh: this build has a canary
 # The route comes before the canary's pods. Without a route the Service would send them a share of the traffic.
 route_to_stable "$CANARY_SERVICE" "$stable"
 upgrade

@@ -18,7 +18,7 @@
  * workspace is not checked out but given. The runner implements the directives and steps that the Jenkinsfile uses, each
  * as Jenkins documents it. Any other directive, step or argument makes the build INVALID, so that a typo cannot pass.
  *
- * Why not JenkinsPipelineUnit: docs/pipeline.md.
+ * Why not JenkinsPipelineUnit: docs/decisions/jenkinsfile-runner.md.
  */
 import groovy.json.JsonOutput
 import groovy.json.JsonSlurper
