@@ -123,8 +123,8 @@ capabilities:
 {{- end }}
 
 {{/*
-Host names as JSON {items: [...]}. The list is empty if it contains "*", because Ingress and HTTPRoute accept no asterisk
-for all hosts.
+Host names as JSON {items: [...]}. The list is empty if it contains "*", because Ingress and HTTPRoute accept no
+asterisk for all hosts.
 */}}
 {{- define "bookinfo.hosts" -}}
 {{- dict "items" (ternary list . (has "*" .)) | toJson -}}
@@ -148,8 +148,8 @@ istio.io/rev: {{ . | quote }}
 {{- end }}
 
 {{/*
-The objects of a file under files/, as JSON {items: [...]}. Takes a dict of root and path. These files are symbolic links
-into the repository. Helm reads a broken link as an empty file, which must not result in an empty manifest.
+The objects of a file under files/, as JSON {items: [...]}. Takes a dict of root and path. These files are symbolic
+links into the repository. Helm reads a broken link as an empty file, which must not result in an empty manifest.
 */}}
 {{- define "bookinfo.objectsOfFile" -}}
 {{- $text := .root.Files.Get .path -}}
