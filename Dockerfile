@@ -85,8 +85,11 @@ COPY --from=locked /opt/bookinfo /opt/bookinfo
 COPY --from=built /own /opt/bookinfo
 ARG SERVICE
 # The official image contains no compiled standard library, and a read-only container cannot store compiled files, so
-# each start would compile it again. The import compiles the modules that the service uses, and checks that it succeeds.
-RUN python -c "import bookinfo_${SERVICE}.__main__"
+# each start would compile it again. The imports compile the modules that the service uses, and check that they succeed.
+# `__main__` imports the application only when it runs. The client has none.
+RUN if [ "${SERVICE}" = client ]; then modules=bookinfo_client.__main__; \
+    else modules="bookinfo_chassis.server, bookinfo_${SERVICE}.app"; fi \
+    && python -c "import runpy, ${modules}"
 ENV PYTHONDONTWRITEBYTECODE=1
 # The service runs with any uid, because this one owns no files.
 USER 65532:65532

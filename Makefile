@@ -118,7 +118,7 @@ interpreters: $(VENV)/dev.stamp  ## install and import the services with every o
 
 .PHONY: containers
 containers: $(VENV)/dev.stamp $(VENV)/containers.stamp  ## build the images and test them with Docker Compose (needs Docker)
-	@$(BIN)/python -m pytest -q containers/tests
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile containers/tests
 
 .PHONY: chart
 chart: $(VENV)/dev.stamp  ## lint, package (into dist/) and test the chart with a real Helm

@@ -1,7 +1,9 @@
 """Fixtures of the tests on a real Docker engine: the built images, containers, Compose and a registry."""
 
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +22,26 @@ TOOLS = ROOT / ".venv/containers/bin"
 
 RESTRICTED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp", "--user=12345")
 """The options of a strict platform, with a uid that the image does not define."""
+
+
+TAG_VARIABLE = "BOOKINFO_TEST_TAG"
+"""The environment variable with the tag of the images of this test run. Worker processes inherit it."""
+
+
+def pytest_configure() -> None:
+    """Choose the tag of the images of this test run."""
+    os.environ.setdefault(TAG_VARIABLE, f"test-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove the images of this test run after the last worker process has finished."""
+    if hasattr(session.config, "workerinput") or shutil.which("docker") is None:
+        return
+    built = Images(os.environ[TAG_VARIABLE])
+    existing = run("docker", "images", "--quiet", "--filter", f"reference=*:{built.tag}", check=False)
+    if existing:
+        run("docker", "rmi", "--force", *map(built.reference, built.names), check=False)
 
 
 def run(*command: str | Path, environ: Mapping[str, str] | None = None, check: bool = True) -> str:
@@ -123,12 +145,16 @@ def engine() -> None:
 
 
 @pytest.fixture(scope="session")
-def images(engine: None) -> Iterator[Images]:
-    """All images of the project, built for this test run."""
-    built = Images(f"test-{uuid.uuid4().hex[:8]}")
-    run("python3", "-m", "containers.build", environ=built.environ)
-    yield built
-    run("docker", "rmi", "--force", *map(built.reference, built.names), check=False)
+def images(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Images:
+    """All images of the project. The processes of a test run share them, and the first that needs them builds them."""
+    shared = Images(os.environ[TAG_VARIABLE])
+    with (tmp_path_factory.getbasetemp().parent / f"{shared.tag}.lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        if not lock.read():
+            run("python3", "-m", "containers.build", environ=shared.environ)
+            lock.write("built")
+    return shared
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from observability.tests.queries import EVERY, panels, recorded
 from bookinfo_lab.observe.otlp import decode
 from bookinfo_testing.polling import eventually
 from bookinfo_testing.prometheus import Prometheus
+from bookinfo_testing.scripts import write_program
 
 from .conftest import ROOT, Compose, Images, get, inspect, published, run
 
@@ -284,18 +285,24 @@ def test_gateway_forwards_spans_to_jaeger(bookinfo: Compose, images: Images, sta
 
 @pytest.fixture(scope="module")
 def prometheus_image(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An image of Prometheus: the one of .env if it can be pulled, otherwise one with Debian's package."""
+    """An image of Prometheus: the one of .env if it can be pulled, otherwise one with the program of this machine."""
     configured = re.search(r"^PROMETHEUS_IMAGE=(.+)$", (ROOT / ".env").read_text(), re.MULTILINE)
     assert configured
     if subprocess.run(["docker", "pull", "--quiet", configured[1]], capture_output=True).returncode == 0:
         yield configured[1]
         return
+    program = shutil.which("prometheus")
+    if program is None:
+        pytest.skip(f"no {configured[1]}, and no `prometheus` on PATH; install Debian's package prometheus")
     directory = tmp_path_factory.mktemp("prometheus")
+    shutil.copy(program, directory / "prometheus")
+    # The health check of docker-compose.yaml calls `wget -q -O /dev/null URL`, which the image of .env contains.
+    write_program(directory / "wget", '#!/bin/sh\nexec curl --fail --silent --output "$3" "$4"\n')
     (directory / "Dockerfile").write_text(
         f"FROM {images.reference('bookinfo-client')}\n"
         "USER root\n"
-        "RUN apt-get update && apt-get install --yes --no-install-recommends prometheus wget\n"
         "RUN mkdir --mode 777 /prometheus\n"
+        "COPY prometheus wget /usr/bin/\n"
         "USER 65532\n"
         'ENTRYPOINT ["/usr/bin/prometheus"]\n'
     )
