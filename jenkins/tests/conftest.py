@@ -139,6 +139,7 @@ def environment(
                 "PUSH_RETRY_SECONDS": "0",
                 "PYTEST_ADDOPTS": "-m smoke",  # Each test stage runs one or two of its tests.
                 "PYTEST_XDIST_AUTO_NUM_WORKERS": "0",  # Starting workers would take longer than the tests.
+                "MAKEFLAGS": "TWO_LABS=",  # The same for the stage Lab, which has a fixed number of workers.
                 "COVERAGE_MINIMUM": "0",
             }
             jenkins = FakeJenkins(runner, directory, environ)
