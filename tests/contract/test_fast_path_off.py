@@ -106,7 +106,7 @@ def test_a_proxy_receives_the_same_request_without_the_fast_transport(monkeypatc
     assert fast == standard
 
 
-@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "http://[bad"])
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "http://[bad", "socks5://127.0.0.1:1"])
 def test_a_faulty_proxy_is_a_transport_error_without_the_fast_transport(
     monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
