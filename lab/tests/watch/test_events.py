@@ -1,4 +1,4 @@
-"""Events over real connections: one that reads, one that does not."""
+"""Events over real connections of fast, slow and stalled readers."""
 
 import asyncio
 import contextlib
@@ -12,27 +12,27 @@ from bookinfo_lab.server import Server
 from bookinfo_lab.watch.feed import Events, Feed
 from bookinfo_lab.watch.listener import listen
 
-PERIOD = 0.01
-STALLED = 1.0
-WITHIN = 30.0
+UPDATE_SECONDS = 0.01
+STALLED_SECONDS = 1.0
+TIMEOUT_SECONDS = 30.0
 LARGE = "x" * 1_000_000
 REQUEST = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Changing:
-    """A large state that is another one at each look."""
+    """A large state that changes at each read."""
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.reads = 0
 
     def __call__(self) -> Any:
-        self.looks += 1
-        return f"{self.looks} {LARGE}"
+        self.reads += 1
+        return f"{self.reads} {LARGE}"
 
 
 @contextlib.asynccontextmanager
 async def serving(feed: Feed) -> AsyncIterator[tuple[str, int]]:
-    with contextlib.closing(listen(0, STALLED)) as listener:
+    with contextlib.closing(listen(0, STALLED_SECONDS)) as listener:
         config = uvicorn.Config(Events(feed), log_config=None, lifespan="off", ws="none")
         task = asyncio.create_task(Server(config, listener).run_until_cancelled())
         try:
@@ -55,40 +55,40 @@ async def reading(address: tuple[str, int]) -> AsyncIterator[asyncio.StreamReade
             await writer.wait_closed()
 
 
-async def until_watched_by(feed: Feed, watchers: int, reader: asyncio.StreamReader) -> None:
-    """Read until so many watch."""
-    while feed.watchers != watchers:
+async def read_until_subscribers(feed: Feed, subscribers: int, reader: asyncio.StreamReader) -> None:
+    """Read until the feed has this number of subscribers."""
+    while feed.subscribers != subscribers:
         assert await reader.read(1_000_000)
 
 
-def test_who_does_not_read_holds_up_nobody_and_is_cut_off() -> None:
+def test_stalled_reader_is_disconnected_and_delays_no_other_reader() -> None:
     async def scenario() -> None:
-        feed = Feed({"large": Changing()}, PERIOD)
-        async with asyncio.timeout(WITHIN), serving(feed) as address:
+        feed = Feed({"large": Changing()}, UPDATE_SECONDS)
+        async with asyncio.timeout(TIMEOUT_SECONDS), serving(feed) as address:
             with contextlib.closing(socket.create_connection(address)) as stalled:
                 stalled.sendall(REQUEST)
                 async with reading(address) as reader:
-                    await until_watched_by(feed, 2, reader)
-                    await until_watched_by(feed, 1, reader)
+                    await read_until_subscribers(feed, 2, reader)
+                    await read_until_subscribers(feed, 1, reader)
 
     asyncio.run(scenario())
 
 
-def test_who_hangs_up_watches_no_more() -> None:
+def test_disconnected_reader_is_unsubscribed() -> None:
     async def scenario() -> None:
-        feed = Feed({"large": Changing()}, PERIOD)
-        async with asyncio.timeout(WITHIN), serving(feed) as address, reading(address) as other:
+        feed = Feed({"large": Changing()}, UPDATE_SECONDS)
+        async with asyncio.timeout(TIMEOUT_SECONDS), serving(feed) as address, reading(address) as other:
             async with reading(address) as reader:
-                await until_watched_by(feed, 2, reader)
-            await until_watched_by(feed, 1, other)
+                await read_until_subscribers(feed, 2, reader)
+            await read_until_subscribers(feed, 1, other)
 
     asyncio.run(scenario())
 
 
-def test_at_the_end_of_the_lab_the_line_ends_in_order() -> None:
+def test_closed_feed_ends_the_response() -> None:
     async def scenario() -> None:
-        feed = Feed({"small": lambda: 1}, PERIOD)
-        async with asyncio.timeout(WITHIN), serving(feed) as address, reading(address) as reader:
+        feed = Feed({"small": lambda: 1}, UPDATE_SECONDS)
+        async with asyncio.timeout(TIMEOUT_SECONDS), serving(feed) as address, reading(address) as reader:
             await reader.readuntil(b"data: 1\n\n")
             feed.close()
             await reader.readuntil(b"0\r\n\r\n")

@@ -7,35 +7,35 @@ from typing import Any
 import pytest
 
 from bookinfo_lab.watch import feed as module
-from bookinfo_lab.watch.feed import MOST_WATCHERS, Feed, TooManyWatchersError
+from bookinfo_lab.watch.feed import MAX_SUBSCRIBERS, Feed, TooManySubscribersError
 
-PERIOD = 0.01
-WITHIN = 10.0
+UPDATE_SECONDS = 0.01
+TIMEOUT_SECONDS = 10.0
 
 
 class Source:
-    """Something to look at, that counts how often somebody did."""
+    """A topic that counts its reads."""
 
     def __init__(self) -> None:
         self.state: Any = 0
-        self.looks = 0
-        self.looked_often = asyncio.Event()
+        self.reads = 0
+        self.read_often = asyncio.Event()
 
     def __call__(self) -> Any:
-        self.looks += 1
-        if self.looks > 3:
-            self.looked_often.set()
+        self.reads += 1
+        if self.reads > 3:
+            self.read_often.set()
         return self.state
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), WITHIN))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_SECONDS))  # type: ignore[arg-type]
 
 
-def test_who_begins_to_look_is_told_everything() -> None:
+def test_new_subscriber_gets_every_topic() -> None:
     async def scenario() -> None:
-        with Feed({"one": lambda: 1, "two": lambda: [2]}, PERIOD).watch() as watcher:
-            assert await watcher.news() == [("one", "1"), ("two", "[2]")]
+        with Feed({"one": lambda: 1, "two": lambda: [2]}, UPDATE_SECONDS).subscribe() as subscriber:
+            assert await subscriber.changes() == [("one", "1"), ("two", "[2]")]
 
     run(scenario)
 
@@ -43,113 +43,113 @@ def test_who_begins_to_look_is_told_everything() -> None:
 def test_only_what_changed_is_told_again() -> None:
     async def scenario() -> None:
         source = Source()
-        with Feed({"still": lambda: 1, "moving": source}, PERIOD).watch() as watcher:
-            await watcher.news()
+        with Feed({"still": lambda: 1, "moving": source}, UPDATE_SECONDS).subscribe() as subscriber:
+            await subscriber.changes()
             source.state = 7
-            assert await watcher.news() == [("moving", "7")]
+            assert await subscriber.changes() == [("moving", "7")]
 
     run(scenario)
 
 
-def test_nothing_is_looked_at_while_nobody_watches() -> None:
+def test_topics_are_not_read_without_subscribers() -> None:
     async def scenario() -> None:
         source = Source()
-        feed = Feed({"source": source}, PERIOD)
-        assert source.looks == 0
-        with feed.watch():
-            await source.looked_often.wait()
-        looks = source.looks
-        await asyncio.sleep(10 * PERIOD)
-        assert source.looks == looks
+        feed = Feed({"source": source}, UPDATE_SECONDS)
+        assert source.reads == 0
+        with feed.subscribe():
+            await source.read_often.wait()
+        reads = source.reads
+        await asyncio.sleep(10 * UPDATE_SECONDS)
+        assert source.reads == reads
 
     run(scenario)
 
 
-def test_many_watchers_cost_one_look() -> None:
+def test_subscribers_share_one_read() -> None:
     async def scenario() -> None:
         source = Source()
-        feed = Feed({"source": source}, period=3600)
-        with feed.watch(), feed.watch(), feed.watch():
-            assert source.looks == 1
+        feed = Feed({"source": source}, update_seconds=3600)
+        with feed.subscribe(), feed.subscribe(), feed.subscribe():
+            assert source.reads == 1
 
     run(scenario)
 
 
-def test_who_comes_back_is_told_what_is_so_now() -> None:
+def test_returning_subscriber_gets_the_current_state() -> None:
     async def scenario() -> None:
         source = Source()
-        feed = Feed({"source": source}, period=3600)
-        with feed.watch() as watcher:
-            assert await watcher.news() == [("source", "0")]
+        feed = Feed({"source": source}, update_seconds=3600)
+        with feed.subscribe() as subscriber:
+            assert await subscriber.changes() == [("source", "0")]
         source.state = 5
-        with feed.watch() as watcher:
-            assert await watcher.news() == [("source", "5")]
+        with feed.subscribe() as subscriber:
+            assert await subscriber.changes() == [("source", "5")]
 
     run(scenario)
 
 
-def test_a_slow_watcher_is_told_the_last_state_alone_and_holds_up_nobody() -> None:
+def test_slow_subscriber_gets_only_the_last_state() -> None:
     async def scenario() -> None:
         source = Source()
-        feed = Feed({"source": source}, PERIOD)
-        with feed.watch() as slow, feed.watch() as quick:
-            await slow.news()
+        feed = Feed({"source": source}, UPDATE_SECONDS)
+        with feed.subscribe() as slow, feed.subscribe() as quick:
+            await slow.changes()
             for state in range(1, 50):
                 source.state = state
-                feed.hurry()
-                while (await quick.news())[-1] != ("source", str(state)):
+                feed.request_update()
+                while (await quick.changes())[-1] != ("source", str(state)):
                     pass
-            assert await slow.news() == [("source", "49")]
+            assert await slow.changes() == [("source", "49")]
 
     run(scenario)
 
 
-def test_hurry_does_not_wait_for_the_next_look() -> None:
+def test_requested_update_happens_immediately() -> None:
     async def scenario() -> None:
         source = Source()
-        feed = Feed({"source": source}, period=3600)
-        with feed.watch() as watcher:
-            await watcher.news()
+        feed = Feed({"source": source}, update_seconds=3600)
+        with feed.subscribe() as subscriber:
+            await subscriber.changes()
             source.state = 1
-            feed.hurry()
-            assert await watcher.news() == [("source", "1")]
+            feed.request_update()
+            assert await subscriber.changes() == [("source", "1")]
 
     run(scenario)
 
 
-def test_there_are_no_more_watchers_than_there_may_be() -> None:
+def test_too_many_subscribers_are_rejected() -> None:
     async def scenario() -> None:
-        feed = Feed({}, PERIOD)
-        open_ones = [feed.watch() for _ in range(MOST_WATCHERS)]
-        for each in open_ones:
-            each.__enter__()
-        with pytest.raises(TooManyWatchersError), feed.watch():
+        feed = Feed({}, UPDATE_SECONDS)
+        subscriptions = [feed.subscribe() for _ in range(MAX_SUBSCRIBERS)]
+        for subscription in subscriptions:
+            subscription.__enter__()
+        with pytest.raises(TooManySubscribersError), feed.subscribe():
             pass
-        for each in open_ones:
-            each.__exit__(None, None, None)
-        assert feed.watchers == 0
+        for subscription in subscriptions:
+            subscription.__exit__(None, None, None)
+        assert feed.subscribers == 0
 
     run(scenario)
 
 
-def test_a_quiet_line_gets_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HEARTBEAT", PERIOD)
+def test_idle_connection_gets_a_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", UPDATE_SECONDS)
     sent: list[bytes] = []
-    hung_up = asyncio.Event()
+    disconnected = asyncio.Event()
 
     async def receive() -> dict[str, Any]:
-        await hung_up.wait()
+        await disconnected.wait()
         return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         sent.append(message.get("body", b""))
-        if sent.count(b": nothing new\n\n") == 2:
-            hung_up.set()
+        if sent.count(b": no change\n\n") == 2:
+            disconnected.set()
 
     async def scenario() -> None:
-        feed = Feed({"one": lambda: 1}, period=3600)
+        feed = Feed({"one": lambda: 1}, update_seconds=3600)
         await module.Events(feed)({"type": "http"}, receive, send)
-        assert feed.watchers == 0
+        assert feed.subscribers == 0
 
     run(scenario)
-    assert b"".join(sent).startswith(b"retry: 1000\n\nevent: one\ndata: 1\n\n: nothing new\n\n")
+    assert b"".join(sent).startswith(b"retry: 1000\n\nevent: one\ndata: 1\n\n: no change\n\n")

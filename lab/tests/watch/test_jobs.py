@@ -1,4 +1,4 @@
-"""What the page's buttons start."""
+"""The jobs that the page's buttons start."""
 
 import asyncio
 import json
@@ -9,30 +9,30 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from bookinfo_lab.errors import LabError
-from bookinfo_lab.watch.jobs import Command, Lessons, Load
+from bookinfo_lab.watch.jobs import Command, LoadJob, ScenarioJob
 
-WITHIN = 60.0
-CLAIM = {"expected": "every answer 200", "seen": "20 of 20", "without": "", "outcome": "holds"}
+TIMEOUT_SECONDS = 60.0
+CLAIM = {"expected": "all: status 200", "observed": "20 of 20", "observed_without_rule": "", "outcome": "passed"}
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(WITHIN):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await scenario()
 
     asyncio.run(bounded())
 
 
-class Told(Command):
-    """A command that says what a test wants, and ends when it is told to."""
+class FakeCommand(Command):
+    """A command with the output that a test defines. It ends when the test allows it."""
 
-    def __init__(self, output: str = "", messages: Sequence[str] = (), status: int = 0) -> None:
+    def __init__(self, output: str = "", messages: Sequence[str] = (), exit_code: int = 0) -> None:
         super().__init__("default", os.environ)
         self.output = output
         self.messages = messages
-        self.status = status
+        self.exit_code = exit_code
         self.arguments: Sequence[str] = ()
-        self.may_end = asyncio.Event()
+        self.end_allowed = asyncio.Event()
 
     async def run(
         self, arguments: Sequence[str], on_output: Callable[[str], None], on_message: Callable[[str], None]
@@ -40,113 +40,113 @@ class Told(Command):
         self.arguments = arguments
         for line in self.messages:
             on_message(line)
-        await self.may_end.wait()
+        await self.end_allowed.wait()
         for line in self.output.splitlines():
             on_output(line)
-        return self.status
+        return self.exit_code
 
     def stop(self) -> None:
-        self.may_end.set()
+        self.end_allowed.set()
 
 
-async def ended(lessons: Lessons) -> None:
-    assert lessons._task
-    await lessons._task
+async def wait_for(job: ScenarioJob) -> None:
+    assert job._task
+    await job._task
 
 
-def test_a_step_runs_the_command_that_the_page_shows() -> None:
+def test_step_runs_the_displayed_command() -> None:
     async def scenario() -> None:
-        command = Told(json.dumps({"claims": [CLAIM]}), ["canary 2/5: 20 %"])
+        command = FakeCommand(json.dumps({"claims": [CLAIM]}), ["canary 2/5: 20 %"])
         changes: list[bool] = []
-        lessons = Lessons(command, lambda: changes.append(True))
-        lessons.start("canary", 2)
-        assert lessons.running
-        assert lessons.state()["command"] == "bookinfo scenario run canary --step 2"
-        command.may_end.set()
-        await ended(lessons)
+        job = ScenarioJob(command, lambda: changes.append(True))
+        job.start("canary", 2)
+        assert job.running
+        assert job.state()["command"] == "bookinfo scenario run canary --step 2"
+        command.end_allowed.set()
+        await wait_for(job)
         assert command.arguments == ["scenario", "run", "canary", "--step", "2", "--json"]
-        told = lessons.state()
-        assert (told["running"], told["claims"], told["error"]) == (False, [CLAIM], "")
-        assert told["lines"] == ["canary 2/5: 20 %"]
+        state = job.state()
+        assert (state["running"], state["claims"], state["error"]) == (False, [CLAIM], "")
+        assert state["lines"] == ["canary 2/5: 20 %"]
         assert len(changes) >= 3
 
     run(scenario)
 
 
-def test_proving_runs_verify() -> None:
+def test_all_steps_run_verify() -> None:
     async def scenario() -> None:
-        command = Told(json.dumps({"claims": []}))
-        lessons = Lessons(command, lambda: None)
-        lessons.start("canary", None)
-        command.may_end.set()
-        await ended(lessons)
+        command = FakeCommand(json.dumps({"claims": []}))
+        job = ScenarioJob(command, lambda: None)
+        job.start("canary", None)
+        command.end_allowed.set()
+        await wait_for(job)
         assert command.arguments == ["verify", "canary", "--json"]
-        assert lessons.state()["command"] == "bookinfo verify canary"
+        assert job.state()["command"] == "bookinfo verify canary"
 
     run(scenario)
 
 
-def test_what_a_command_ends_with_is_its_error() -> None:
+def test_last_message_of_a_failed_command_is_the_error() -> None:
     async def scenario() -> None:
-        command = Told("", ["canary 1/5: 10 %", "bookinfo: the lab is gone"], status=1)
-        lessons = Lessons(command, lambda: None)
-        lessons.start("canary", 1)
-        command.may_end.set()
-        await ended(lessons)
-        assert lessons.state()["error"] == "the lab is gone"
+        command = FakeCommand("", ["canary 1/5: 10 %", "bookinfo: the lab is gone"], exit_code=1)
+        job = ScenarioJob(command, lambda: None)
+        job.start("canary", 1)
+        command.end_allowed.set()
+        await wait_for(job)
+        assert job.state()["error"] == "the lab is gone"
 
     run(scenario)
 
 
-def test_one_that_is_stopped_says_so() -> None:
+def test_stopped_scenario_reports_it() -> None:
     async def scenario() -> None:
-        lessons = Lessons(Told("", ["canary 1/5: 10 %"], status=143), lambda: None)
-        lessons.start("canary", None)
-        lessons.stop()
-        assert lessons.state()["stopping"]
-        await ended(lessons)
-        assert lessons.state()["error"] == "stopped"
+        job = ScenarioJob(FakeCommand("", ["canary 1/5: 10 %"], exit_code=143), lambda: None)
+        job.start("canary", None)
+        job.stop()
+        assert job.state()["stopping"]
+        await wait_for(job)
+        assert job.state()["error"] == "stopped"
 
     run(scenario)
 
 
-def test_there_is_one_at_a_time() -> None:
+def test_second_scenario_is_rejected() -> None:
     async def scenario() -> None:
-        lessons = Lessons(Told(), lambda: None)
-        lessons.start("canary", 1)
-        with pytest.raises(LabError, match="canary is still running"):
-            lessons.start("retries", 1)
-        await lessons.close()
+        job = ScenarioJob(FakeCommand(), lambda: None)
+        job.start("canary", 1)
+        with pytest.raises(LabError, match="scenario canary is running"):
+            job.start("retries", 1)
+        await job.close()
 
     run(scenario)
 
 
 @pytest.mark.parametrize(("name", "step"), [("nonsense", 1), ("canary", 0), ("canary", 6), ("canary", -1)])
-def test_a_step_that_does_not_exist_starts_nothing(name: str, step: int) -> None:
-    lessons = Lessons(Command("default", os.environ), lambda: None)
+def test_missing_step_starts_nothing(name: str, step: int) -> None:
+    job = ScenarioJob(Command("default", os.environ), lambda: None)
     with pytest.raises(LabError):
-        lessons.start(name, step)
-    assert not lessons.running
+        job.start(name, step)
+    assert not job.running
 
 
-def test_new_load_takes_the_place_of_the_old() -> None:
+def test_new_load_replaces_the_running_load() -> None:
     async def scenario() -> None:
-        load = Load(Told("10 answers; 200 reviews v1: 10 (100 %)"), lambda: None)
+        load = LoadJob(FakeCommand("10 responses; 200 reviews v1: 10 (100 %)"), lambda: None)
         await load.start(5, 60)
         first = load._task
         await load.start(7, 60)
         assert first is not None
         assert first.cancelled()
-        told = load.state()
-        assert (told["running"], told["command"]) == (True, "bookinfo load --rps 7 --duration 60")
-        assert told["ends"] == pytest.approx(time.time() + 60, abs=30)
+        state = load.state()
+        assert (state["running"], state["command"]) == (True, "bookinfo load --rps 7 --duration 60")
+        assert state["ends"] == pytest.approx(time.time() + 60, abs=30)
         await load.close()
         assert load.state()["running"] is False
 
     run(scenario)
 
 
-def test_a_command_is_the_real_one_line_by_line() -> None:
+def test_command_runs_bookinfo() -> None:
     async def scenario() -> None:
         output: list[str] = []
         status = await Command("default", os.environ).run(["scenario", "list"], output.append, lambda _: None)
@@ -156,7 +156,7 @@ def test_a_command_is_the_real_one_line_by_line() -> None:
     run(scenario)
 
 
-def test_a_command_that_is_abandoned_is_gone() -> None:
+def test_cancelled_command_is_killed() -> None:
     async def scenario() -> None:
         command = Command("default", os.environ)
         running = asyncio.Event()

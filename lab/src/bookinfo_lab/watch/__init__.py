@@ -1,1 +1,1 @@
-"""The page on which a running lab is watched: its graph, its traces, its rules, and buttons for the scenarios."""
+"""The watch page of a running lab: its service graph, its traces, its objects, and buttons for the scenarios."""

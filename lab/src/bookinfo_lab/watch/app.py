@@ -20,7 +20,7 @@ from bookinfo_lab.runtime.lab import Lab
 from bookinfo_lab.watch import views
 from bookinfo_lab.watch.feed import Events, Feed
 from bookinfo_lab.watch.guard import Guard
-from bookinfo_lab.watch.jobs import Lessons, Load
+from bookinfo_lab.watch.jobs import LoadJob, ScenarioJob
 
 _TYPES = {
     ".css": "text/css",
@@ -31,51 +31,51 @@ _TYPES = {
 
 
 @dataclass(frozen=True)
-class Watched:
-    """What is to be seen, and what the buttons work on."""
+class PageContext:
+    """The objects that the page shows, and the jobs that its buttons start."""
 
     lab: Lab
-    start: Objects  # with which the lab was started
+    start: Objects  # the objects with which the lab was started
     status: Callable[[], dict[str, Any]]
     observations: Observations
-    lessons: Lessons
-    load: Load
+    scenario_job: ScenarioJob
+    load_job: LoadJob
 
 
-def topics(watched: Watched) -> dict[str, Callable[[], Any]]:
-    """What the page is told of as it changes."""
+def topics(context: PageContext) -> dict[str, Callable[[], Any]]:
+    """Return the states that are pushed to the page when they change."""
     return {
-        "lab": watched.status,
-        "graph": watched.observations.graph,
-        "traces": watched.observations.traces,
-        "objects": lambda: views.objects(watched.lab.objects, watched.start),
-        "lesson": watched.lessons.state,
-        "load": watched.load.state,
+        "lab": context.status,
+        "graph": context.observations.graph,
+        "traces": context.observations.traces,
+        "objects": lambda: views.objects(context.lab.objects, context.start),
+        "scenario": context.scenario_job.state,
+        "load": context.load_job.state,
     }
 
 
-def application(watched: Watched, feed: Feed) -> ASGIApp:
-    """The page. What cannot be done is answered with 422 and `{"error": one line}`; only POST changes anything."""
+def application(context: PageContext, feed: Feed) -> ASGIApp:
+    """Return the application. A rejected request gets 422 and `{"error": MESSAGE}`. Only POST changes anything."""
     routes = [
         Route("/", _file("index.html")),
         *(Route(f"/static/{name}", _file(name)) for name in _static()),
         Route("/events", Events(feed), methods=["GET"]),
-        *_reading(watched),
-        *_changing(watched, feed),
+        *_read_routes(context),
+        *_change_routes(context, feed),
     ]
-    return Guard(Starlette(routes=routes, exception_handlers={LabError: _refused, ManifestError: _refused}))
+    return Guard(Starlette(routes=routes, exception_handlers={LabError: _rejected, ManifestError: _rejected}))
 
 
-def _reading(watched: Watched) -> list[Route]:
+def _read_routes(context: PageContext) -> list[Route]:
     async def scenarios(_: Request) -> Response:
         return JSONResponse(views.scenarios())
 
     async def trace(request: Request) -> Response:
-        return JSONResponse(watched.observations.trace(request.path_params["trace_id"]))
+        return JSONResponse(context.observations.trace(request.path_params["trace_id"]))
 
     async def manifest(request: Request) -> Response:
         named = request.path_params
-        text = views.manifest(watched.lab.objects, named["kind"], named["namespace"], named["name"])
+        text = views.manifest(context.lab.objects, named["kind"], named["namespace"], named["name"])
         return PlainTextResponse(text)
 
     return [
@@ -85,67 +85,67 @@ def _reading(watched: Watched) -> list[Route]:
     ]
 
 
-def _changing(watched: Watched, feed: Feed) -> list[Route]:
-    async def run_lesson(request: Request) -> Response:
+def _change_routes(context: PageContext, feed: Feed) -> list[Route]:
+    async def start_scenario(request: Request) -> Response:
         body = await _body(request, scenario=str, step=(int, type(None)))
-        await watched.load.close()  # its requests would be counted among the scenario's
-        watched.lessons.start(body["scenario"], body["step"])
+        await context.load_job.close()  # the claims of the scenario would count its requests
+        context.scenario_job.start(body["scenario"], body["step"])
         return JSONResponse({})
 
-    async def stop_lesson(request: Request) -> Response:
+    async def stop_scenario(request: Request) -> Response:
         await _body(request)
-        watched.lessons.stop()
+        context.scenario_job.stop()
         return JSONResponse({})
 
     async def reset(request: Request) -> Response:
         await _body(request)
-        if watched.lessons.running:
-            raise LabError("a scenario is running; wait for it, or stop it")
-        await watched.lab.reset()
-        feed.hurry()
+        if context.scenario_job.running:
+            raise LabError("a scenario is running; wait until it ends, or stop it")
+        await context.lab.reset()
+        feed.request_update()
         return JSONResponse({})
 
-    async def run_load(request: Request) -> Response:
+    async def start_load(request: Request) -> Response:
         body = await _body(request, rps=(int, float), seconds=(int, float))
-        if watched.lessons.running:
-            raise LabError("a scenario is running, and counts its own requests; wait for it, or stop it")
-        await watched.load.start(body["rps"], body["seconds"])
+        if context.scenario_job.running:
+            raise LabError("a scenario is running and counts requests; wait until it ends, or stop it")
+        await context.load_job.start(body["rps"], body["seconds"])
         return JSONResponse({})
 
     async def stop_load(request: Request) -> Response:
         await _body(request)
-        await watched.load.close()
+        await context.load_job.close()
         return JSONResponse({})
 
     return [
-        Route("/api/lesson", run_lesson, methods=["POST"]),
-        Route("/api/lesson/stop", stop_lesson, methods=["POST"]),
+        Route("/api/scenario", start_scenario, methods=["POST"]),
+        Route("/api/scenario/stop", stop_scenario, methods=["POST"]),
         Route("/api/reset", reset, methods=["POST"]),
-        Route("/api/load", run_load, methods=["POST"]),
+        Route("/api/load", start_load, methods=["POST"]),
         Route("/api/load/stop", stop_load, methods=["POST"]),
     ]
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _rejected(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, status_code=422)
 
 
 async def _body(request: Request, **fields: type | tuple[type, ...]) -> dict[str, Any]:
-    """The request's JSON object, of exactly these fields.
+    """Return the JSON object in the request, with exactly these fields.
 
     Raises:
-        LabError: it is something else.
+        LabError: the body is anything else.
     """
     try:
         body = json.loads(await request.body())
-    except (ValueError, RecursionError):  # no JSON, no UTF-8, or too deep
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested too deeply
         body = None
     if (
         not isinstance(body, dict)
         or body.keys() != fields.keys()
         or any(not isinstance(body[name], kind) or isinstance(body[name], bool) for name, kind in fields.items())
     ):
-        raise LabError(f"send a JSON object with {', '.join(fields) or 'nothing'} in it")
+        raise LabError(f"invalid body; send a JSON object with {', '.join(fields) or 'no field'}")
     return body
 
 
@@ -154,7 +154,7 @@ def _static() -> list[str]:
 
 
 def _file(name: str) -> Callable[[Request], Response]:
-    """An endpoint for one of the page's files, which are read once: few, small, and they belong to this program."""
+    """Return an endpoint for a static file. The files are small, so each is read once."""
     text = resources.files(__package__).joinpath("static", name).read_bytes()
     media_type = _TYPES[name[name.rindex(".") :]]
 

@@ -1,4 +1,4 @@
-"""Server-sent events: what is to be seen now, to everybody who looks, and no work while nobody does.
+"""Server-sent events: sends the current states to every open page, and does nothing while no page is open.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -12,159 +12,160 @@ from typing import Any
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-MOST_WATCHERS = 16
-PERIOD = 1.0
-"""Seconds between two looks."""
+MAX_SUBSCRIBERS = 16
 
-HEARTBEAT = 15.0
-"""Seconds after which a watcher for whom there is no news gets a sign that the line is open."""
+UPDATE_SECONDS = 1.0
+"""The time between two updates."""
+
+HEARTBEAT_SECONDS = 15.0
+"""A subscriber without a new state gets a comment after this time, which shows that the connection is alive."""
 
 _RETRY_MILLISECONDS = 1000
 
 Topics = Mapping[str, Callable[[], Any]]
-"""What there is to see, each as something that tells its present state as JSON has it."""
+"""The topics of the page. Each function returns the current state of a topic as a JSON value."""
 
 
-class TooManyWatchersError(Exception):
-    """There are as many as there may be."""
+class TooManySubscribersError(Exception):
+    """The feed has `MAX_SUBSCRIBERS` subscribers already."""
 
 
-class Watcher:
-    """Somebody who looks. What he has not taken yet is never more than the last state of each topic."""
+class Subscriber:
+    """One open page. It stores at most the last state of each topic that it has not sent yet."""
 
     def __init__(self, states: Mapping[str, str]) -> None:
         self._states = states
-        self._unseen = dict.fromkeys(states)
-        self._news = asyncio.Event()
-        self.ended = False
+        self._unsent = dict.fromkeys(states)
+        self._changed = asyncio.Event()
+        self.closed = False
         if states:
-            self._news.set()
+            self._changed.set()
 
-    def tell(self, topic: str) -> None:
-        """There is a new state of it."""
-        self._unseen[topic] = None
-        self._news.set()
+    def notify(self, topic: str) -> None:
+        """Mark the topic as changed."""
+        self._unsent[topic] = None
+        self._changed.set()
 
-    def end(self) -> None:
-        """There will be no more."""
-        self.ended = True
-        self._news.set()
+    def close(self) -> None:
+        """Send nothing more."""
+        self.closed = True
+        self._changed.set()
 
-    async def news(self) -> list[tuple[str, str]]:
-        """The topics with news, and their states as they are by now; waits for one at least, or for the end."""
-        await self._news.wait()
-        self._news.clear()
-        topics = list(self._unseen)
-        self._unseen.clear()
+    async def changes(self) -> list[tuple[str, str]]:
+        """Return the changed topics with their current states. Wait for at least one change, or for `close`."""
+        await self._changed.wait()
+        self._changed.clear()
+        topics = list(self._unsent)
+        self._unsent.clear()
         return [(topic, self._states[topic]) for topic in topics]
 
 
 class Feed:
-    """Looks at the topics every `PERIOD` while it has watchers, and tells them what has changed."""
+    """Reads the topics every `UPDATE_SECONDS` while it has subscribers, and notifies them of changes."""
 
-    def __init__(self, topics: Topics, period: float = PERIOD) -> None:
+    def __init__(self, topics: Topics, update_seconds: float = UPDATE_SECONDS) -> None:
         self._topics = topics
-        self._period = period
+        self._update_seconds = update_seconds
         self._states: dict[str, str] = {}
-        self._watchers: set[Watcher] = set()
-        self._looking: asyncio.Task[None] | None = None
-        self._hurry = asyncio.Event()
+        self._subscribers: set[Subscriber] = set()
+        self._updating: asyncio.Task[None] | None = None
+        self._update_requested = asyncio.Event()
 
     @property
-    def watchers(self) -> int:
-        """How many look."""
-        return len(self._watchers)
+    def subscribers(self) -> int:
+        """The number of open pages."""
+        return len(self._subscribers)
 
-    def hurry(self) -> None:
-        """Something has changed that is worth to be seen at once."""
-        self._hurry.set()
+    def request_update(self) -> None:
+        """Read the topics now, because something changed."""
+        self._update_requested.set()
 
     def close(self) -> None:
-        """Let all watchers go."""
-        for watcher in self._watchers:
-            watcher.end()
+        """Close all subscribers."""
+        for subscriber in self._subscribers:
+            subscriber.close()
 
     @contextlib.contextmanager
-    def watch(self) -> Iterator[Watcher]:
-        """Look, from now on.
+    def subscribe(self) -> Iterator[Subscriber]:
+        """Subscribe while the context is active.
 
         Raises:
-            TooManyWatchersError: no more may.
+            TooManySubscribersError: there are too many subscribers.
         """
-        if len(self._watchers) >= MOST_WATCHERS:
-            raise TooManyWatchersError
-        if not self._watchers:
-            self._states.clear()  # they are as old as the last look
-            self._look()
-            self._looking = asyncio.create_task(self._keep_looking(), name="watch page")
-        watcher = Watcher(self._states)
-        self._watchers.add(watcher)
+        if len(self._subscribers) >= MAX_SUBSCRIBERS:
+            raise TooManySubscribersError
+        if not self._subscribers:
+            self._states.clear()  # nobody has updated them since the last subscriber left
+            self._update()
+            self._updating = asyncio.create_task(self._keep_updating(), name="watch page")
+        subscriber = Subscriber(self._states)
+        self._subscribers.add(subscriber)
         try:
-            yield watcher
+            yield subscriber
         finally:
-            self._watchers.discard(watcher)
-            if not self._watchers and self._looking:
-                self._looking.cancel()
+            self._subscribers.discard(subscriber)
+            if not self._subscribers and self._updating:
+                self._updating.cancel()
 
-    async def _keep_looking(self) -> None:
+    async def _keep_updating(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._period):
-                    await self._hurry.wait()
-            self._hurry.clear()
-            self._look()
+                async with asyncio.timeout(self._update_seconds):
+                    await self._update_requested.wait()
+            self._update_requested.clear()
+            self._update()
 
-    def _look(self) -> None:
-        for topic, state in self._topics.items():
-            told = json.dumps(state(), separators=(",", ":"))
-            if told != self._states.get(topic):
-                self._states[topic] = told
-                for watcher in self._watchers:
-                    watcher.tell(topic)
+    def _update(self) -> None:
+        for topic, read in self._topics.items():
+            state = json.dumps(read(), separators=(",", ":"))
+            if state != self._states.get(topic):
+                self._states[topic] = state
+                for subscriber in self._subscribers:
+                    subscriber.notify(topic)
 
 
 class Events:
-    """The feed as an endpoint. Who reads slowly misses states in between, and delays nobody else.
+    """The endpoint of the feed. A slow reader misses states in between, and delays no other reader.
 
-    Who does not read at all is cut off by the kernel: see `listener.listen`.
+    The kernel closes the connection of a page that reads nothing: see `listener.listen`.
     """
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send events until the browser hangs up."""
+        """Send events until the browser disconnects."""
         try:
-            with self._feed.watch() as watcher:
+            with self._feed.subscribe() as subscriber:
                 headers = [(b"content-type", b"text/event-stream"), (b"x-accel-buffering", b"no")]
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
-                await _serve(watcher, receive, send)
-        except TooManyWatchersError:
-            answer = PlainTextResponse(f"{MOST_WATCHERS} pages are open; close one\n", status_code=503)
-            await answer(scope, receive, send)
+                await _serve(subscriber, receive, send)
+        except TooManySubscribersError:
+            response = PlainTextResponse(f"{MAX_SUBSCRIBERS} pages are open; close one\n", status_code=503)
+            await response(scope, receive, send)
 
 
-async def _serve(watcher: Watcher, receive: Receive, send: Send) -> None:
-    sending = asyncio.create_task(_send_news(watcher, send))
+async def _serve(subscriber: Subscriber, receive: Receive, send: Send) -> None:
+    sending = asyncio.create_task(_send_events(subscriber, send))
     try:
         while not sending.done():
-            hearing = asyncio.ensure_future(receive())
-            await asyncio.wait([sending, hearing], return_when=asyncio.FIRST_COMPLETED)
-            if hearing.done() and hearing.result()["type"] == "http.disconnect":
+            receiving = asyncio.ensure_future(receive())
+            await asyncio.wait([sending, receiving], return_when=asyncio.FIRST_COMPLETED)
+            if receiving.done() and receiving.result()["type"] == "http.disconnect":
                 return
-            hearing.cancel()
+            receiving.cancel()
         sending.result()
     finally:
         sending.cancel()
 
 
-async def _send_news(watcher: Watcher, send: Send) -> None:
+async def _send_events(subscriber: Subscriber, send: Send) -> None:
     text = f"retry: {_RETRY_MILLISECONDS}\n\n"
-    while not watcher.ended:
+    while not subscriber.closed:
         await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
         try:
-            async with asyncio.timeout(HEARTBEAT):
-                text = "".join(f"event: {topic}\ndata: {state}\n\n" for topic, state in await watcher.news())
+            async with asyncio.timeout(HEARTBEAT_SECONDS):
+                text = "".join(f"event: {topic}\ndata: {state}\n\n" for topic, state in await subscriber.changes())
         except TimeoutError:
-            text = ": nothing new\n\n"
+            text = ": no change\n\n"
     await send({"type": "http.response.body", "body": b""})

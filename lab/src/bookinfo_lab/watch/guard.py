@@ -1,7 +1,8 @@
-"""What keeps a hostile page in the same browser from the watch page.
+"""Protects the watch page from other pages in the same browser.
 
-A server on loopback is reached by every page that the browser shows. Such a page can send requests here, by our name
-or, with its own name pointed at 127.0.0.1 (DNS rebinding), by its own; it can try to frame us, or to read our answers.
+Every page that a browser shows can reach a server on loopback. A hostile page can send requests to this server under
+its own name, if that name resolves to 127.0.0.1 (DNS rebinding), or under the name localhost. It can try to embed this
+page in a frame, or to read its responses.
 """
 
 from collections.abc import Mapping
@@ -11,14 +12,14 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOSTS = frozenset({"localhost", "127.0.0.1"})
-"""By which this page may be called. The port is free, so that a forwarded port works; a foreign name is refused."""
+"""The valid host names of this page. Any port is valid, so that a forwarded port works."""
 
 MAX_BODY = 4096
-"""Bytes of a request."""
+"""The largest request body, in bytes."""
 
-_READING = frozenset({"GET", "HEAD"})
+_READ_METHODS = frozenset({"GET", "HEAD"})
 
-_HEADERS: Mapping[str, str] = {
+_PROTECTIVE_HEADERS: Mapping[str, str] = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -34,51 +35,51 @@ _HEADERS: Mapping[str, str] = {
 
 
 class Guard:
-    """Lets only our own page's requests through to `app`, and sends its answers with headers that protect it."""
+    """Rejects requests of other sites, and adds protective headers to every response of `app`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             return
-        why = refusal(scope["method"], scope["path"], Headers(scope=scope))
-        app = PlainTextResponse(f"{why}\n", status_code=403) if why else self._app
+        reason = rejection_reason(scope["method"], scope["path"], Headers(scope=scope))
+        app = PlainTextResponse(f"{reason}\n", status_code=403) if reason else self._app
 
-        async def send_guarded(message: Message) -> None:
+        async def send_protected(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
+                MutableHeaders(scope=message).update(_PROTECTIVE_HEADERS)
             await send(message)
 
-        await app(scope, receive, send_guarded)
+        await app(scope, receive, send_protected)
 
 
-def refusal(method: str, path: str, headers: Headers) -> str:
-    """Why a request is not answered; empty if it is.
+def rejection_reason(method: str, path: str, headers: Headers) -> str:
+    """Return why a request is rejected; empty if it is not.
 
-    What a browser itself says of a request (Origin, Sec-Fetch-*: no page can set them) must fit. See
+    It depends on the headers that a browser sets and a page cannot change (Origin, Sec-Fetch-*). See
     https://fetch.spec.whatwg.org/#origin-header and https://www.w3.org/TR/fetch-metadata/.
     """
     hosts = headers.getlist("host")
     if len(hosts) != 1 or hosts[0].lower().partition(":")[0] not in HOSTS:
-        return "this page is called localhost or 127.0.0.1; another name may be an attempt to get at it"
+        return "invalid host name; use localhost or 127.0.0.1"
     origin = headers.get("origin")
     if origin is not None and origin.lower() != f"http://{hosts[0].lower()}":
-        return "no other site may ask this one"
+        return "requests from other sites are not allowed"
     site = headers.get("sec-fetch-site", "none")
-    if method not in _READING:
+    if method not in _READ_METHODS:
         if origin is None or site not in ("same-origin", "none"):
-            return "only this page itself may change something"
+            return "only this page may send changes"
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            return "a change is sent as application/json"
+            return "invalid content type; send changes as application/json"
         if not headers.get("content-length", "").isdecimal() or int(headers["content-length"]) > MAX_BODY:
-            return f"a change has a length, of at most {MAX_BODY} bytes"
-    elif site not in ("same-origin", "none") and not _opens_the_page(path, headers):
-        return "no other site may ask this one"
+            return f"invalid content length; send at most {MAX_BODY} bytes"
+    elif site not in ("same-origin", "none") and not _is_link_to_page(path, headers):
+        return "requests from other sites are not allowed"
     return ""
 
 
-def _opens_the_page(path: str, headers: Headers) -> bool:
-    """Whether somebody follows a link to the page, which shows nothing to who links."""
+def _is_link_to_page(path: str, headers: Headers) -> bool:
+    """Whether a user follows a link to the page. The linking page cannot read the response."""
     return (path, headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("/", "navigate", "document")

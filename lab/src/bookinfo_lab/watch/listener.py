@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 PORT = 8081
-STALLED = 30.0
-"""Seconds after which the kernel cuts off who takes nothing of what was sent (TCP_USER_TIMEOUT in tcp(7))."""
+STALLED_SECONDS = 30.0
+"""The kernel closes a connection whose client reads nothing for this time (TCP_USER_TIMEOUT in tcp(7))."""
 
 
-def listen(port: int | None, stalled: float = STALLED) -> socket.socket:
-    """A listening socket on `port` (0: any free one), or, with None, on 8081 if that is free and else on any.
+def listen(port: int | None, stalled_seconds: float = STALLED_SECONDS) -> socket.socket:
+    """Return a listening socket on `port` (0: any free port). None means 8081, or any free port if 8081 is in use.
 
     Raises:
-        LabError: the port that was asked for cannot be had.
+        LabError: the port cannot be used.
     """
     if port is None:
         with contextlib.suppress(LabError):
-            return listen(PORT, stalled)
-        return listen(0, stalled)
+            return listen(PORT, stalled_seconds)
+        return listen(0, stalled_seconds)
     listener = socket.socket()
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * stalled))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * stalled_seconds))
         listener.bind((HOST, port))
         listener.listen()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The watch page of one lab, served for as long as the lab runs."""
+"""The watch page of one lab."""
 
 import socket
 from collections.abc import Callable, Mapping
@@ -10,13 +10,13 @@ from bookinfo_lab.observe.observations import Observations
 from bookinfo_lab.resources.store import Objects
 from bookinfo_lab.runtime.lab import Lab
 from bookinfo_lab.server import Server
-from bookinfo_lab.watch.app import Watched, application, topics
+from bookinfo_lab.watch.app import PageContext, application, topics
 from bookinfo_lab.watch.feed import Feed
-from bookinfo_lab.watch.jobs import Command, Lessons, Load
+from bookinfo_lab.watch.jobs import Command, LoadJob, ScenarioJob
 
 
 class Page:
-    """The page with everything behind it."""
+    """The page, its feed and its jobs."""
 
     def __init__(
         self,
@@ -27,22 +27,22 @@ class Page:
         observations: Observations,
         environ: Mapping[str, str],
     ) -> None:
-        """`name` is the lab's, `start` what it was started with, `environ` that of the commands behind the buttons."""
-        self._lessons = Lessons(Command(name, environ), self._changed)
-        self._load = Load(Command(name, environ), self._changed)
-        watched = Watched(lab, start, status, observations, self._lessons, self._load)
-        self._feed = Feed(topics(watched))
-        self._application = application(watched, self._feed)
+        """`start` contains the objects with which the lab was started. `environ` is the environment of the jobs."""
+        self._scenario_job = ScenarioJob(Command(name, environ), self._on_change)
+        self._load_job = LoadJob(Command(name, environ), self._on_change)
+        context = PageContext(lab, start, status, observations, self._scenario_job, self._load_job)
+        self._feed = Feed(topics(context))
+        self._application = application(context, self._feed)
 
     async def serve(self, listener: socket.socket) -> None:
-        """Answer until the task is cancelled; what the buttons have started ends then."""
+        """Serve requests until the task is cancelled. Then stop the jobs."""
         config = uvicorn.Config(self._application, log_config=None, lifespan="off", ws="none")
         try:
             await Server(config, listener).run_until_cancelled()
         finally:
             self._feed.close()
-            await self._lessons.close()
-            await self._load.close()
+            await self._scenario_job.close()
+            await self._load_job.close()
 
-    def _changed(self) -> None:
-        self._feed.hurry()
+    def _on_change(self) -> None:
+        self._feed.request_update()

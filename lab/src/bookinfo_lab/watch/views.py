@@ -1,4 +1,4 @@
-"""What the page is told of scenarios and of applied objects, as JSON has it."""
+"""The JSON views of scenarios and of applied objects."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ _SECRET_FIELDS = ("data", "stringData")
 
 
 def scenarios() -> list[dict[str, Any]]:
-    """All scenarios, with what each step applies, sends and claims."""
+    """Return all scenarios, with the commands, the traffic and the claims of each step."""
     from bookinfo_lab.scenarios import shell_commands
     from bookinfo_lab.scenarios.definitions import SCENARIOS
 
@@ -23,7 +23,7 @@ def scenarios() -> list[dict[str, Any]]:
             "title": scenario.title,
             "teaches": scenario.teaches,
             "text": scenario.text.strip(),
-            "given": [
+            "setup": [
                 *shell_commands.change("delete", scenario.removed),
                 *shell_commands.change("apply", scenario.setup),
             ],
@@ -51,7 +51,7 @@ def scenarios() -> list[dict[str, Any]]:
 
 
 def objects(applied: Objects, start: Objects) -> list[dict[str, str]]:
-    """The applied objects, those that were not there at the start first, and what has become of those that were."""
+    """Return the objects and how they differ from the start: new, changed and deleted objects first."""
     rows = [
         {
             "kind": document.kind,
@@ -63,7 +63,7 @@ def objects(applied: Objects, start: Objects) -> list[dict[str, str]]:
         }
         for identity, document in applied.documents.items()
     ]
-    gone = [
+    deleted = [
         {
             "kind": document.kind,
             "namespace": document.namespace,
@@ -75,14 +75,14 @@ def objects(applied: Objects, start: Objects) -> list[dict[str, str]]:
         for identity, document in start.documents.items()
         if identity not in applied.documents
     ]
-    return sorted([*rows, *gone], key=lambda row: not row["change"])
+    return sorted([*rows, *deleted], key=lambda row: not row["change"])
 
 
 def manifest(applied: Objects, kind: str, namespace: str, name: str) -> str:
-    """An object as YAML, without the values of a Secret.
+    """Return an object as YAML, without the values of a Secret.
 
     Raises:
-        LabError: there is no such object.
+        LabError: the object does not exist.
     """
     found = [item for item in applied.select(kind, name) if item.namespace == namespace]
     if not found:
@@ -100,5 +100,5 @@ def _without_secrets(document: Document) -> Mapping[str, Any]:
     body = dict(document.body)
     if document.kind == "Secret":
         for field in _SECRET_FIELDS:
-            body |= {field: dict.fromkeys(body[field], "(not shown)")} if field in body else {}
+            body |= {field: dict.fromkeys(body[field], "(hidden)")} if field in body else {}
     return body

@@ -1,21 +1,21 @@
-// Steady requests for the product page, from here.
+// The form that sends steady traffic to the application's page.
 
-import { by, change, say, set } from "./dom.js";
-import { complain } from "./scenarios.js";
+import { byId, post, set, setText } from "./dom.js";
+import { showError } from "./scenarios.js";
 
 const SECONDS = 600;
 
 export function start() {
-  by("load").addEventListener("submit", (event) => {
+  byId("load").addEventListener("submit", (event) => {
     event.preventDefault();
-    change("/api/load", { rps: by("load-rps").valueAsNumber, seconds: SECONDS }).catch(complain);
+    post("/api/load", { rps: byId("load-rps").valueAsNumber, seconds: SECONDS }).catch(showError);
   });
-  by("load-stop").addEventListener("click", () => change("/api/load/stop").catch(complain));
+  byId("load-stop").addEventListener("click", () => post("/api/load/stop").catch(showError));
 }
 
-export function show(told) {
-  set(by("load-stop"), { hidden: !told.running });
-  say(by("load-start"), told.running ? "Change" : "Start");
-  const until = told.running ? ` until ${new Date(1000 * told.ends).toLocaleTimeString()}` : "";
-  say(by("load-line"), told.running ? `${told.command}${until}. ${told.line}` : told.line);
+export function show(load) {
+  set(byId("load-stop"), { hidden: !load.running });
+  setText(byId("load-start"), load.running ? "Change" : "Start");
+  const until = load.running ? ` until ${new Date(1000 * load.ends).toLocaleTimeString()}` : "";
+  setText(byId("load-line"), load.running ? `${load.command}${until}. ${load.line}` : load.line);
 }

@@ -1,29 +1,29 @@
-// Joins what the lab tells with the parts of the page that show it.
+// Connects the states that the lab sends with the parts of the page that show them.
 
-import { by, say, set } from "./dom.js";
+import { byId, set, setText } from "./dom.js";
 import * as graph from "./graph.js";
 import * as load from "./load.js";
 import * as objects from "./objects.js";
 import * as scenarios from "./scenarios.js";
 import * as traces from "./traces.js";
 
-const AGAIN = 2000;
+const RETRY_MILLISECONDS = 2000;
 let events = null;
 
-const topics = { lab, graph: graph.show, traces: traces.show, objects: objects.show, lesson: scenarios.show, load: load.show };
+const topics = { lab: showLab, graph: graph.show, traces: traces.show, objects: objects.show, scenario: scenarios.show, load: load.show };
 
-function lab(told) {
-  say(by("lab-name"), told.lab === "default" ? "" : told.lab);
-  state(told.state, told.state === "ready" ? "good" : "wait");
-  set(by("page-link"), { href: told.url, hidden: false });
+function showLab(lab) {
+  setText(byId("lab-name"), lab.lab === "default" ? "" : lab.lab);
+  showState(lab.state, lab.state === "ready" ? "good" : "wait");
+  set(byId("page-link"), { href: lab.url, hidden: false });
 }
 
-function state(text, kind) {
-  say(by("lab-state"), text);
-  set(by("lab-state"), { class: `state ${kind}` });
+function showState(text, kind) {
+  setText(byId("lab-state"), text);
+  set(byId("lab-state"), { class: `state ${kind}` });
 }
 
-/** Listens while the page is to be seen: a tab in the background costs nothing. */
+/** Receives events while the page is visible. A tab in the background costs nothing. */
 function listen() {
   events?.close();
   events = null;
@@ -33,9 +33,9 @@ function listen() {
     events.addEventListener(topic, (event) => show(JSON.parse(event.data)));
   }
   events.onerror = () => {
-    state("no connection: has the lab been stopped?", "bad");
-    // A browser tries again by itself unless the answer was an error.
-    if (events?.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN);
+    showState("no connection; is the lab stopped?", "bad");
+    // A browser retries by itself unless the response was an error.
+    if (events?.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MILLISECONDS);
   };
 }
 

@@ -1,51 +1,51 @@
-// The scenarios: what each step does, a button for it, and what came of it.
+// The scenarios: their steps, a button for each step, and the results.
 
-import { ask, by, change, el, prose, say, set } from "./dom.js";
+import { byId, el, get, post, prose, set, setText } from "./dom.js";
 
 let scenarios = [];
 let running = false;
-let went = { scenario: null, step: null };
+let current = { scenario: null, step: null };
 
-export const complain = (error) => say(by("complaint"), error.message);
+export const showError = (error) => setText(byId("error"), error.message);
 
-const chosen = () => scenarios.find((scenario) => scenario.name === by("scenario").value);
+const selected = () => scenarios.find((scenario) => scenario.name === byId("scenario").value);
 
 export function start() {
-  ask("/api/scenarios").then((told) => {
-    scenarios = told;
-    by("scenario").replaceChildren(...told.map((item, index) => el("option", { value: item.name }, `${index + 1}. ${item.title}`)));
-    if (went.scenario) by("scenario").value = went.scenario;
-    choose();
-  }, complain);
-  by("scenario").addEventListener("change", choose);
-  by("prove").addEventListener("click", () => run(null));
-  by("lesson-stop").addEventListener("click", () => act("/api/lesson/stop"));
-  by("reset").addEventListener("click", () => act("/api/reset"));
+  get("/api/scenarios").then((list) => {
+    scenarios = list;
+    byId("scenario").replaceChildren(...list.map((item, index) => el("option", { value: item.name }, `${index + 1}. ${item.title}`)));
+    if (current.scenario) byId("scenario").value = current.scenario;
+    showScenario();
+  }, showError);
+  byId("scenario").addEventListener("change", showScenario);
+  byId("verify").addEventListener("click", () => run(null));
+  byId("scenario-stop").addEventListener("click", () => send("/api/scenario/stop"));
+  byId("reset").addEventListener("click", () => send("/api/reset"));
 }
 
-function act(path, body) {
-  say(by("complaint"), "");
-  change(path, body).catch(complain);
+function send(path, body) {
+  setText(byId("error"), "");
+  post(path, body).catch(showError);
 }
 
-const run = (step) => act("/api/lesson", { scenario: chosen().name, step });
+const run = (step) => send("/api/scenario", { scenario: selected().name, step });
 
-function choose() {
-  const scenario = chosen();
-  by("teaches").replaceChildren(...prose(scenario.teaches));
-  by("steps").replaceChildren(...scenario.steps.map((step, index) => stepOf(scenario, step, index + 1)));
-  mark();
+function showScenario() {
+  const scenario = selected();
+  byId("teaches").replaceChildren(...prose(scenario.teaches));
+  byId("steps").replaceChildren(...scenario.steps.map((step, index) => stepItem(scenario, step, index + 1)));
+  updateButtons();
 }
 
-function stepOf(scenario, step, number) {
-  const commands = number === 1 ? [...scenario.given, ...step.commands] : step.commands;
+function stepItem(scenario, step, number) {
+  const commands = number === 1 ? [...scenario.setup, ...step.commands] : step.commands;
   return el("li", { class: "step", "data-step": number },
     el("button", { class: "go", onclick: () => run(number), "aria-label": `Go to step ${number}: ${step.title}` }, String(number)),
     el("div", {},
       el("h3", {}, step.title),
       el("p", {}, ...prose(step.text.replaceAll("\n", " "))),
       el("details", {},
-        el("summary", {}, `${commands.length ? "applies, " : ""}sends and expects`),
+        el("summary", {}, commands.length ? "Commands, requests and claims" : "Requests and claims"),
         commands.length ? el("pre", { tabindex: 0, "aria-label": `Commands of step ${number}` }, commands.join("\n")) : null,
         ...step.observations.flatMap((observation) => [
           el("p", { class: "traffic" }, observation.traffic),
@@ -53,47 +53,47 @@ function stepOf(scenario, step, number) {
         ]))));
 }
 
-/** Shows which step the lab is at, and lets nobody start two things. */
-function mark() {
-  const here = went.scenario === by("scenario").value;
-  for (const item of by("steps").children) {
-    const current = here && went.step === Number(item.dataset.step);
-    set(item, { class: current ? "step current" : "step", "aria-current": current ? "step" : null });
+/** Marks the current step, and disables the buttons while a scenario is running. */
+function updateButtons() {
+  const here = current.scenario === byId("scenario").value;
+  for (const item of byId("steps").children) {
+    const isCurrent = here && current.step === Number(item.dataset.step);
+    set(item, { class: isCurrent ? "step current" : "step", "aria-current": isCurrent ? "step" : null });
     item.querySelector(".go").disabled = running;
   }
-  by("prove").disabled = by("reset").disabled = running;
-  set(by("lesson-stop"), { hidden: !running });
+  byId("verify").disabled = byId("reset").disabled = running;
+  set(byId("scenario-stop"), { hidden: !running });
 }
 
-export function show(told) {
-  running = told.running;
-  went = { scenario: told.scenario ?? null, step: told.step ?? null };
-  if (running && scenarios.length && by("scenario").value !== told.scenario) {
-    by("scenario").value = told.scenario;
-    choose();
+export function show(job) {
+  running = job.running;
+  current = { scenario: job.scenario ?? null, step: job.step ?? null };
+  if (running && scenarios.length && byId("scenario").value !== job.scenario) {
+    byId("scenario").value = job.scenario;
+    showScenario();
   }
-  mark();
-  by("lesson").replaceChildren(...(told.scenario ? outcome(told) : []));
+  updateButtons();
+  byId("scenario-result").replaceChildren(...(job.scenario ? resultOf(job) : []));
 }
 
-function outcome(told) {
-  const parts = [el("p", { class: "command" }, el("code", {}, told.command))];
-  if (told.running) {
-    const last = told.lines.at(-1) ?? "starting";
-    parts.push(el("p", { class: "progress" }, told.stopping ? "stopping, and putting back what was there" : last));
+function resultOf(job) {
+  const parts = [el("p", { class: "command" }, el("code", {}, job.command))];
+  if (job.running) {
+    const last = job.lines.at(-1) ?? "starting";
+    parts.push(el("p", { class: "progress" }, job.stopping ? "stopping and restoring the lab" : last));
   }
-  if (told.error) parts.push(el("p", { class: "complaint" }, told.error));
-  if (told.claims.length) {
-    const good = told.claims.filter((claim) => claim.outcome === "passed").length;
-    parts.push(el("p", { class: "verdict" }, `${good} of ${told.claims.length} claims hold`));
-    parts.push(el("ul", { class: "claims" }, ...told.claims.map(claimOf)));
+  if (job.error) parts.push(el("p", { class: "error" }, job.error));
+  if (job.claims.length) {
+    const good = job.claims.filter((claim) => claim.outcome === "passed").length;
+    parts.push(el("p", { class: "summary" }, `${good} of ${job.claims.length} claims passed`));
+    parts.push(el("ul", { class: "claims" }, ...job.claims.map(claimItem)));
   }
   return parts;
 }
 
 const SIGNS = { passed: ["good", "✓"], "not checked": ["soft", "–"] };
 
-function claimOf(claim) {
+function claimItem(claim) {
   const [kind, sign] = SIGNS[claim.outcome] ?? ["bad", "✕"];
   const without = claim.observed_without_rule ? `; without the rule: ${claim.observed_without_rule}` : "";
   return el("li", { class: kind },
