@@ -1,4 +1,4 @@
-"""The services as real processes, a mesh that does what a test says, and a browser that reaches nothing else."""
+"""The services as processes, a fake mesh that each test controls, and a browser without a network."""
 
 import base64
 import json
@@ -30,11 +30,11 @@ PICTURES = ROOT / "docs" / "images"
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 START_SECONDS = 60.0
 FLAGS = [
-    "--no-sandbox",  # as root Chromium has none; it loads nothing here but the page
+    "--no-sandbox",  # Chromium has no sandbox as root; it loads only the page under test
     "--disable-gpu",
     "--disable-background-networking",
     "--no-first-run",
-    # The network is cut here and not by Playwright's routes: those would switch off the browser's cache.
+    # Disabling the network with Playwright's routes would disable the browser's cache.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
 
@@ -53,35 +53,35 @@ TRACES = "http://127.0.0.1:9/trace/{trace_id}"
 
 
 @dataclass
-class Mesh:
-    """Where each service's calls go. A service has its workloads, in turns, or something that happens instead."""
+class FakeMesh:
+    """Routes the calls to each service: to its workloads in turn, or to a failure."""
 
     ports: dict[str, int]
     to: dict[str, list[str]] = field(default_factory=dict)
     turns: dict[str, Iterator[int]] = field(default_factory=lambda: defaultdict(count))
     released: threading.Event = field(default_factory=threading.Event)
-    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-    """Every call: the workload, and the headers that it was sent."""
+    calls: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    """Every call: the workload and the request headers."""
 
     def reset(self, reviews: str = "reviews-v2") -> None:
-        """All is well."""
+        """Route every service to a working workload."""
         self.to = {"details": ["details-v1"], "ratings": ["ratings-v1"], "reviews": [reviews]}
-        self.asked.clear()
+        self.calls.clear()
         self.released.clear()
 
-    def answer(self, call: "Call") -> None:
-        """Do with a call what the test said."""
+    def handle(self, call: "Call") -> None:
+        """Handle a call as the test defines."""
         service = urlsplit(call.path).hostname or ""
         choices = self.to[service]
         target = choices[next(self.turns[service]) % len(choices)]
-        self.asked.append((target, {name.lower(): value for name, value in call.headers.items()}))
+        self.calls.append((target, {name.lower(): value for name, value in call.headers.items()}))
         match target:
-            case "503":  # as Envoy's answer where nobody can be reached
+            case "503":  # Envoy's response without a healthy upstream
                 call.reply(503, b"no healthy upstream")
-            case "silence":
+            case "no response":
                 self.released.wait(30)
                 call.close_connection = True
-            case "nonsense":
+            case "invalid response":
                 call.reply(200, b"<html>busy</html>")
             case "hostile":
                 call.reply(200, json.dumps(HOSTILE[service]).encode())
@@ -90,24 +90,24 @@ class Mesh:
 
 
 class Call(BaseHTTPRequestHandler):
-    """A call that came to the services' HTTP proxy, which is where a sidecar would be."""
+    """A call to the services' HTTP proxy, which replaces a sidecar."""
 
     protocol_version = "HTTP/1.1"
     server: "Proxy"
 
     def do_GET(self) -> None:
-        self.server.mesh.answer(self)
+        self.server.mesh.handle(self)
 
     def forward(self, port: int) -> None:
-        """Let the service behind `port` answer."""
+        """Forward the call to the service on `port`."""
         connection = HTTPConnection("127.0.0.1", port, timeout=30)
         connection.request("GET", urlsplit(self.path).path, headers=dict(self.headers.items()))
-        answer = connection.getresponse()
-        self.reply(answer.status, answer.read(), dict(answer.getheaders()))
+        response = connection.getresponse()
+        self.reply(response.status, response.read(), dict(response.getheaders()))
         connection.close()
 
     def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        """Send this answer."""
+        """Send this response."""
         self.send_response_only(status)
         for name, value in (headers or {"content-length": str(len(body))}).items():
             self.send_header(name, value)
@@ -115,26 +115,26 @@ class Call(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Be quiet."""
+        """Log nothing."""
 
 
 class Proxy(ThreadingHTTPServer):
-    """Serves `Call`s for a `Mesh`."""
+    """Serves the calls of a fake mesh."""
 
     daemon_threads = True
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: FakeMesh) -> None:
         self.mesh = mesh
         super().__init__(("127.0.0.1", 0), Call)
 
 
-NASTY = "</p><script>document.title='taken'</script><img src=x onerror=document.title='taken'>"
+MARKUP = "</p><script>document.title='taken'</script><img src=x onerror=document.title='taken'>"
 HOSTILE = {
     "details": {
         "id": 0,
-        "author": NASTY,
+        "author": MARKUP,
         "year": 1595,
-        "type": NASTY,
+        "type": MARKUP,
         "pages": 1,
         "publisher": "'\"><b>",
         "language": "{{ 7 * 7 }}",
@@ -143,9 +143,9 @@ HOSTILE = {
     },
     "reviews": {
         "id": "0",
-        "podname": NASTY,
-        "clustername": NASTY,
-        "reviews": [{"reviewer": NASTY, "text": NASTY, "rating": {"stars": 3, "color": "red' onmouseover='x"}}],
+        "podname": MARKUP,
+        "clustername": MARKUP,
+        "reviews": [{"reviewer": MARKUP, "text": MARKUP, "rating": {"stars": 3, "color": "red' onmouseover='x"}}],
     },
 }
 
@@ -158,7 +158,7 @@ def free_port() -> int:
 
 
 def start(workload: str, port: int, proxy: int) -> subprocess.Popen[bytes]:
-    """A service as its image would start it."""
+    """Start a service as its image does."""
     service, _, version = workload.partition("-")
     environment = {
         "PATH": os.defpath,
@@ -169,14 +169,14 @@ def start(workload: str, port: int, proxy: int) -> subprocess.Popen[bytes]:
         "HTTP_PROXY": f"http://127.0.0.1:{proxy}",
         "LOG_LEVEL": "error",
         "DRAIN_SECONDS": "0",
-        "SESSION_SECRET": "only for the browser's tests",
+        "SESSION_SECRET": "for the browser tests",
         "TRACE_URL_TEMPLATE": TRACES,
     } | {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
     return subprocess.Popen([sys.executable, "-m", f"bookinfo_{service}"], env=environment)
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
-    """Return once it answers /readyz with 200."""
+    """Wait until /readyz returns 200."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         assert process.poll() is None, f"{process.args} ended with {process.returncode}"
@@ -189,9 +189,9 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def bookinfo(browser: Browser) -> Iterator[Mesh]:
-    """The six workloads, running; not without a browser to look at them."""
-    mesh = Mesh({workload: free_port() for workload in PODS})
+def bookinfo(browser: Browser) -> Iterator[FakeMesh]:
+    """The six workloads as processes. They are not started without a browser."""
+    mesh = FakeMesh({workload: free_port() for workload in PODS})
     with ExitStack() as stack:
         proxy = stack.enter_context(Proxy(mesh))
         stack.callback(proxy.shutdown)
@@ -207,16 +207,16 @@ def bookinfo(browser: Browser) -> Iterator[Mesh]:
 
 
 @pytest.fixture
-def mesh(bookinfo: Mesh) -> Iterator[Mesh]:
-    """All is well at first, whatever the test before did."""
+def mesh(bookinfo: FakeMesh) -> Iterator[FakeMesh]:
+    """The mesh with every service working."""
     bookinfo.reset()
     yield bookinfo
     bookinfo.released.set()
 
 
 @pytest.fixture
-def url(mesh: Mesh) -> str:
-    """productpage's address."""
+def url(mesh: FakeMesh) -> str:
+    """The URL of productpage."""
     return f"http://127.0.0.1:{mesh.ports['productpage-v1']}"
 
 
@@ -224,14 +224,14 @@ def url(mesh: Mesh) -> str:
 
 
 def chromium_path() -> str | None:
-    """The system's Chromium or Chrome."""
+    """Return the path of the system's Chromium or Chrome."""
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without a browser, skip here and not in the fixture: so the reason is told once a file and not once a test."""
+    """Skip the tests here if there is no browser, so that the reason is reported once per file."""
     if chromium_path() is None:
-        skip = pytest.mark.skip(reason="no Chromium on this machine: `apt-get install chromium`, or Google Chrome")
+        skip = pytest.mark.skip(reason="Chromium not found; run `apt-get install chromium`, or install Google Chrome")
         for item in items:
             if item.path.parent == HERE and "browser" in getattr(item, "fixturenames", ()):
                 item.add_marker(skip)
@@ -247,23 +247,23 @@ def browser() -> Iterator[Browser]:
 
 
 Visitor = Callable[..., Page]
-"""Opens a tab of its own: `visitor(width=320, dark=True, scripts=False, headers={...})`."""
+"""Opens a tab: `visitor(width=320, dark=True, scripts=False, headers={...})`."""
 
 
 @pytest.fixture
 def visitor(browser: Browser) -> Iterator[Visitor]:
-    """Tabs with the network cut. Each must end without a console message, a failed request or a call to elsewhere."""
+    """Open tabs without a network. Console messages, failed requests and requests to other hosts fail the test."""
     contexts: list[BrowserContext] = []
-    complaints: list[str] = []
+    problems: list[str] = []
 
-    def note(request: Request) -> None:
+    def check_host(request: Request) -> None:
         if urlsplit(request.url).hostname not in LOOPBACK:
-            complaints.append(f"asked for {request.url}")
+            problems.append(f"request to {request.url}")
 
     def failed(request: Request) -> None:
-        # A tab that is closed, or goes on, gives up the icon that it was still loading.
+        # A closed tab aborts the loading of its icon.
         if request.failure != "net::ERR_ABORTED":
-            complaints.append(f"failed: {request.url} {request.failure}")
+            problems.append(f"failed: {request.url} {request.failure}")
 
     def visit(
         width: int = 1280,
@@ -282,26 +282,26 @@ def visitor(browser: Browser) -> Iterator[Visitor]:
         )
         contexts.append(context)
         context.set_default_timeout(20_000)
-        context.on("request", note)
+        context.on("request", check_host)
         page = context.new_page()
-        page.on("console", lambda message: complaints.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(f"script: {error}"))
+        page.on("console", lambda message: problems.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: problems.append(f"script: {error}"))
         page.on("requestfailed", failed)
         page.on(
             "response",
-            lambda answer: complaints.append(f"{answer.status}: {answer.url}") if answer.status >= 400 else None,
+            lambda response: problems.append(f"{response.status}: {response.url}") if response.status >= 400 else None,
         )
         return page
 
     yield visit
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert problems == []
 
 
 @pytest.fixture
 def assert_accessible() -> Callable[[Page], None]:
-    """Holds a page against all of axe-core's rules."""
+    """Check a page with all rules of axe-core."""
 
     def check(page: Page) -> None:
         results = Axe().run(page)
@@ -312,11 +312,13 @@ def assert_accessible() -> Callable[[Page], None]:
 
 @pytest.fixture
 def picture() -> Callable[[Page, str], None]:
-    """Keeps a screenshot for the documentation, when BOOKINFO_SCREENSHOTS=1 asks for it."""
+    """Take a screenshot for the documentation if BOOKINFO_SCREENSHOTS=1."""
 
     def take(page: Page, name: str) -> None:
         if os.environ.get("BOOKINFO_SCREENSHOTS") == "1":
-            session = page.context.new_cdp_session(page)  # Playwright itself writes no WebP, a third of PNG's size
+            session = page.context.new_cdp_session(
+                page
+            )  # Playwright cannot write WebP, which is a third of the size of PNG
             shot = session.send("Page.captureScreenshot", {"format": "webp", "quality": 90})
             PICTURES.mkdir(exist_ok=True)
             (PICTURES / f"{name}.webp").write_bytes(base64.b64decode(shot["data"]))

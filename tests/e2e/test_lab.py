@@ -1,4 +1,4 @@
-"""The page as it comes through the lab's gateway and sidecars."""
+"""The product page through the lab's gateway and sidecars."""
 
 import json
 import os
@@ -13,12 +13,12 @@ from bookinfo_lab.errors import LabError
 from bookinfo_lab.runtime import envoy
 
 LOADS = 60
-"""Enough for three versions that take turns at random: one is missed once in a thousand million runs."""
+"""The probability that random routing misses one of three versions is one in a billion."""
 
 
 @pytest.fixture(scope="module")
 def gateway(browser: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a lab's gateway."""
+    """Start a lab and return the URL of its gateway."""
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state")), "BOOKINFO_LAB": "browser"}
     try:
         envoy.find(environment)
@@ -36,7 +36,7 @@ def gateway(browser: object, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         bookinfo("down")
 
 
-def test_three_versions_take_turns_and_a_user_signs_in_and_out(visitor: Callable[..., Page], gateway: str) -> None:
+def test_versions_alternate_and_a_user_signs_in_and_out(visitor: Callable[..., Page], gateway: str) -> None:
     page = visitor()
     seen = set()
     for _ in range(LOADS):
@@ -55,7 +55,7 @@ def test_three_versions_take_turns_and_a_user_signs_in_and_out(visitor: Callable
     expect(page.get_by_role("link", name="Sign in")).to_be_visible()
 
 
-def test_the_landing_page_and_the_api_come_through_the_gateway(visitor: Callable[..., Page], gateway: str) -> None:
+def test_gateway_serves_the_landing_page_and_the_api(visitor: Callable[..., Page], gateway: str) -> None:
     page = visitor()
     page.goto(f"{gateway}/")
     page.get_by_role("link", name="The API").click()

@@ -1,4 +1,4 @@
-"""What a person sees of the page in each state, in a real browser with the network cut."""
+"""The product page in each state, in a real browser without a network."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ STATES: dict[str, dict[str, list[str]]] = {
     "no ratings": {"ratings": ["503"]},
     "no details": {"details": ["503"]},
     "no reviews": {"reviews": ["503"]},
-    "nonsense from both": {"details": ["nonsense"], "reviews": ["nonsense"]},
+    "invalid responses": {"details": ["invalid response"], "reviews": ["invalid response"]},
     "hostile backends": {"details": ["hostile"], "reviews": ["hostile"]},
 }
 LOOKS = {"phone, dark": (320, True), "wide, light": (1440, False)}
@@ -25,19 +25,19 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 def hop(page: Page, name: str):
-    """What the page tells of a service's part in it."""
+    """Return the part of the page about a service."""
     return page.locator(".hop").filter(has=page.locator(".name", has_text=re.compile(f"^{name}")))
 
 
 @pytest.fixture(params=STATES)
 def state(request: pytest.FixtureRequest, mesh) -> str:
-    """Each state of the page in turn."""
+    """Each state of the page."""
     mesh.to.update(STATES[request.param])
     return request.param
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_every_state_is_accessible_and_fits_its_screen(
+def test_page_is_accessible_and_fits_the_screen(
     visitor: Visitor, url: str, assert_accessible: Accessible, state: str, look: str
 ) -> None:
     width, dark = LOOKS[look]
@@ -47,7 +47,7 @@ def test_every_state_is_accessible_and_fits_its_screen(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_three_versions_take_turns_on_refresh(visitor: Visitor, mesh, url: str) -> None:
+def test_versions_alternate_on_reload(visitor: Visitor, mesh, url: str) -> None:
     mesh.to["reviews"] = ["reviews-v1", "reviews-v2", "reviews-v3"]
     page = visitor()
     seen = set()
@@ -60,7 +60,7 @@ def test_three_versions_take_turns_on_refresh(visitor: Visitor, mesh, url: str) 
     assert seen == {"v1", "v2", "v3"}
 
 
-def test_all_of_the_book_is_there(visitor: Visitor, url: str, picture: Picture) -> None:
+def test_page_shows_the_whole_book(visitor: Visitor, url: str, picture: Picture) -> None:
     page = visitor(1440, 900)
     page.goto(f"{url}/productpage")
     expect(page).to_have_title("Simple Bookstore App")
@@ -83,7 +83,7 @@ def test_all_of_the_book_is_there(visitor: Visitor, url: str, picture: Picture) 
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_the_stars_differ_in_colour_as_in_words(visitor: Visitor, mesh, url: str, dark: bool) -> None:
+def test_stars_have_the_color_of_their_version(visitor: Visitor, mesh, url: str, dark: bool) -> None:
     fills = {}
     for color, version in (("black", "reviews-v2"), ("red", "reviews-v3")):
         mesh.reset(version)
@@ -98,19 +98,19 @@ def test_the_stars_differ_in_colour_as_in_words(visitor: Visitor, mesh, url: str
     assert red > 2 * max(green, blue)
 
 
-def test_black_stars_lie_on_a_light_ground_in_the_dark_too(visitor: Visitor, url: str) -> None:
+def test_black_stars_have_a_light_background_in_dark_mode(visitor: Visitor, url: str) -> None:
     page = visitor(dark=True)
     page.goto(f"{url}/productpage")
-    ground = page.get_by_role("img", name="5 of 5 stars, black")
-    assert min(channels(ground.evaluate("ground => getComputedStyle(ground).backgroundColor"))) > 200
+    background = page.get_by_role("img", name="5 of 5 stars, black")
+    assert min(channels(background.evaluate("element => getComputedStyle(element).backgroundColor"))) > 200
 
 
 def channels(color: str) -> list[int]:
-    """Red, green and blue of a computed colour."""
+    """Return red, green and blue of a computed color."""
     return [int(number) for number in re.findall(r"\d+", color)]
 
 
-def test_the_page_tells_who_served_it(visitor: Visitor, mesh, url: str, picture: Picture) -> None:
+def test_page_names_the_pods_that_served_it(visitor: Visitor, mesh, url: str, picture: Picture) -> None:
     mesh.reset("reviews-v3")
     request = "5d2c9f6e-8b1a-4f3e-9c7d-2a6b0e4f1c38"
     page = visitor(
@@ -132,7 +132,7 @@ def test_the_page_tells_who_served_it(visitor: Visitor, mesh, url: str, picture:
     picture(page, "dark")
 
 
-def test_without_details_the_rest_is_there(visitor: Visitor, mesh, url: str) -> None:
+def test_page_without_details_shows_the_rest(visitor: Visitor, mesh, url: str) -> None:
     mesh.to["details"] = ["503"]
     page = visitor()
     page.goto(f"{url}/productpage")
@@ -142,8 +142,8 @@ def test_without_details_the_rest_is_there(visitor: Visitor, mesh, url: str) -> 
     expect(page.get_by_role("heading", name="Book Reviews")).to_be_visible()
 
 
-def test_without_reviews_the_rest_is_there(visitor: Visitor, mesh, url: str) -> None:
-    mesh.to["reviews"] = ["nonsense"]
+def test_page_without_reviews_shows_the_rest(visitor: Visitor, mesh, url: str) -> None:
+    mesh.to["reviews"] = ["invalid response"]
     page = visitor()
     page.goto(f"{url}/productpage")
     expect(page.get_by_role("heading", name="Error fetching product reviews")).to_be_visible()
@@ -153,7 +153,7 @@ def test_without_reviews_the_rest_is_there(visitor: Visitor, mesh, url: str) -> 
     expect(page.get_by_role("heading", name="Book Details")).to_be_visible()
 
 
-def test_without_ratings_each_review_says_so(visitor: Visitor, mesh, url: str) -> None:
+def test_reviews_without_ratings_say_so(visitor: Visitor, mesh, url: str) -> None:
     mesh.to["ratings"] = ["503"]
     page = visitor()
     page.goto(f"{url}/productpage")
@@ -162,8 +162,8 @@ def test_without_ratings_each_review_says_so(visitor: Visitor, mesh, url: str) -
     expect(hop(page, "ratings")).to_contain_text("did not respond to reviews")
 
 
-def test_a_slow_backend_is_given_up_and_its_time_is_shown(visitor: Visitor, mesh, url: str, picture: Picture) -> None:
-    mesh.to["reviews"] = ["silence"]
+def test_timeout_of_a_slow_backend_is_shown(visitor: Visitor, mesh, url: str, picture: Picture) -> None:
+    mesh.to["reviews"] = ["no response"]
     page = visitor(1440, 900)
     page.goto(f"{url}/productpage")
     expect(hop(page, "reviews")).to_contain_text("no response within 3 s, called 2 times")
@@ -174,7 +174,7 @@ def test_a_slow_backend_is_given_up_and_its_time_is_shown(visitor: Visitor, mesh
     picture(page, "degraded")
 
 
-def test_what_backends_say_is_shown_as_text(visitor: Visitor, mesh, url: str) -> None:
+def test_content_of_backends_is_shown_as_text(visitor: Visitor, mesh, url: str) -> None:
     mesh.to |= {"details": ["hostile"], "reviews": ["hostile"]}
     page = visitor()
     page.goto(f"{url}/productpage")
@@ -184,7 +184,7 @@ def test_what_backends_say_is_shown_as_text(visitor: Visitor, mesh, url: str) ->
     expect(page.locator(".details")).to_contain_text("{{ 7 * 7 }}")
 
 
-def test_the_landing_page_explains_the_services_and_leads_to_the_book_and_the_api(
+def test_landing_page_links_to_the_book_and_the_api(
     visitor: Visitor, url: str, assert_accessible: Accessible, picture: Picture
 ) -> None:
     page = visitor(1440, 900)
@@ -201,7 +201,9 @@ def test_the_landing_page_explains_the_services_and_leads_to_the_book_and_the_ap
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_the_landing_page_fits_its_screen(visitor: Visitor, url: str, assert_accessible: Accessible, look: str) -> None:
+def test_landing_page_is_accessible_and_fits_the_screen(
+    visitor: Visitor, url: str, assert_accessible: Accessible, look: str
+) -> None:
     width, dark = LOOKS[look]
     page = visitor(width, dark=dark)
     page.goto(f"{url}/")
@@ -209,7 +211,7 @@ def test_the_landing_page_fits_its_screen(visitor: Visitor, url: str, assert_acc
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_a_second_visit_loads_nothing_but_the_page(visitor: Visitor, url: str) -> None:
+def test_second_visit_uses_the_cache(visitor: Visitor, url: str) -> None:
     page = visitor()
     page.goto(f"{url}/productpage")
     sizes = """() => performance.getEntriesByType("resource").map(entry => [entry.name, entry.transferSize])"""

@@ -1,4 +1,4 @@
-"""Signing in and out, with and without scripts, by mouse and by keyboard alone."""
+"""Signing in and out, with and without JavaScript, with the mouse and with the keyboard."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ Picture = Callable[[Page, str], None]
 
 
 def sign_in(page: Page, url: str, name: str) -> None:
-    """As a person does."""
+    """Sign in as a user does."""
     page.goto(f"{url}/productpage")
     page.get_by_role("link", name="Sign in").click()
     page.get_by_label("User name").fill(name)
@@ -21,27 +21,27 @@ def sign_in(page: Page, url: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-def test_a_user_signs_in_and_out(visitor: Visitor, mesh, url: str, scripts: bool) -> None:
+def test_user_signs_in_and_out(visitor: Visitor, mesh, url: str, scripts: bool) -> None:
     page = visitor(scripts=scripts)
     sign_in(page, url, "jason")
     expect(page).to_have_url(f"{url}/productpage")
     expect(page.locator(".user")).to_have_text("Signed in as jason")
     expect(page.locator(".served")).to_contain_text("Header end-user\njason", use_inner_text=True)
 
-    mesh.asked.clear()
+    mesh.calls.clear()
     page.reload()
-    assert {headers.get("end-user") for _, headers in mesh.asked} == {"jason"}
+    assert {headers.get("end-user") for _, headers in mesh.calls} == {"jason"}
 
     page.get_by_role("link", name="Sign out").click()
     expect(page.get_by_role("link", name="Sign in")).to_be_visible()
     expect(page.get_by_text("jason")).to_have_count(0)
-    mesh.asked.clear()
+    mesh.calls.clear()
     page.reload()
-    assert mesh.asked
-    assert {headers.get("end-user") for _, headers in mesh.asked} == {None}
+    assert mesh.calls
+    assert {headers.get("end-user") for _, headers in mesh.calls} == {None}
 
 
-def test_the_keyboard_alone_signs_in_and_out(visitor: Visitor, url: str) -> None:
+def test_user_signs_in_and_out_by_keyboard(visitor: Visitor, url: str) -> None:
     page = visitor()
     page.goto(f"{url}/productpage")
     press = page.keyboard.press
@@ -61,7 +61,7 @@ def test_the_keyboard_alone_signs_in_and_out(visitor: Visitor, url: str) -> None
     expect(page.get_by_role("link", name="Sign in")).to_be_visible()
 
 
-def test_the_dialog_keeps_the_focus_and_gives_it_back(visitor: Visitor, url: str) -> None:
+def test_dialog_keeps_and_returns_the_focus(visitor: Visitor, url: str) -> None:
     page = visitor()
     page.goto(f"{url}/productpage")
     button = page.get_by_role("link", name="Sign in")
@@ -79,7 +79,7 @@ def test_the_dialog_keeps_the_focus_and_gives_it_back(visitor: Visitor, url: str
     expect(dialog).to_be_hidden()
 
 
-def test_without_scripts_the_dialog_opens_and_closes_too(visitor: Visitor, url: str) -> None:
+def test_dialog_works_without_scripts(visitor: Visitor, url: str) -> None:
     page = visitor(320, scripts=False)
     page.goto(f"{url}/productpage")
     dialog = page.locator("#dialog")
@@ -92,14 +92,14 @@ def test_without_scripts_the_dialog_opens_and_closes_too(visitor: Visitor, url: 
     expect(dialog).to_be_hidden()
 
 
-def test_the_dialogs_address_opens_it(visitor: Visitor, url: str) -> None:
+def test_url_of_the_dialog_opens_it(visitor: Visitor, url: str) -> None:
     page = visitor()
     page.goto(f"{url}/productpage#dialog")
     expect(page.get_by_role("dialog")).to_be_visible()
 
 
 @pytest.mark.parametrize(("width", "dark"), [(320, False), (1440, True)])
-def test_the_dialog_is_accessible(
+def test_dialog_is_accessible(
     visitor: Visitor, url: str, assert_accessible: Accessible, width: int, dark: bool
 ) -> None:
     page = visitor(width, dark=dark)
@@ -109,7 +109,7 @@ def test_the_dialog_is_accessible(
     assert_accessible(page)
 
 
-def test_a_name_of_blanks_is_refused_before_it_is_sent(visitor: Visitor, url: str) -> None:
+def test_blank_name_is_rejected_by_the_form(visitor: Visitor, url: str) -> None:
     page = visitor()
     page.goto(f"{url}/productpage")
     page.get_by_role("link", name="Sign in").click()
@@ -135,7 +135,7 @@ def test_a_name_of_blanks_is_refused_before_it_is_sent(visitor: Visitor, url: st
     ],
     ids=["element", "attribute", "template", "entity", "right to left", "override", "emoji", "long", "words"],
 )
-def test_any_name_is_shown_as_it_is(visitor: Visitor, url: str, name: str) -> None:
+def test_name_is_shown_unchanged(visitor: Visitor, url: str, name: str) -> None:
     page = visitor(320)
     sign_in(page, url, name)
     assert page.locator(".user bdi").evaluate("name => name.textContent") == name
@@ -145,7 +145,7 @@ def test_any_name_is_shown_as_it_is(visitor: Visitor, url: str, name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["jason", "👩‍🚀" * 40], ids=["short", "long"])
-def test_the_page_of_a_user_is_accessible(
+def test_page_of_a_signed_in_user_is_accessible(
     visitor: Visitor, url: str, assert_accessible: Accessible, picture: Picture, name: str
 ) -> None:
     page = visitor(320, 640)
@@ -155,24 +155,24 @@ def test_the_page_of_a_user_is_accessible(
         picture(page, "phone")
 
 
-def test_ten_kilobytes_of_name_are_cut_to_what_can_sign_in(visitor: Visitor, url: str) -> None:
+def test_long_name_is_limited_to_200_characters(visitor: Visitor, url: str) -> None:
     page = visitor()
     page.goto(f"{url}/productpage")
     page.get_by_role("link", name="Sign in").click()
     page.get_by_label("User name").press_sequentially("x" * 250)
     assert page.get_by_label("User name").input_value() == "x" * 200
-    answer = page.request.post(f"{url}/login", form={"username": "x" * 10_000}, max_redirects=0)
-    assert (answer.status, "set-cookie" in answer.headers) == (400, False)
+    response = page.request.post(f"{url}/login", form={"username": "x" * 10_000}, max_redirects=0)
+    assert (response.status, "set-cookie" in response.headers) == (400, False)
 
 
-def test_another_sites_form_cannot_sign_in(browser: Browser, url: str) -> None:
+def test_form_of_another_site_is_rejected(browser: Browser, url: str) -> None:
     page = browser.new_page()
     elsewhere = url.replace("127.0.0.1", "elsewhere.example")
     page.route(f"{elsewhere}/", lambda route: route.fulfill(content_type="text/html", body=FORM.format(url=url)))
     page.goto(f"{elsewhere}/")
-    with page.expect_response(f"{url}/login") as answer:
+    with page.expect_response(f"{url}/login") as response:
         page.get_by_role("button").click()
-    assert (answer.value.status, answer.value.json()) == (403, {"error": "please sign in on Bookinfo's own page"})
+    assert (response.value.status, response.value.json()) == (403, {"error": "please sign in on Bookinfo's own page"})
     page.goto(f"{url}/productpage")
     expect(page.get_by_role("link", name="Sign in")).to_be_visible()
     page.close()

@@ -1,4 +1,4 @@
-"""The page on which a lab is watched, on a real lab: drawn, worked with, and attacked from another page."""
+"""The watch page of a real lab: its content, its controls, and attacks from other pages."""
 
 import functools
 import http.client
@@ -28,8 +28,8 @@ Visitor = Callable[..., Page]
 Accessible = Callable[[Page], None]
 Picture = Callable[[Page, str], None]
 
-SLOW = 30_000
-"""Milliseconds for what a busy machine may take its time with."""
+TIMEOUT = 30_000
+"""Milliseconds. A busy machine is slow."""
 
 DELAY = """
 apiVersion: networking.istio.io/v1
@@ -61,14 +61,26 @@ spec:
     spec: {containers: [{name: details, image: bookinfo-details, ports: [{containerPort: 9080}]}]}
 """
 
-OUTSIDE_OF_THEIR_BOXES = """
-[...document.querySelectorAll(".boxes > g")].flatMap((group) => {
-  const box = group.querySelector(".box").getBoundingClientRect();
-  const leaves = (text) => text.right > box.right || text.left < box.left;
-  return [...group.querySelectorAll("text")].filter((text) => leaves(text.getBoundingClientRect()))
+OVERFLOWING_TEXTS = """
+[...document.querySelectorAll(".boxes > g, .edges .label")].flatMap((group) => {
+  const box = group.querySelector("rect").getBoundingClientRect();
+  const overflows = (text) => text.right > box.right || text.left < box.left;
+  return [...group.querySelectorAll("text")].filter((text) => overflows(text.getBoundingClientRect()))
     .map((text) => text.textContent);
 })
 """
+
+SHORTENED_TEXTS = """
+[...document.querySelectorAll(".boxes text")].map((text) => text.textContent).filter((text) => text.endsWith("…"))
+"""
+
+USE_FONT = """
+addEventListener("DOMContentLoaded", () => document.documentElement.style.setProperty("--serif", "FONT"));
+addEventListener("DOMContentLoaded", () => { document.body.style.fontFamily = "FONT"; });
+"""
+
+FONTS = ["DejaVu Sans Mono", "DejaVu Serif"]
+"""Wide fonts from the package fonts-dejavu-core."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,7 @@ class Lab:
     environment: dict[str, str]
 
     def __call__(self, *arguments: str, stdin: str = "") -> str:
-        """What a command prints."""
+        """Return the output of a command."""
         command = [sys.executable, "-m", "bookinfo_lab", *arguments]
         return subprocess.run(
             command, env=self.environment, input=stdin, capture_output=True, text=True, timeout=120, check=True
@@ -90,46 +102,46 @@ class Lab:
 
     @property
     def watch(self) -> str:
-        """The address of the page."""
+        """The URL of the watch page."""
         address: str = self.status["watch"]
         return address
 
     def pages(self, count: int) -> None:
-        """Load the product page."""
+        """Request the product page."""
         for _ in range(count):
-            with urllib.request.urlopen(self.status["url"], timeout=30) as answer:
-                answer.read()
+            with urllib.request.urlopen(self.status["url"], timeout=30) as response:
+                response.read()
 
 
 @pytest.fixture(scope="module")
 def lab(browser: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A running lab, not without a browser to look at it."""
+    """A running lab. It is not started without a browser."""
     state = tmp_path_factory.mktemp("state")
-    found = Lab({**os.environ, "XDG_STATE_HOME": str(state), "BOOKINFO_LAB": "watched"})
+    running = Lab({**os.environ, "XDG_STATE_HOME": str(state), "BOOKINFO_LAB": "watched"})
     try:
-        envoy.find(found.environment)
+        envoy.find(running.environment)
     except LabError as error:
         pytest.skip(str(error))
     try:
-        found("up", "--detach", "--gateway-port=0", "--watch-port=0")
-        yield found
+        running("up", "--detach", "--gateway-port=0", "--watch-port=0")
+        yield running
     finally:
-        found("down")
+        running("down")
 
 
 @pytest.fixture
 def fresh(lab: Lab) -> Lab:
-    """The lab as it was started."""
+    """The lab after a reset."""
     lab("reset")
     return lab
 
 
 def edge(page: Page, source: str, destination: str):
-    """An edge of the graph."""
+    """Return an edge of the graph."""
     return page.get_by_role("button", name=re.compile(f"^{source} calls {destination}: "))
 
 
-def test_before_anybody_calls_every_version_stands_in_the_graph(visitor: Visitor, lab: Lab) -> None:
+def test_graph_shows_every_version_before_the_first_request(visitor: Visitor, lab: Lab) -> None:
     page = visitor()
     page.goto(lab.watch)
     expect(page.get_by_role("status").first).to_have_text("ready")
@@ -144,18 +156,18 @@ def test_before_anybody_calls_every_version_stands_in_the_graph(visitor: Visitor
     ):
         expect(page.get_by_role("button", name=re.compile(f"^{node}: 1 of 1 pods ready"))).to_be_visible()
     expect(page.get_by_role("link", name="Open the product page")).to_have_attribute("href", lab.status["url"])
-    expect(page.locator("#objects-total")).to_contain_text("all as at the start")
+    expect(page.locator("#objects-total")).to_contain_text("unchanged since the start")
 
 
-def test_load_from_the_page_draws_the_edges_with_their_shares(
+def test_load_from_the_page_draws_edges_with_shares(
     visitor: Visitor, fresh: Lab, assert_accessible: Accessible, picture: Picture
 ) -> None:
     fresh("apply", "-f", "istio/canary/reviews-80-20.yaml")
     page = visitor(width=1340, height=960)
     page.goto(fresh.watch)
-    page.get_by_label("Load").fill("20")
+    page.locator("#load-rps").fill("20")
     page.get_by_role("button", name="Start", exact=True).click()
-    expect(page.locator("#load-line")).to_contain_text("bookinfo load --rps 20", timeout=SLOW)
+    expect(page.locator("#load-line")).to_contain_text("bookinfo load --rps 20", timeout=TIMEOUT)
     for source, destination in (
         ("ingressgateway", "productpage v1"),
         ("productpage v1", "details v1"),
@@ -164,35 +176,35 @@ def test_load_from_the_page_draws_the_edges_with_their_shares(
         ("reviews v2", "ratings v1"),
     ):
         expect(edge(page, source, destination)).to_have_accessible_name(
-            re.compile(r"\d/s, .* p99 [\d.]+ m?s, mutual TLS$"), timeout=SLOW
+            re.compile(r"\d/s, .* p99 [\d.]+ m?s, mutual TLS$"), timeout=TIMEOUT
         )
     expect(edge(page, "reviews v1", "ratings v1")).to_have_count(0)
-    expect(page.locator("#graph-total")).to_contain_text(re.compile(r"1\d|2\d/s from outside"), timeout=SLOW)
+    expect(page.locator("#graph-total")).to_contain_text(re.compile(r"1\d|2\d/s from outside"), timeout=TIMEOUT)
     for version, share in (("reviews v1", r"[78]\d %"), ("reviews v2", r"[12]\d %")):
-        name = re.compile(f"{share} of its calls of that service")
-        expect(edge(page, "productpage v1", version)).to_have_accessible_name(name, timeout=SLOW)
-    most, few = (
+        name = re.compile(f"{share} of its calls to that service")
+        expect(edge(page, "productpage v1", version)).to_have_accessible_name(name, timeout=TIMEOUT)
+    wide, narrow = (
         float(edge(page, "productpage v1", version).locator(".line").get_attribute("stroke-width") or 0)
         for version in ("reviews v1", "reviews v2")
     )
-    assert most > 1.5 * few, (most, few)
+    assert wide > 1.5 * narrow, (wide, narrow)
     expect(page.locator("#objects button").first).to_have_accessible_name("VirtualService reviews new")
 
-    page.get_by_text("The same as a table").click()
-    expect(page.get_by_role("region", name="Calls as a table").get_by_role("row").nth(1)).to_contain_text(
+    page.get_by_text("Show as a table").click()
+    expect(page.get_by_role("region", name="Calls between services").get_by_role("row").nth(1)).to_contain_text(
         "productpage v1"
     )
     assert_accessible(page)
-    page.get_by_text("The same as a table").click()
+    page.get_by_text("Show as a table").click()
     page.evaluate("scrollTo(0, 0)")
-    expect(page.locator("#graph-total")).to_contain_text(re.compile(r"^(1[5-9]|2\d)/s"), timeout=SLOW)
-    expect(page.locator(".row").nth(12)).to_be_visible(timeout=SLOW)
+    expect(page.locator("#graph-total")).to_contain_text(re.compile(r"^(1[5-9]|2\d)/s"), timeout=TIMEOUT)
+    expect(page.locator(".row").nth(12)).to_be_visible(timeout=TIMEOUT)
     picture(page, "watch")
     page.get_by_role("button", name="Stop", exact=True).first.click()
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
 
 
-def test_an_edge_and_a_manifest_are_looked_at_closer_by_keyboard(visitor: Visitor, fresh: Lab) -> None:
+def test_details_of_an_edge_and_a_manifest_open_by_keyboard(visitor: Visitor, fresh: Lab) -> None:
     fresh.pages(5)
     page = visitor(dark=True)
     page.goto(fresh.watch)
@@ -208,80 +220,90 @@ def test_an_edge_and_a_manifest_are_looked_at_closer_by_keyboard(visitor: Visito
     expect(page.locator("#manifest")).to_contain_text("kind: Gateway")
 
 
-def test_the_terminal_tells_the_same(fresh: Lab) -> None:
+def test_terminal_prints_the_same_graph(fresh: Lab) -> None:
     fresh.pages(3)
-    told = json.loads(fresh("graph", "--json"))
-    edges = {(edge["source"], edge["destination"]): edge for edge in told["edges"]}
+    graph = json.loads(fresh("graph", "--json"))
+    edges = {(edge["source"], edge["destination"]): edge for edge in graph["edges"]}
     assert edges["default/productpage-v1", "default/details-v1"]["security"] == "mutual_tls"
     lines = fresh("graph").splitlines()
     assert any(re.match(r"productpage v1 +→ details v1 .* 100 % .* mutual TLS", line) for line in lines), lines
 
 
-def test_a_step_of_a_scenario_is_run_judged_and_stays_until_the_reset(
+def test_scenario_step_is_checked_and_kept_until_the_reset(
     visitor: Visitor, fresh: Lab, assert_accessible: Accessible
 ) -> None:
     page = visitor(dark=True)
     page.goto(fresh.watch)
-    page.get_by_label("Choose one").select_option(label="5. Fault injection: failures on purpose")
-    page.get_by_role("button", name="Go to step 2: ratings fails for jason").click()
-    expect(page.locator(".verdict")).to_have_text(re.compile(r"^(\d+) of \1 claims hold$"), timeout=120_000)
-    expect(page.locator(".step.current h3")).to_have_text("ratings fails for jason")
+    page.get_by_role("combobox", name="Scenario").select_option(label="5. Fault injection: delays and errors")
+    page.get_by_role("button", name="Go to step 2: Abort requests to ratings for jason").click()
+    expect(page.locator("#scenario-result .summary")).to_have_text(
+        re.compile(r"^(\d+) of \1 claims passed$"), timeout=120_000
+    )
+    expect(page.locator(".step.current h3")).to_have_text("Abort requests to ratings for jason")
     expect(page.locator("#objects")).to_contain_text("VirtualService ratings new")
     aborted = page.get_by_role("button", name=re.compile(r"^reviews v2 calls ratings: .*aborted"))
-    expect(aborted).to_be_visible(timeout=SLOW)
+    expect(aborted).to_be_visible(timeout=TIMEOUT)
     aborted.press("Enter")
     expect(page.locator("#inspector")).to_contain_text("FI, aborted on purpose")
     assert_accessible(page)
     page.get_by_role("button", name="Reset the lab").click()
-    expect(page.locator("#objects-total")).to_contain_text("all as at the start", timeout=SLOW)
+    expect(page.locator("#objects-total")).to_contain_text("unchanged since the start", timeout=TIMEOUT)
 
 
-def test_a_scenario_that_runs_can_be_stopped_and_leaves_the_lab_as_it_was(visitor: Visitor, fresh: Lab) -> None:
+def test_stopped_scenario_restores_the_lab(visitor: Visitor, fresh: Lab) -> None:
     page = visitor()
     page.goto(fresh.watch)
-    page.get_by_label("Choose one").select_option(label="4. Canary: a release in steps")
-    page.get_by_role("button", name="Prove all steps").click()
-    expect(page.locator(".progress")).to_contain_text("canary 1/5", timeout=SLOW)
+    page.get_by_role("combobox", name="Scenario").select_option(label="4. Canary: release a version in steps")
+    page.get_by_role("button", name="Verify all steps").click()
+    expect(page.locator(".progress")).to_contain_text("canary 1/5", timeout=TIMEOUT)
     expect(page.get_by_role("button", name="Go to step 1: 10 %")).to_be_disabled()
-    page.locator("#lesson-stop").click()
-    expect(page.locator("#lesson .complaint")).to_have_text("stopped", timeout=60_000)
-    expect(page.locator("#objects-total")).to_contain_text("all as at the start", timeout=SLOW)
+    page.locator("#scenario-stop").click()
+    expect(page.locator("#scenario-result .error")).to_have_text("stopped", timeout=60_000)
+    expect(page.locator("#objects-total")).to_contain_text("unchanged since the start", timeout=TIMEOUT)
 
 
-def test_the_slow_span_of_a_trace_is_found_at_a_glance(visitor: Visitor, fresh: Lab) -> None:
+def test_headline_of_a_trace_names_the_slowest_span(visitor: Visitor, fresh: Lab) -> None:
     fresh("apply", "-f", "istio/routing/reviews-v2.yaml", "-f", "-", stdin=DELAY)
     fresh.pages(1)
     page = visitor()
     page.goto(fresh.watch)
     page.get_by_role("button", name="slowest").click()
     headline = page.locator(".headline")
-    expect(headline).to_contain_text("reviews proxy, calling: /ratings/0 (delayed on purpose)", timeout=SLOW)
+    expect(headline).to_contain_text("reviews proxy, call /ratings/0 (delayed on purpose)", timeout=TIMEOUT)
     expect(headline).to_contain_text(re.compile(r"^/productpage took [1-9]\.\d\d s; (> )?[5-9]\d %"))
     slowest = page.locator(".row.slowest button")
     expect(slowest).to_contain_text("reviews proxy → /ratings/0 DI")
     slowest.click()
-    expect(page.locator(".row.slowest .more")).to_contain_text("response_flags")
-    told = fresh("trace", "--slowest")
-    assert "(delayed on purpose)" in told.splitlines()[0]
-    assert "reviews proxy → /ratings/0" in told
+    expect(page.locator(".row.slowest .details")).to_contain_text("response_flags")
+    output = fresh("trace", "--slowest")
+    assert "(delayed on purpose)" in output.splitlines()[0]
+    assert "reviews proxy → /ratings/0" in output
 
 
-def test_long_names_stay_in_their_boxes_and_are_whole_where_somebody_looks_closer(visitor: Visitor, fresh: Lab) -> None:
+@pytest.mark.parametrize("font", FONTS)
+def test_long_names_fit_their_boxes_in_any_font(visitor: Visitor, fresh: Lab, font: str) -> None:
     fresh("apply", "-f", "-", stdin=LONG)
+    fresh.pages(5)
     page = visitor()
+    page.add_init_script(USE_FONT.replace("FONT", font))
     page.goto(fresh.watch)
     node = page.get_by_role("button", name=re.compile("^recommendations-of-others 2026-11-22-release-candidate-17: "))
-    expect(node).to_be_visible(timeout=SLOW)
-    assert page.evaluate(OUTSIDE_OF_THEIR_BOXES) == []
+    expect(node).to_be_visible(timeout=TIMEOUT)
+    expect(edge(page, "productpage v1", "details v1")).to_be_visible(timeout=TIMEOUT)
+    assert (
+        page.locator(".boxes text.service").first.evaluate("text => getComputedStyle(text).fontFamily") == f'"{font}"'
+    )
+    assert page.evaluate(OVERFLOWING_TEXTS) == []
+    assert any(text.startswith("recomm") for text in page.evaluate(SHORTENED_TEXTS))
     node.click()
     expect(page.locator("#inspector")).to_contain_text("recommendations-of-others 2026-11-22-release-candidate-17")
 
 
-def test_a_phone_shows_all_of_it(visitor: Visitor, fresh: Lab, assert_accessible: Accessible) -> None:
+def test_page_fits_a_phone(visitor: Visitor, fresh: Lab, assert_accessible: Accessible) -> None:
     fresh.pages(2)
     page = visitor(width=360, height=740)
     page.goto(fresh.watch)
-    expect(page.locator(".row").first).to_be_visible(timeout=SLOW)
+    expect(page.locator(".row").first).to_be_visible(timeout=TIMEOUT)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert_accessible(page)
 
@@ -344,7 +366,7 @@ async () => {
 
 
 class Hostile(BaseHTTPRequestHandler):
-    """Somebody else's page."""
+    """The page of another site."""
 
     def do_GET(self) -> None:
         body = b"<!doctype html><title>Hostile</title><body>"
@@ -355,12 +377,12 @@ class Hostile(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Be quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def hostile() -> Iterator[int]:
-    """The port of a hostile page."""
+    """Serve a hostile page and return its port."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Hostile) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
@@ -368,51 +390,51 @@ def hostile() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
-def test_another_page_of_the_browser_reads_nothing_and_changes_nothing(
+def test_page_of_another_site_can_neither_read_nor_change(
     browser: Browser, fresh: Lab, hostile: int, name: str
 ) -> None:
-    """From another site, and from another port of the same one, to which cookies and such would go."""
+    """From another site, and from another port of the same site, to which the browser sends cookies."""
     fresh("apply", "-f", "istio/canary/reviews-80-20.yaml")
     context = browser.new_context()
     page = context.new_page()
-    answers: list[tuple[str, int]] = []
-    page.on("response", lambda answer: answers.append((answer.url, answer.status)))
+    responses: list[tuple[str, int]] = []
+    page.on("response", lambda response: responses.append((response.url, response.status)))
     page.goto(f"http://{name}:{hostile}/")
     tried = page.evaluate(ATTACKS, {"target": fresh.watch})
     assert tried.pop("opaque") in ("", "failed")
     assert {key: value for key, value in tried.items() if value not in ("failed", "opaque", "sent", True)} == {
         key: value for key, value in tried.items() if key == "frame"
     }
-    told = [(urlsplit(url).path, status) for url, status in answers if url.startswith(fresh.watch)]
-    assert told
-    assert all(status == 403 for _, status in told), told
+    own = [(urlsplit(url).path, status) for url, status in responses if url.startswith(fresh.watch)]
+    assert own
+    assert all(status == 403 for _, status in own), own
     assert [frame for frame in page.frames if frame.locator("#graph-title").count()] == []
     context.close()
     assert "reviews" in fresh("get", "virtualservice", "reviews", "-o", "json")
 
 
-def test_a_link_from_another_page_opens_it(visitor: Visitor, lab: Lab, hostile: int) -> None:
+def test_link_from_another_site_opens_the_page(visitor: Visitor, lab: Lab, hostile: int) -> None:
     page = visitor()
     page.goto(f"http://127.0.0.1:{hostile}/")
     page.evaluate("(target) => { location.href = target; }", lab.watch)
-    expect(page.get_by_role("status").first).to_have_text("ready", timeout=SLOW)
+    expect(page.get_by_role("status").first).to_have_text("ready", timeout=TIMEOUT)
 
 
-def test_a_name_that_is_pointed_here_gets_nothing(browser: Browser, lab: Lab) -> None:
-    """DNS rebinding, in a browser that takes evil.example for this machine."""
+def test_foreign_host_name_is_rejected(browser: Browser, lab: Lab) -> None:
+    """DNS rebinding, in a browser that resolves evil.example to this machine."""
     port = urlsplit(lab.watch).port
     flags = [*FLAGS[:-1], "--host-resolver-rules=MAP evil.example 127.0.0.1"]
     deceived = browser.browser_type.launch(executable_path=chromium_path(), args=flags)
     page = deceived.new_page()
-    answer = page.goto(f"http://evil.example:{port}/")
-    assert answer is not None
-    assert answer.status == 403
+    response = page.goto(f"http://evil.example:{port}/")
+    assert response is not None
+    assert response.status == 403
     assert page.evaluate("async () => (await fetch('/api/scenarios')).status") == 403
     assert page.evaluate(CHANGE) == 403
     deceived.close()
 
 
-def test_it_listens_on_loopback_alone(lab: Lab) -> None:
+def test_page_listens_only_on_loopback(lab: Lab) -> None:
     port = urlsplit(lab.watch).port
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
     listening = [row[1] for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")]
@@ -422,17 +444,17 @@ def test_it_listens_on_loopback_alone(lab: Lab) -> None:
 # --- when the lab goes and comes back ---------------------------------------------------------------------------------
 
 
-def test_a_page_that_was_left_open_finds_the_next_lab(browser: Browser, lab: Lab) -> None:
-    """The last test: it stops the lab, and starts it again at the same place."""
+def test_open_page_reconnects_to_the_next_lab(browser: Browser, lab: Lab) -> None:
+    """This is the last test: it stops the lab, and starts it again on the same port."""
     port = urlsplit(lab.watch).port
     page = browser.new_context().new_page()
     page.goto(lab.watch)
     state = page.get_by_role("status").first
     expect(state).to_have_text("ready")
     lab("down")
-    expect(state).to_contain_text("no connection", timeout=SLOW)
+    expect(state).to_contain_text("no connection", timeout=TIMEOUT)
     with pytest.raises(OSError, match="refused"):
         http.client.HTTPConnection("127.0.0.1", port, timeout=5).connect()
     lab("up", "--detach", "--gateway-port=0", f"--watch-port={port}")
-    expect(state).to_have_text("ready", timeout=SLOW)
+    expect(state).to_have_text("ready", timeout=TIMEOUT)
     page.context.close()

@@ -72,7 +72,7 @@ function scrollToSelected() {
 
 function draw(trace) {
   const slowest = trace.rows.find((row) => row.span_id === trace.slowest_span);
-  const opened = new Set([...by("waterfall").querySelectorAll("[aria-expanded=true]")].map((button) => button.dataset.span));
+  const opened = new Set([...byId("waterfall").querySelectorAll("[aria-expanded=true]")].map((button) => button.dataset.span));
   byId("waterfall").replaceChildren(
     el("p", { class: "headline" }, el("b", {}, `${trace.name} took ${formatTime(trace.duration / SECOND)}`), "; ",
       el("b", { class: "share" }, formatPercent(slowest.blamed / trace.duration)), ` of it in ${spanName(slowest)}`,
