@@ -133,7 +133,7 @@ def test_describe_names_the_fields_that_have_no_effect_here(bookinfo: Bookinfo) 
 
 
 def test_describe_tells_the_rules_that_hold(bookinfo: Bookinfo) -> None:
-    assert "  port 9080 takes mutual TLS and plaintext (PERMISSIVE)\n" in bookinfo("describe", "reviews-v1")
+    assert "  port 9080 accepts mutual TLS and plaintext (PERMISSIVE)\n" in bookinfo("describe", "reviews-v1")
     assert "VirtualService bookinfo: " in bookinfo("describe", "istio-ingressgateway")
 
 

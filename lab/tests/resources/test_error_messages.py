@@ -19,7 +19,7 @@ from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.store import Objects
 from bookinfo_lab.resources.topology import Gateway, Secret, Service, ServicePort, Topology, Workload
 from bookinfo_lab.runtime import gateways
-from bookinfo_lab.translate import render
+from bookinfo_lab.translate import translate
 
 ERRORS = Path(__file__).parent / "testdata" / "errors"
 FILES = sorted(ERRORS.glob("*.yaml"))
@@ -74,7 +74,7 @@ def error_of(text: str, source: str, known_images: Mapping[str, Image]) -> Manif
         kubernetes = [document for document in documents if Objects().apply([document])[0].kubernetes]
         objects = workloads.parse(kubernetes, known_images)
         gateways.wanted(rules, objects)
-        render(replace(TOPOLOGY, services=(*TOPOLOGY.services, *objects.services)), rules)
+        translate(replace(TOPOLOGY, services=(*TOPOLOGY.services, *objects.services)), rules)
     except ManifestError as error:
         return error
     pytest.fail(f"{source}: this manifest is valid: {text.strip()}")

@@ -8,7 +8,7 @@ import pytest
 from bookinfo_lab.resources.documents import read_documents
 from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.topology import Gateway, Service, ServicePort, Topology, Workload
-from bookinfo_lab.translate import render
+from bookinfo_lab.translate import translate
 from bookinfo_lab.translate.xds import ProxyConfig
 
 Json = dict[str, Any]
@@ -87,6 +87,6 @@ def rendered() -> Callable[..., Rendered]:
 
     def render_one(text: str = "", proxy: str = "productpage-v1") -> Rendered:
         rules = Rules.parse(read_documents(text, "test.yaml")) if text else Rules()
-        return Rendered(render(TOPOLOGY, rules)[proxy])
+        return Rendered(translate(TOPOLOGY, rules)[proxy])
 
     return render_one

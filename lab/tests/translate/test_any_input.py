@@ -13,7 +13,7 @@ from bookinfo_lab.resources.model.base import Spec
 from bookinfo_lab.resources.model.rules import KINDS
 from bookinfo_lab.resources.schema import kinds
 from bookinfo_lab.resources.topology import Topology
-from bookinfo_lab.translate import describe, render
+from bookinfo_lab.translate import describe, translate
 
 _TEXTS = st.sampled_from(
     [
@@ -84,7 +84,7 @@ def test_nothing_but_a_manifest_error(kind: str, topology: Topology, data: st.Da
     refusal = ""
     try:
         rules = Rules.parse(read_documents(text.replace("NaN", ".nan").replace("Infinity", ".inf"), "any.yaml"))
-        render(topology, rules)
+        translate(topology, rules)
         for proxy in (*topology.workloads, *topology.gateways):
             describe(topology, rules, proxy)
     except ManifestError as error:

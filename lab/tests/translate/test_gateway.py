@@ -9,7 +9,7 @@ import pytest
 from bookinfo_lab.resources.documents import ManifestError, read_documents
 from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.topology import Topology
-from bookinfo_lab.translate import render
+from bookinfo_lab.translate import translate
 
 Rendered = Callable[..., Any]
 
@@ -57,7 +57,7 @@ def test_a_port_that_one_of_its_gateways_has_is_served(topology: Topology) -> No
     other = replace(topology.gateways[0], name="other", ports={443: ("127.0.0.1", 8443)})
     both = replace(topology, gateways=(*topology.gateways, other))
 
-    configs = render(both, Rules.parse(read_documents(gateway(number=443), "t")))
+    configs = translate(both, Rules.parse(read_documents(gateway(number=443), "t")))
 
     assert [len(configs[name].listeners) for name in ("gateway", "other")] == [0, 1]
 
@@ -136,7 +136,7 @@ def test_two_ports_that_lead_to_one_address_share_a_listener(topology: Topology)
     edge = replace(topology.gateways[0], ports={80: address, 8080: address})
     text = gateway() + gateway("second", number=80) + rules("a", to("reviews"), gateways="[edge, second]")
 
-    config = render(replace(topology, gateways=(edge,)), Rules.parse(read_documents(text, "t")))["gateway"]
+    config = translate(replace(topology, gateways=(edge,)), Rules.parse(read_documents(text, "t")))["gateway"]
 
     assert len(config.listeners) == 1
     hosts = config.routes["http.8080"]["virtual_hosts"]

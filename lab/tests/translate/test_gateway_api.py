@@ -8,7 +8,7 @@ import pytest
 from bookinfo_lab.resources.documents import ManifestError, read_documents
 from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.topology import Gateway, Secret, Topology
-from bookinfo_lab.translate import describe, render, warnings
+from bookinfo_lab.translate import translate, warnings
 
 LISTENER = "{name: http, port: 80, protocol: HTTP}"
 OPEN = "{name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}"
@@ -51,7 +51,7 @@ class Shop:
         self.topology = replace(topology, gateways=(*topology.gateways, edge), secrets=(certificate,))
 
     def configs(self, text: str) -> Any:
-        return render(self.topology, Rules.parse(read_documents(text, "test.yaml")))
+        return translate(self.topology, Rules.parse(read_documents(text, "test.yaml")))
 
     def hosts(self, text: str) -> dict[str, list[Any]]:
         """The routes of the Gateway's one port by domain, without the last one, which says 404."""
@@ -63,11 +63,6 @@ class Shop:
         virtual_hosts = self.configs(text)[proxy].routes["http_proxy"]["virtual_hosts"]
         routes = next(host["routes"] for host in virtual_hosts if host["name"].startswith("reviews."))
         return [item["route"]["cluster"] for item in routes if "route" in item]
-
-    def words(self, text: str, name: str) -> list[str]:
-        """What `bookinfo describe` says of a workload or gateway."""
-        proxies = {item.name: item for item in (*self.topology.workloads, *self.topology.gateways)}
-        return describe(self.topology, Rules.parse(read_documents(text, "test.yaml")), proxies[name])
 
     def error(self, text: str) -> ManifestError:
         with pytest.raises(ManifestError) as caught:
@@ -249,7 +244,7 @@ def test_the_older_of_two_equal_routes_wins_whatever_their_names(shop: Shop) -> 
     older, newer = read_documents(route(name="b") + route(FAR, name="a"), "test.yaml")
 
     def order(*documents: Any) -> list[str]:
-        config = render(shop.topology, Rules.parse([*read_documents(gateway(), "g"), *documents]))["shop-istio"]
+        config = translate(shop.topology, Rules.parse([*read_documents(gateway(), "g"), *documents]))["shop-istio"]
         return [item["name"] for item in config.routes["http.80"]["virtual_hosts"][0]["routes"][:-1]]
 
     assert order(replace(older, created=1), replace(newer, created=2)) == ["default.b.0", "default.a.0"]
@@ -269,54 +264,10 @@ def test_a_virtual_service_and_a_route_for_one_service_are_refused(shop: Shop, h
     assert shop.error(istio + route(parent=REVIEWS)).code == "host-already-routed"
 
 
-REDIRECT = "{type: RequestRedirect, requestRedirect: {hostname: a.example}}"
-REWRITE = "{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}"
-
-
-def test_a_gateways_routes_are_told_in_words(shop: Shop) -> None:
-    matches = "matches: [{path: {type: Exact, value: /a}, method: GET}, {headers: [{name: end-user, value: jason}]}]"
-    split = "backendRefs: [{name: reviews, port: 9080, weight: 3}, {name: nobody, port: 1}]"
-    text = gateway() + route(f"{{{matches}, {split}}}, {{filters: [{REDIRECT}]}}")
-
-    assert shop.words(text, "shop-istio") == [
-        (
-            "requests for * at port 80: HTTPRoute a: when path is /a and method is GET or header end-user is jason, "
-            "to reviews (75 %), to nowhere, which is 500: there is no Service nobody.default.svc.cluster.local (25 %)"
-        ),
-        "requests for * at port 80: HTTPRoute a: redirected with 302",
-        "requests for * at port 80 that no rule matches are answered with 404",
-    ]
-
-
-def test_the_routes_of_a_call_are_told_in_words(shop: Shop) -> None:
-    mirror = "{type: RequestMirror, requestMirror: {backendRef: {name: ratings, port: 9080}}}"
-    modifier = "{type: ResponseHeaderModifier, responseHeaderModifier: {remove: [a]}}"
-    rewritten = (
-        f"{{filters: [{mirror}, {REWRITE}, {modifier}], timeouts: {{request: 1s, backendRequest: 500ms}}, {TO}}}"
-    )
-
-    assert (
-        "calls of reviews.default.svc.cluster.local: HTTPRoute a: to reviews, mirrored to ratings, "
-        "rewritten to prefix /, headers of the response changed, within 1 s, each try within 0.5 s"
-    ) in shop.words(route(rewritten, parent=REVIEWS), "productpage-v1")
-    assert (
-        "calls of reviews.default.svc.cluster.local: HTTPRoute a: when path is or is below /x and query q matches .*, "
-        "answered with 500: it has no backend"
-    ) in shop.words(
-        route(
-            "{matches: [{path: {value: /x}, queryParams: [{type: RegularExpression, name: q, value: '.*'}]}]}",
-            parent=REVIEWS,
-        ),
-        "productpage-v1",
-    )
-
-
 def test_a_route_that_leads_nowhere_is_warned_of(topology: Topology) -> None:
     shop = Shop(topology)
     text = gateway() + route("{backendRefs: [{name: nobody, port: 9080}]}") + route(name="good")
     found = warnings(shop.topology, Rules.parse(read_documents(text, "test.yaml")))
     assert found["default/good"] == []
     (line,) = found["default/a"]
-    assert line.startswith(
-        "warning: httproute/a leads nowhere, so that it answers with 500: there is no Service nobody"
-    )
+    assert line.startswith("warning: httproute/a has an invalid backend, whose requests get 500: Service nobody")

@@ -9,7 +9,7 @@ import pytest
 from bookinfo_lab.resources.documents import ManifestError, read_documents
 from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.topology import Secret, Topology
-from bookinfo_lab.translate import render
+from bookinfo_lab.translate import translate
 from bookinfo_lab.translate.authorization import ALLOW_FILTER, DENY_FILTER, filter_config
 
 Rendered = Callable[..., Any]
@@ -217,7 +217,7 @@ def test_mutual_takes_both_certificates_from_a_secret(topology: Topology) -> Non
     secret = Secret("books", "default", {"ca.crt": "CA", "tls.crt": "CERT", "tls.key": "KEY"})
 
     rules = Rules.parse(read_documents(text, "test.yaml"))
-    config = render(replace(topology, secrets=(secret,)), rules)["productpage-v1"]
+    config = translate(replace(topology, secrets=(secret,)), rules)["productpage-v1"]
 
     found = next(item for item in config.clusters if item["name"] == f"outbound|9080||{HOST}")
     context = found["transport_socket"]["typed_config"]["common_tls_context"]

@@ -10,7 +10,7 @@ from bookinfo_lab.observe.records import FORMAT
 from bookinfo_lab.resources.documents import read_documents
 from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.topology import Topology
-from bookinfo_lab.translate import describe, render
+from bookinfo_lab.translate import translate
 
 Json = dict[str, Any]
 
@@ -36,7 +36,7 @@ def managers(topology: Topology, text: str, proxy: str) -> dict[str, Json]:
     """The HTTP connection managers of a proxy, by listener."""
 
     def found() -> Iterator[tuple[str, Json]]:
-        for listener in render(topology, rules(text))[proxy].listeners:
+        for listener in translate(topology, rules(text))[proxy].listeners:
             yield listener["name"], listener["filter_chains"][0]["filters"][0]["typed_config"]
 
     return dict(found())
@@ -120,20 +120,13 @@ def test_spans_can_be_switched_off_and_on_again_and_for_one_direction(watched: T
     assert shares(watched, client) == {"inbound_9080": 100, "outbound": None}
 
 
-def test_a_description_tells_what_telemetries_make_of_the_share(watched: Topology) -> None:
-    (workload,) = (item for item in watched.workloads if item.name == "reviews-v1")
-    told = describe(watched, rules(telemetry("{match: {mode: CLIENT}, randomSamplingPercentage: 5}")), workload)
-    assert "100 % of requests that come in are traced" in told
-    assert "5 % of requests that go out are traced" in told
-
-
 def test_the_scrapers_door_is_plain_and_neither_records_nor_traces_nor_asks_a_policy(watched: Topology) -> None:
     strict = (
         "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p}\n"
         "spec: {mtls: {mode: STRICT}}\n"
         "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: nothing}\nspec: {}\n"
     )
-    config = render(watched, rules(strict))["reviews-v1"]
+    config = translate(watched, rules(strict))["reviews-v1"]
     (listener,) = (item for item in config.listeners if item["name"] == "metrics")
     (chain,) = listener["filter_chains"]
     manager = chain["filters"][0]["typed_config"]

@@ -43,7 +43,7 @@ from bookinfo_lab.resources.topology import (
 from bookinfo_lab.runtime import addresses, ca, xds_files
 from bookinfo_lab.runtime import envoy as envoy_binary
 from bookinfo_lab.runtime.validation import validate
-from bookinfo_lab.translate import bootstrap, render
+from bookinfo_lab.translate import bootstrap, translate
 from bookinfo_lab.translate.listeners import OUTBOUND_PORT
 
 PORT = 9080
@@ -289,7 +289,7 @@ class MeshOnTheWire:
     def write(self, rules: str) -> None:
         """Render `rules` (beside the gateway's own) and write them, without waiting."""
         documents = read_documents(f"{GATEWAY_RULES}\n---\n{rules}", "test.yaml")
-        self.configs = render(self.topology, Rules.parse(documents))
+        self.configs = translate(self.topology, Rules.parse(documents))
         for name, config in self.configs.items():
             xds_files.write(self._root / name, config, str(next(self._versions)))
 
@@ -304,7 +304,7 @@ class MeshOnTheWire:
 
     def refusal(self, rules: str, name: str) -> str | None:
         """What Envoy says to `rules` for the proxy `name`, without running them."""
-        configs = render(self.topology, Rules.parse(read_documents(rules, "test.yaml")))
+        configs = translate(self.topology, Rules.parse(read_documents(rules, "test.yaml")))
         proxy = next(proxy for proxy in self._proxies() if proxy.name == name)
         return validate(self._envoy, proxy, configs[name], self._root / name, self.topology.collector)
 

@@ -31,7 +31,7 @@ from bookinfo_lab.runtime.gateways import Gateways, Plan, Running, Wanted
 from bookinfo_lab.runtime.pods import Pod
 from bookinfo_lab.runtime.programs import Programs
 from bookinfo_lab.runtime.supervised import Supervised
-from bookinfo_lab.translate import render
+from bookinfo_lab.translate import translate
 
 INGRESS_PORTS = (80, 8080)
 """What Gateway resources may name: Istio's own Service of the ingress leads port 80 to 8080. The host's port may be
@@ -209,13 +209,13 @@ class Lab:
 
     async def _judge(self, before: _Wanted, wanted: _Wanted, topology: Topology) -> None:
         """Raise ManifestError (LabError, if it is no rule's fault) for what Envoy would refuse."""
-        refused = await self._delivery.judge(render(topology, wanted.rules), topology)
+        refused = await self._delivery.judge(translate(topology, wanted.rules), topology)
         if refused is None:
             return
         proxy, reason = refused
 
         def verdict(documents: Sequence[Document]) -> bool:
-            configs = render(topology, _with(before, documents))
+            configs = translate(topology, _with(before, documents))
             return self._delivery.verdict(proxy, configs, topology) is not None
 
         if culprits := await asyncio.to_thread(attribution.behind, _news(before, wanted), verdict):
@@ -226,7 +226,7 @@ class Lab:
         """Raise ManifestError if a rule is behind a running Envoy's refusal."""
 
         def made(documents: Sequence[Document]) -> object:
-            config = render(topology, _with(before, documents))[error.proxy]
+            config = translate(topology, _with(before, documents))[error.proxy]
             return [xds_files.subscribed(config, name) for name in error.subscriptions]
 
         if culprits := attribution.shaping(_news(before, wanted), made):
@@ -312,7 +312,7 @@ class Lab:
         )
 
     def _publish(self) -> None:
-        self._delivery.publish(render(self.topology(), self.rules))
+        self._delivery.publish(translate(self.topology(), self.rules))
 
     def _running_proxies(self) -> list[str]:
         envoys = {pod.workload.name: pod.sidecar for pod in self.pods.values() if pod.sidecar}

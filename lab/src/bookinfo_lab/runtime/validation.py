@@ -14,7 +14,7 @@ from typing import Any
 
 from bookinfo_lab.resources.topology import Proxy
 from bookinfo_lab.translate import bootstrap
-from bookinfo_lab.translate.names import INVALID_BACKEND
+from bookinfo_lab.translate.names import INVALID_BACKEND_CLUSTER
 from bookinfo_lab.translate.xds import Json, ProxyConfig
 
 _TIMEOUT_SECONDS = 30
@@ -30,7 +30,7 @@ def validate(
     """
     with tempfile.NamedTemporaryFile("w", suffix=".json", prefix=".validate-", dir=folder) as file:
         # What is not there on purpose must not be what the check stumbles over.
-        absent = {"name": INVALID_BACKEND, "type": "STATIC"}
+        absent = {"name": INVALID_BACKEND_CLUSTER, "type": "STATIC"}
         json.dump(static(proxy, replace(config, clusters=(*config.clusters, absent)), collector), file)
         file.flush()
         result = subprocess.run(  # noqa: S603  # the lab's own Envoy

@@ -1,4 +1,4 @@
-"""AuthorizationPolicy as Envoy's RBAC, for a route: so that it reaches connections that are open.
+"""AuthorizationPolicy as Envoy's RBAC filters. Routes configure the filters, so that a policy affects open connections.
 
 Istio: pilot/pkg/security/authz/builder/builder.go, model/model.go, model/generator.go, matcher/.
 """
@@ -18,94 +18,93 @@ from bookinfo_lab.resources.model.security import (
 )
 from bookinfo_lab.resources.topology import Gateway, Proxy
 from bookinfo_lab.translate.jwt import JWT_FILTER, PAYLOAD
-from bookinfo_lab.translate.mesh import holds_for
-
-Json = dict[str, Any]
+from bookinfo_lab.translate.selection import applies_to
+from bookinfo_lab.translate.xds import Json
 
 DENY_FILTER = "envoy.filters.http.rbac.deny"
 ALLOW_FILTER = "envoy.filters.http.rbac.allow"
 
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3."
-_UNPRIVILEGED = 1024
-_ANYTHING: Json = {"any": True}
+_FIRST_UNPRIVILEGED_PORT = 1024
+_ANY: Json = {"any": True}
 _PRESENT: Json = {"safe_regex": {"regex": ".+"}}
 
 
 def filters() -> list[Json]:
-    """The two filters, inert until a route configures them: what is denied goes before what is allowed."""
+    """Return the two filters, DENY before ALLOW. They are inactive until a route configures them."""
     return [{"name": name, "typed_config": {"@type": f"{_FILTERS}RBAC"}} for name in (DENY_FILTER, ALLOW_FILTER)]
 
 
 def policies_for(rules: Rules, proxy: Proxy) -> list[Rule[AuthorizationPolicySpec]]:
-    """The policies that hold for `proxy`."""
-    return [rule for rule in rules.authorization_policies if holds_for(rule, proxy)]
+    """Return the policies that apply to `proxy`."""
+    return [rule for rule in rules.authorization_policies if applies_to(rule, proxy)]
 
 
 def filter_config(rules: Rules, proxy: Proxy, *, strict: bool) -> Json:
-    """What the two filters enforce for `proxy`, by filter name; `strict` refuses callers without mutual TLS.
+    """Return the configuration of the two filters for `proxy`, by filter name.
 
-    Strict mode is a listener's matter, which does not reach the connections that were open when it came: on those
-    each request is refused here.
+    `strict` rejects requests without mutual TLS. The listener enforces strict mode for new connections only; on
+    connections that were already open this filter rejects each request.
     """
-    held = policies_for(rules, proxy)
-    denied = _policies(rule for rule in held if rule.spec.action == "DENY")
+    policies = policies_for(rules, proxy)
+    denying = _rbac_policies(rule for rule in policies if rule.spec.action == "DENY")
     if strict:
-        denied["peer-authentication-strict"] = {
-            "permissions": [_ANYTHING],
+        denying["peer-authentication-strict"] = {
+            "permissions": [_ANY],
             "principals": [{"not_id": {"authenticated": {}}}],
         }
-    allowing = [rule for rule in held if rule.spec.action == "ALLOW"]
+    allowing = [rule for rule in policies if rule.spec.action == "ALLOW"]
     config = {}
-    if denied:
-        config[DENY_FILTER] = _per_route("DENY", denied)
+    if denying:
+        config[DENY_FILTER] = _per_route("DENY", denying)
     if allowing:
-        # One policy that allows something forbids everything else, also if it has no rule at all.
-        config[ALLOW_FILTER] = _per_route("ALLOW", _policies(allowing))
-    return _on_the_hosts_ports(config, proxy) if isinstance(proxy, Gateway) else config
+        # An ALLOW policy denies everything that no ALLOW policy allows, even if it has no rule.
+        config[ALLOW_FILTER] = _per_route("ALLOW", _rbac_policies(allowing))
+    return _with_local_ports(config, proxy) if isinstance(proxy, Gateway) else config
 
 
-def _on_the_hosts_ports(rendered: Any, gateway: Gateway) -> Any:
-    """The same with the ports on which a gateway listens here, in place of those of its pod, which policies name.
+def _with_local_ports(config: Any, gateway: Gateway) -> Any:
+    """Replace the ports of the gateway's pod, which policies name, by the ports on which it listens on this machine.
 
-    A pod of istio-ingressgateway listens on 8080 for port 80, one that Istio makes for a Gateway on the port itself.
+    A pod of istio-ingressgateway listens on port 8080 for port 80 of its Service. The pod that Istio creates for a
+    Gateway of the Gateway API listens on the port of the Gateway.
     """
-    if isinstance(rendered, list):
-        return [_on_the_hosts_ports(item, gateway) for item in rendered]
-    if not isinstance(rendered, dict):
-        return rendered
-    port = rendered.get("destination_port")
-    if isinstance(port, int) and port in gateway.ports and (gateway.resource or port >= _UNPRIVILEGED):
+    if isinstance(config, list):
+        return [_with_local_ports(item, gateway) for item in config]
+    if not isinstance(config, dict):
+        return config
+    port = config.get("destination_port")
+    if isinstance(port, int) and port in gateway.ports and (gateway.resource or port >= _FIRST_UNPRIVILEGED_PORT):
         return {"destination_port": gateway.ports[port][1]}
-    return {key: _on_the_hosts_ports(value, gateway) for key, value in rendered.items()}
+    return {key: _with_local_ports(value, gateway) for key, value in config.items()}
 
 
 def _per_route(action: str, policies: Json) -> Json:
     return {"@type": f"{_FILTERS}RBACPerRoute", "rbac": {"rules": {"action": action, "policies": policies}}}
 
 
-def _policies(rules: Iterable[Rule[AuthorizationPolicySpec]]) -> Json:
+def _rbac_policies(rules: Iterable[Rule[AuthorizationPolicySpec]]) -> Json:
     return {
-        f"ns[{rule.namespace}]-policy[{rule.name}]-rule[{index}]": _policy(item, rule.namespace)
+        f"ns[{rule.namespace}]-policy[{rule.name}]-rule[{index}]": _rbac_policy(item, rule.namespace)
         for rule in rules
         for index, item in enumerate(rule.spec.rules or ())
     }
 
 
-def _policy(rule: AuthorizationRule, namespace: str) -> Json:
-    conditions = [condition for condition in rule.when if not _is_of_destination(condition.key)]
-    targets = [condition for condition in rule.when if _is_of_destination(condition.key)]
-    when = [_condition(condition, namespace) for condition in conditions]
-    where = [_condition(condition, namespace) for condition in targets]
-    origins = [[*_source(item.source, namespace), *when] for item in rule.from_] or [when]
-    operations = [[*_operation(item.operation), *where] for item in rule.to] or [where]
+def _rbac_policy(rule: AuthorizationRule, namespace: str) -> Json:
+    """Return a rule as Envoy's permissions (of operations) and principals (of sources). A condition is part of one."""
+    conditions = [_condition(item, namespace) for item in rule.when if not _describes_destination(item.key)]
+    destinations = [_condition(item, namespace) for item in rule.when if _describes_destination(item.key)]
+    sources = [[*_source(item.source, namespace), *conditions] for item in rule.from_] or [conditions]
+    operations = [[*_operation(item.operation), *destinations] for item in rule.to] or [destinations]
     return {
-        "permissions": [_all("and_rules", "rules", parts) for parts in operations],
-        "principals": [_all("and_ids", "ids", parts) for parts in origins],
+        "permissions": [_all_of("and_rules", "rules", parts) for parts in operations],
+        "principals": [_all_of("and_ids", "ids", parts) for parts in sources],
     }
 
 
-def _all(conjunction: str, member: str, parts: Sequence[Json]) -> Json:
-    return {conjunction: {member: list(parts)}} if parts else _ANYTHING
+def _all_of(conjunction: str, member: str, parts: Sequence[Json]) -> Json:
+    return {conjunction: {member: list(parts)}} if parts else _ANY
 
 
 def _source(source: Source, namespace: str) -> Iterator[Json]:
@@ -117,7 +116,7 @@ def _source(source: Source, namespace: str) -> Iterator[Json]:
         (_address("direct_remote_ip"), source.ip_blocks, source.not_ip_blocks),
         (_address("remote_ip"), source.remote_ip_blocks, source.not_remote_ip_blocks),
     ):
-        yield from _either("or_ids", "ids", "not_id", matcher, values, excluded)
+        yield from _any_of("or_ids", "ids", "not_id", matcher, values, excluded)
 
 
 def _operation(operation: Operation) -> Iterator[Json]:
@@ -127,13 +126,13 @@ def _operation(operation: Operation) -> Iterator[Json]:
         (_path, operation.paths, operation.not_paths),
         (_port, operation.ports, operation.not_ports),
     ):
-        yield from _either("or_rules", "rules", "not_rule", matcher, values, excluded)
+        yield from _any_of("or_rules", "rules", "not_rule", matcher, values, excluded)
 
 
 Matcher = Callable[[str], Json]
 
 
-def _either(
+def _any_of(
     disjunction: str, member: str, negation: str, matcher: Matcher, values: Sequence[str], excluded: Sequence[str]
 ) -> Iterator[Json]:
     if values:
@@ -144,18 +143,18 @@ def _either(
 
 def _condition(condition: Condition, namespace: str) -> Json:
     matcher = _condition_matcher(condition.key, namespace)
-    names = ("or_rules", "rules", "not_rule") if _is_of_destination(condition.key) else ("or_ids", "ids", "not_id")
-    parts = list(_either(*names, matcher, condition.values, condition.not_values))
+    names = ("or_rules", "rules", "not_rule") if _describes_destination(condition.key) else ("or_ids", "ids", "not_id")
+    parts = list(_any_of(*names, matcher, condition.values, condition.not_values))
     conjunction = ("and_rules", "rules") if names[0] == "or_rules" else ("and_ids", "ids")
-    return parts[0] if len(parts) == 1 else _all(*conjunction, parts)
+    return parts[0] if len(parts) == 1 else _all_of(*conjunction, parts)
 
 
-def _is_of_destination(key: str) -> bool:
+def _describes_destination(key: str) -> bool:
     return key.startswith(("destination.", "connection."))
 
 
 def _condition_matcher(key: str, namespace: str) -> Matcher:
-    fixed: dict[str, Matcher] = {
+    matchers: dict[str, Matcher] = {
         "source.ip": _address("direct_remote_ip"),
         "remote.ip": _address("remote_ip"),
         "source.namespace": _namespace,
@@ -166,18 +165,21 @@ def _condition_matcher(key: str, namespace: str) -> Matcher:
         "request.auth.presenter": _claim(["azp"]),
         "destination.ip": _address("destination_ip"),
         "destination.port": _port,
-        "connection.sni": lambda value: {"requested_server_name": _text(value)},
+        "connection.sni": lambda value: {"requested_server_name": _string_matcher(value)},
     }
-    if key in fixed:
-        return fixed[key]
+    if key in matchers:
+        return matchers[key]
     names = re.findall(r"\[([^\[\]]+)\]", key)
     if key.startswith("request.headers"):
         return lambda value: _header(names[0], value)
     return _claim(names)
 
 
-def _text(value: str, *, prefix: str = "", ignore_case: bool = False) -> Json:
-    """`*` is any text but none, `x*` a prefix, `*x` a suffix. Istio: matcher.StringMatcher."""
+def _string_matcher(value: str, *, prefix: str = "", ignore_case: bool = False) -> Json:
+    """Return the matcher of a pattern: `*` is any text except the empty one, `x*` a prefix, `*x` a suffix.
+
+    Istio: matcher.StringMatcher.
+    """
     case = {"ignore_case": True} if ignore_case else {}
     if value == "*":
         return _PRESENT
@@ -189,7 +191,7 @@ def _text(value: str, *, prefix: str = "", ignore_case: bool = False) -> Json:
 
 
 def _principal(value: str) -> Json:
-    return {"authenticated": {"principal_name": _text(value, prefix="spiffe://")}}
+    return {"authenticated": {"principal_name": _string_matcher(value, prefix="spiffe://")}}
 
 
 def _namespace(value: str) -> Json:
@@ -207,25 +209,28 @@ def _service_account(default_namespace: str) -> Matcher:
 
 
 def _request_principal(value: str) -> Json:
-    """A token's issuer and subject; the issuer may be a URL, so they part at the last slash."""
+    """Return the matcher of a token's `issuer/subject`. The issuer can be a URL, so the last slash separates them.
+
+    Istio: requestPrincipalGenerator, pilot/pkg/security/authz/model/generator.go.
+    """
     issuer, separator, subject = value.rpartition("/")
     if not separator:
-        # Without a slash a leading star leaves the issuer open, and a trailing one the subject.
+        # Without a slash a leading star matches every issuer, and a trailing star every subject.
         issuer, subject = ("*", value) if value.startswith("*") else (value, "*" if value.endswith("*") else "")
-        matched = _text(issuer), _text(subject)
+        matched = _string_matcher(issuer), _string_matcher(subject)
     elif value.startswith("*"):
-        matched = _text(issuer), {"exact": subject}  # of several stars one counts
+        matched = _string_matcher(issuer), {"exact": subject}  # only the first star is a wildcard
     else:
-        matched = {"exact": issuer}, _text(subject) if value.endswith("*") else {"exact": subject}
+        matched = {"exact": issuer}, _string_matcher(subject) if value.endswith("*") else {"exact": subject}
     claims = zip(("iss", "sub"), matched, strict=True)
     return {"and_ids": {"ids": [_metadata([name], {"string_match": text}) for name, text in claims]}}
 
 
 def _claim(names: Sequence[str]) -> Matcher:
-    """A claim that is the text, or a list that has it."""
+    """Return a matcher of a claim that is the value, or a list that contains it."""
 
     def matcher(value: str) -> Json:
-        text = {"string_match": _text(value)}
+        text = {"string_match": _string_matcher(value)}
         either = {"or_match": {"value_matchers": [{"list_match": {"one_of": text}}, text]}}
         return _metadata(names, either)
 
@@ -248,11 +253,11 @@ def _address(kind: str) -> Matcher:
 def _header(name: str, value: str) -> Json:
     if value == "*":
         return {"header": {"name": name, "present_match": True}}
-    return {"header": {"name": name, "string_match": _text(value)}}
+    return {"header": {"name": name, "string_match": _string_matcher(value)}}
 
 
 def _host(value: str) -> Json:
-    return {"header": {"name": ":authority", "string_match": _text(value, ignore_case=value != "*")}}
+    return {"header": {"name": ":authority", "string_match": _string_matcher(value, ignore_case=value != "*")}}
 
 
 def _method(value: str) -> Json:
@@ -260,7 +265,7 @@ def _method(value: str) -> Json:
 
 
 def _path(value: str) -> Json:
-    return {"url_path": {"path": _text(value)}}
+    return {"url_path": {"path": _string_matcher(value)}}
 
 
 def _port(value: str) -> Json:

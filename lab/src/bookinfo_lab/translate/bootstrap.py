@@ -1,25 +1,25 @@
-"""How one Envoy of the lab starts: its identity, where it reads its configuration, how it is watched.
+"""The start of one Envoy: its command line, its identity, its configuration files and its statistics.
 
 Every path is relative to the proxy's directory: see `resources.proxy_directory`.
 """
-
-from typing import Any
 
 from bookinfo_lab.resources import proxy_directory
 from bookinfo_lab.resources.conventions import COLLECTOR
 from bookinfo_lab.resources.topology import CLUSTER_DOMAIN, Gateway, Proxy
 from bookinfo_lab.translate import xds
+from bookinfo_lab.translate.xds import Json
 
 DRAIN_SECONDS = 30
-"""How long a replaced listener's connections may go on: longer than the longest delay and time limit of a scenario."""
+"""How long connections of a replaced listener stay open: longer than the longest delay and timeout of a scenario."""
 
 _OWNER_ONLY = 0o600
 
-# Spans are looked at while things happen; by default they are sent every 5 s, and then five at a time.
+# By default Envoy sends spans every 5 s or after five spans. A user who follows a request wants to see them earlier.
 _RUNTIME = {"tracing.opentelemetry.flush_interval_ms": 500, "tracing.opentelemetry.min_flush_spans": 50}
 
-# Envoy's own rule ends a cluster's name at its first dot, and every name here holds dots (`outbound|9080||reviews.
-# default.svc.cluster.local`), so the name is told by what may follow it. Istio's bootstrap template has a like rule.
+# Envoy's own rule ends the name of a cluster at the first dot. Names here contain dots (`outbound|9080||reviews.
+# default.svc.cluster.local`), so this rule ends the name before the known statistics. Istio's bootstrap template has a
+# similar rule.
 _CLUSTER_NAME = (
     r"^cluster\.(((?:outbound|inbound)\|[0-9]+\|[^|]*\|.*?)\.)"
     r"(?:assignment_|bind_|circuit_breakers\.|default\.total|external\.upstream|http1\.|init_fetch|internal\.upstream"
@@ -30,10 +30,10 @@ _DEFAULT_TAGS = ("envoy.http_conn_manager_prefix", "envoy.response_code", "envoy
 
 
 def arguments(log_level: str = "warning") -> list[str]:
-    """Envoy's command line, for a process whose working directory is the proxy's own folder.
+    """Return Envoy's command line arguments. The working directory of the process is the proxy's directory.
 
-    Unknown fields are refused in dynamic configuration too (by default Envoy only warns), and connections of a
-    replaced listener are asked to close with their next answer rather than gradually.
+    Envoy rejects unknown fields in dynamic configuration, too; by default it only warns. It closes each connection of a
+    replaced listener with the next response, instead of gradually.
     """
     return [
         *("--config-path", str(proxy_directory.BOOTSTRAP)),
@@ -43,23 +43,23 @@ def arguments(log_level: str = "warning") -> list[str]:
         "--reject-unknown-dynamic-fields",
         *("--drain-strategy", "immediate"),
         *("--drain-time-s", str(DRAIN_SECONDS)),
-        # An access log is read while things happen; by default it is written every 10 s.
+        # By default Envoy writes access logs every 10 s.
         *("--file-flush-interval-msec", "500"),
     ]
 
 
-def bootstrap(proxy: Proxy, collector: tuple[str, int] | None = None) -> dict[str, Any]:
-    """The bootstrap configuration of `proxy`, which can send its spans to an OTLP/HTTP receiver at `collector`."""
+def bootstrap(proxy: Proxy, collector: tuple[str, int] | None = None) -> Json:
+    """Return the bootstrap configuration of `proxy`. `collector` is the OTLP/HTTP receiver of its spans."""
     return {
         "node": node(proxy),
         "admin": {"address": {"pipe": {"path": str(proxy_directory.ADMIN_SOCKET), "mode": _OWNER_ONLY}}},
         "dynamic_resources": {
-            "lds_config": xds.source(xds.LISTENERS),
-            "cds_config": xds.source(xds.CLUSTERS),
+            "lds_config": xds.config_source(xds.LISTENERS),
+            "cds_config": xds.config_source(xds.CLUSTERS),
         },
         "static_resources": {"clusters": static_clusters(collector)},
         "layered_runtime": {"layers": [{"name": "static", "static_layer": _RUNTIME}]},
-        # Histograms are merged at each flush: with the default of 5 s a short run has no percentiles.
+        # Envoy merges histograms at each flush. With the default of 5 s a short run has no percentiles.
         "stats_flush_interval": "1s",
         "stats_config": {
             "use_all_default_tags": False,
@@ -71,8 +71,8 @@ def bootstrap(proxy: Proxy, collector: tuple[str, int] | None = None) -> dict[st
     }
 
 
-def static_clusters(collector: tuple[str, int] | None) -> list[dict[str, Any]]:
-    """What a listener needs while it loads, before the first CDS: its tracer's receiver."""
+def static_clusters(collector: tuple[str, int] | None) -> list[Json]:
+    """Return the cluster of the span receiver. A tracer needs it when its listener loads, before the first CDS."""
     if collector is None:
         return []
     socket = {"socket_address": {"address": collector[0], "port_value": collector[1]}}
@@ -85,8 +85,8 @@ def static_clusters(collector: tuple[str, int] | None) -> list[dict[str, Any]]:
     ]
 
 
-def node(proxy: Proxy) -> dict[str, Any]:
-    """The identity of `proxy` towards whoever reads its statistics and traces, in Istio's form."""
+def node(proxy: Proxy) -> Json:
+    """Return the identity of `proxy` in its statistics and traces, in Istio's form."""
     role = "router" if isinstance(proxy, Gateway) else "sidecar"
     app = proxy.labels.get("app") or proxy.name
     return {

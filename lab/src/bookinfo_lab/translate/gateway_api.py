@@ -1,65 +1,68 @@
-"""Which HTTPRoutes hold where: what attaches to a Gateway's listeners, and what to a Service.
+"""Which HTTPRoutes apply where: those attached to a Gateway's listeners, and those attached to a Service.
 
-Spec: https://gateway-api.sigs.k8s.io/reference/spec/ (HTTPRouteSpec, Listener) and GEP-1426 for Services. What would
-leave a route without effect, and `Accepted: False` in its status, is an error here.
+Spec: https://gateway-api.sigs.k8s.io/reference/spec/ (HTTPRouteSpec, Listener) and GEP-1426 for Services. In a
+cluster a route that a parent does not accept has `Accepted: False` in its status, and no effect. Here it is an error.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bookinfo_lab.errors import manifest_errors
 from bookinfo_lab.resources.documents import FieldPath
 from bookinfo_lab.resources.model import Rules
-from bookinfo_lab.resources.model.gateway_api import GatewaySpec, HTTPRouteSpec, Listener, ParentReference
+from bookinfo_lab.resources.model.gateway_api import GatewaySpec, Listener, ParentReference
 from bookinfo_lab.resources.model.rules import Rule
 from bookinfo_lab.resources.topology import Gateway, service_host
 from bookinfo_lab.translate import tls
-from bookinfo_lab.translate.listeners import Door
-from bookinfo_lab.translate.mesh import Host, Mesh
-from bookinfo_lab.translate.names import MESH, full_host, host_matches
+from bookinfo_lab.translate.http_route_backends import HTTPRoute
+from bookinfo_lab.translate.listeners import FilterChain
+from bookinfo_lab.translate.names import MESH_GATEWAY, full_host, host_matches
+from bookinfo_lab.translate.registry import Host
+from bookinfo_lab.translate.snapshot import MeshSnapshot
+from bookinfo_lab.translate.xds import Json
 
-HTTPRoute = Rule[HTTPRouteSpec]
 ApiGateway = Rule[GatewaySpec]
 
 
-def resource(rules: Rules, gateway: Gateway) -> ApiGateway | None:
-    """The Gateway for which `gateway` runs; None for one that runs for Istio's own."""
-    wanted = (gateway.namespace, gateway.resource)
-    return next((rule for rule in rules.api_gateways if (rule.namespace, rule.name) == wanted), None)
+def gateway_resource(rules: Rules, gateway: Gateway) -> ApiGateway | None:
+    """Return the Gateway resource that `gateway` implements; None if it is not applied, or is one of Istio's."""
+    key = (gateway.namespace, gateway.resource)
+    return next((rule for rule in rules.api_gateways if (rule.namespace, rule.name) == key), None)
 
 
-def ports(gateway: ApiGateway) -> list[int]:
-    """The ports of its listeners."""
+def listener_ports(gateway: ApiGateway) -> list[int]:
+    """Return the ports of the listeners."""
     return sorted({listener.port for listener in gateway.spec.listeners})
 
 
 @dataclass(frozen=True)
-class Entrance:
-    """Listeners that have routes in common, and these by the hostname for which they hold (`*`: any other)."""
+class ListenerGroup:
+    """Listeners that share a filter chain, and the routes attached to them."""
 
-    door: Door
-    hosts: dict[str, list[HTTPRoute]]
+    chain: FilterChain
+    routes_by_hostname: dict[str, list[HTTPRoute]]  # `*` is every other hostname
 
 
-def entrances(mesh: Mesh, gateway: ApiGateway, port: int) -> list[Entrance]:
-    """The ways in at `port`: one for all listeners of HTTP, and one for each of HTTPS, by its hostname as SNI.
+def listener_groups(mesh: MeshSnapshot, gateway: ApiGateway, port: int) -> list[ListenerGroup]:
+    """Return one group for all HTTP listeners on `port`, and one for each HTTPS listener, with its hostname as SNI.
 
-    Raises ManifestError for a certificate that is not there.
+    Raises ManifestError for a missing certificate.
     """
     listeners = [listener for listener in gateway.spec.listeners if listener.port == port]
     if all(listener.tls is None for listener in listeners):
-        return [Entrance(Door(f"http.{port}"), _hosts(mesh.rules, gateway, listeners))]
+        return [ListenerGroup(FilterChain(f"http.{port}"), _routes_by_hostname(mesh.rules, gateway, listeners))]
     return [
-        Entrance(
-            Door(f"https.{port}.{listener.name}", _certificate(mesh, gateway, listener), (listener.hostname or "*",)),
-            _hosts(mesh.rules, gateway, [listener]),
+        ListenerGroup(
+            FilterChain(
+                f"https.{port}.{listener.name}", _terminating_tls(mesh, gateway, listener), (listener.hostname or "*",)
+            ),
+            _routes_by_hostname(mesh.rules, gateway, [listener]),
         )
         for listener in listeners
     ]
 
 
-def _certificate(mesh: Mesh, gateway: ApiGateway, listener: Listener) -> dict[str, Any]:
+def _terminating_tls(mesh: MeshSnapshot, gateway: ApiGateway, listener: Listener) -> Json:
     name = listener.tls.certificate_refs[0].name if listener.tls else ""
     path: FieldPath = ("spec", "listeners", gateway.spec.listeners.index(listener), "tls", "certificateRefs", 0, "name")
     for secret in mesh.topology.secrets:
@@ -67,123 +70,127 @@ def _certificate(mesh: Mesh, gateway: ApiGateway, listener: Listener) -> dict[st
             missing = [key for key in ("tls.crt", "tls.key") if key not in secret.data]
             if missing:
                 raise gateway.document.error(manifest_errors.key_not_found(name, missing[:1]), path)
-            return tls.terminated(secret.data["tls.crt"], secret.data["tls.key"])
+            return tls.terminating(secret.data["tls.crt"], secret.data["tls.key"])
     raise gateway.document.error(manifest_errors.object_not_found("Secret", name, gateway.namespace), path)
 
 
-def _hosts(rules: Rules, gateway: ApiGateway, listeners: Sequence[Listener]) -> dict[str, list[HTTPRoute]]:
-    """A request belongs to the listener with the most specific hostname, and to no other (GEP-1713)."""
-    found: dict[str, list[HTTPRoute]] = {listener.hostname or "*": [] for listener in listeners}
+def _routes_by_hostname(rules: Rules, gateway: ApiGateway, listeners: Sequence[Listener]) -> dict[str, list[HTTPRoute]]:
+    """Return the routes of each hostname. Only the listener with the most specific hostname is used (GEP-1713)."""
+    routes: dict[str, list[HTTPRoute]] = {listener.hostname or "*": [] for listener in listeners}
     for route in rules.http_routes:
-        for listener in _listeners(gateway, route):
-            for hostname in _common(listener, route) if listener in listeners else ():
-                attached = found.setdefault(hostname, [])
-                if _owner(listeners, hostname) == listener and route not in attached:
+        for listener in _accepting_listeners(gateway, route):
+            for hostname in _common_hostnames(listener, route) if listener in listeners else ():
+                attached = routes.setdefault(hostname, [])
+                if _most_specific_listener(listeners, hostname) == listener and route not in attached:
                     attached.append(route)
-    return {"*": [], **found}
+    return {"*": [], **routes}
 
 
-def for_service(rules: Rules, namespace: str, host: Host, port: int) -> list[HTTPRoute]:
-    """The routes that callers in `namespace` follow for a Service's `port`.
+def routes_for_service(rules: Rules, namespace: str, host: Host, port: int) -> list[HTTPRoute]:
+    """Return the routes that callers in `namespace` follow for the `port` of a Service.
 
-    Those of the caller's own namespace go before those beside the Service (GEP-1426: consumer and producer routes).
+    The routes of the caller's namespace replace those of the Service's namespace (GEP-1426: consumer and producer
+    routes).
     """
     attached = [
         route
         for route in rules.http_routes
-        if any(_service(parent, route) == host.name and parent.port in (None, port) for parent in _services(route))
+        if any(
+            _service_name(parent, route) == host.name and parent.port in (None, port)
+            for parent in _service_parents(route)
+        )
     ]
     consumer = [route for route in attached if route.namespace == namespace != host.namespace]
     return consumer or [route for route in attached if route.namespace == host.namespace]
 
 
-def refuse_unattached(mesh: Mesh) -> None:
-    """Raise ManifestError for a route that some parent of its would not accept."""
+def reject_unattached_routes(mesh: MeshSnapshot) -> None:
+    """Raise ManifestError for a route that one of its parents does not accept."""
     for route in mesh.rules.http_routes:
         for index, parent in enumerate(route.spec.parent_refs):
             path: FieldPath = ("spec", "parentRefs", index)
             if parent.kind == "Service":
-                _refuse_for_service(mesh, route, parent, path)
+                _validate_service_parent(mesh, route, parent, path)
             else:
-                _refuse_for_gateway(mesh.rules, route, parent, path)
+                _validate_gateway_parent(mesh.rules, route, parent, path)
 
 
-def _services(route: HTTPRoute) -> Iterator[ParentReference]:
+def _service_parents(route: HTTPRoute) -> Iterator[ParentReference]:
     return (parent for parent in route.spec.parent_refs if parent.kind == "Service")
 
 
-def _service(parent: ParentReference, route: HTTPRoute) -> str:
+def _service_name(parent: ParentReference, route: HTTPRoute) -> str:
     return service_host(parent.name, parent.namespace or route.namespace)
 
 
-def _listeners(gateway: ApiGateway, route: HTTPRoute) -> list[Listener]:
-    """The listeners that accept `route`."""
+def _accepting_listeners(gateway: ApiGateway, route: HTTPRoute) -> list[Listener]:
+    """Return the listeners that accept `route`, without regard to hostnames."""
     return [
         listener
         for parent in route.spec.parent_refs
-        if parent.kind == "Gateway" and _is(parent, route, gateway)
+        if parent.kind == "Gateway" and _refers_to(parent, route, gateway)
         for listener in gateway.spec.listeners
-        if _names(parent, listener) and _allows(listener, gateway, route)
+        if _includes(parent, listener) and _allows_namespace(listener, gateway, route)
     ]
 
 
-def _is(parent: ParentReference, route: HTTPRoute, gateway: ApiGateway) -> bool:
+def _refers_to(parent: ParentReference, route: HTTPRoute, gateway: ApiGateway) -> bool:
     return (parent.namespace or route.namespace, parent.name) == (gateway.namespace, gateway.name)
 
 
-def _names(parent: ParentReference, listener: Listener) -> bool:
+def _includes(parent: ParentReference, listener: Listener) -> bool:
     return parent.section_name in ("", listener.name) and parent.port in (None, listener.port)
 
 
-def _allows(listener: Listener, gateway: ApiGateway, route: HTTPRoute) -> bool:
+def _allows_namespace(listener: Listener, gateway: ApiGateway, route: HTTPRoute) -> bool:
     scope = listener.allowed_routes.namespaces.from_
     return scope == "All" or (scope == "Same" and route.namespace == gateway.namespace)
 
 
-def _common(listener: Listener, route: HTTPRoute) -> list[str]:
-    """The hostnames that both have: of two that overlap, the narrower (HTTPRouteSpec.hostnames)."""
+def _common_hostnames(listener: Listener, route: HTTPRoute) -> list[str]:
+    """Return the hostnames of both. Of two overlapping hostnames the narrower is used (HTTPRouteSpec.hostnames)."""
     offered = listener.hostname or "*"
-    found = []
+    common = []
     for hostname in route.spec.hostnames or ("*",):
         if host_matches(offered, hostname):
-            found.append(hostname)
+            common.append(hostname)
         elif host_matches(hostname, offered):
-            found.append(offered)
-    return found
+            common.append(offered)
+    return common
 
 
-def _owner(listeners: Sequence[Listener], hostname: str) -> Listener:
+def _most_specific_listener(listeners: Sequence[Listener], hostname: str) -> Listener:
     matching = [listener for listener in listeners if host_matches(listener.hostname or "*", hostname)]
-    # One that names the host, then the longest wildcard, and last the one without a hostname, which takes any.
+    # An exact hostname goes before the longest wildcard, and a listener without a hostname is last.
     return max(matching, key=lambda listener: (listener.hostname == hostname, len(listener.hostname)))
 
 
-def _refuse_for_gateway(rules: Rules, route: HTTPRoute, parent: ParentReference, path: FieldPath) -> None:
-    gateway = next((item for item in rules.api_gateways if _is(parent, route, item)), None)
+def _validate_gateway_parent(rules: Rules, route: HTTPRoute, parent: ParentReference, path: FieldPath) -> None:
+    gateway = next((item for item in rules.api_gateways if _refers_to(parent, route, item)), None)
     if gateway is None:
         namespace = parent.namespace or route.namespace
         raise route.document.error(manifest_errors.object_not_found("Gateway", parent.name, namespace), (*path, "name"))
-    named = [listener for listener in gateway.spec.listeners if _names(parent, listener)]
-    if not named:
+    included = [listener for listener in gateway.spec.listeners if _includes(parent, listener)]
+    if not included:
         known = [f"{listener.name} (port {listener.port})" for listener in gateway.spec.listeners]
         raise route.document.error(manifest_errors.listener_not_found(str(gateway), known), path)
-    allowing = [listener for listener in named if _allows(listener, gateway, route)]
+    allowing = [listener for listener in included if _allows_namespace(listener, gateway, route)]
     if not allowing:
         raise route.document.error(manifest_errors.namespace_not_allowed(str(gateway), route.namespace), path)
-    if not any(_common(listener, route) for listener in allowing):
+    if not any(_common_hostnames(listener, route) for listener in allowing):
         served = [listener.hostname for listener in allowing]
         raise route.document.error(manifest_errors.hostname_not_served(str(gateway), served), ("spec", "hostnames"))
 
 
-def _refuse_for_service(mesh: Mesh, route: HTTPRoute, parent: ParentReference, path: FieldPath) -> None:
-    name = _service(parent, route)
+def _validate_service_parent(mesh: MeshSnapshot, route: HTTPRoute, parent: ParentReference, path: FieldPath) -> None:
+    name = _service_name(parent, route)
     host = mesh.hosts.get(name)
-    if host is None or host.external:
+    if host is None or host.is_external:
         raise route.document.error(manifest_errors.host_not_found(name), (*path, "name"))
     if parent.port is not None and host.port(parent.port) is None:
-        known = [port.number for port in host.ports]
-        raise route.document.error(manifest_errors.port_not_found(name, parent.port, known), (*path, "port"))
+        ports = [port.number for port in host.ports]
+        raise route.document.error(manifest_errors.port_not_found(name, parent.port, ports), (*path, "port"))
     for rule in mesh.rules.virtual_services:
         patterns = [full_host(pattern, rule.namespace) for pattern in rule.spec.hosts]
-        if MESH in rule.spec.gateways and any(host_matches(pattern, name) for pattern in patterns):
+        if MESH_GATEWAY in rule.spec.gateways and any(host_matches(pattern, name) for pattern in patterns):
             raise route.document.error(manifest_errors.host_already_routed(str(rule), name), path)

@@ -1,7 +1,7 @@
-"""Listeners: where a proxy takes requests in.
+"""Listeners: the ports of a proxy, with their filter chains and HTTP filters.
 
-They change only with ports, TLS modes and what is logged: all that decides about a request travels by routes, because
-a changed listener does not reach connections that are open.
+A listener changes only with ports, TLS modes and telemetry. Everything else that decides about a request is part of the
+routes, because a changed listener does not affect open connections.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,22 +11,23 @@ from typing import Any
 from bookinfo_lab.resources.conventions import METRICS_PATH, METRICS_PORT
 from bookinfo_lab.resources.model.security import MutualTLSMode
 from bookinfo_lab.resources.topology import Workload
-from bookinfo_lab.translate import authorization, clusters, tls, xds
+from bookinfo_lab.translate import authorization, tls, xds
+from bookinfo_lab.translate.clusters import DNS_CACHE, METRICS_CLUSTER
 from bookinfo_lab.translate.jwt import jwt_filter
 from bookinfo_lab.translate.rate_limit import rate_limit_filter
-
-Json = dict[str, Any]
+from bookinfo_lab.translate.xds import Json
 
 OUTBOUND = "outbound"
-"""The listener of the application's own calls."""
+"""The name of a sidecar's listener for the calls of its application."""
 
 OUTBOUND_PORT = 15080
-"""Where a workload's sidecar takes the application's own calls (its HTTP_PROXY)."""
+"""The port of that listener, which the application uses as its HTTP_PROXY."""
 
 OUTBOUND_ROUTES = "http_proxy"
+"""The name of its route configuration."""
 
 METRICS = "metrics"
-"""The listener of whoever collects the application's metrics."""
+"""The name of a sidecar's listener for scrapes of the application's metrics."""
 
 _UUID = "type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -34,40 +35,40 @@ _TLS_INSPECTOR = "type.googleapis.com/envoy.extensions.filters.listener.tls_insp
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http."
 _MESH_SERVER = "istio-envoy"
 
-# Envoy takes `x-envoy-*` headers off requests from outside and counts private and loopback addresses as inside,
-# which here is everybody. An empty list means its default again, so the list names an address that nobody has.
-_NOBODY = {"address_prefix": "192.0.2.1", "prefix_len": 32}
+# Envoy removes `x-envoy-*` headers from external requests. By default private and loopback addresses are internal, and
+# here every client has one. An empty list means the default, so the list contains an address that no client has.
+_NO_INTERNAL_ADDRESS = {"address_prefix": "192.0.2.1", "prefix_len": 32}
 
 
-def outbound(workload: Workload, observed: Json) -> Json:
-    """The forward proxy of one workload: Istio's `http_proxy` listener (MeshConfig.proxyHttpPort)."""
+def outbound(workload: Workload, telemetry: Json) -> Json:
+    """Return the forward proxy of one workload: Istio's `http_proxy` listener (MeshConfig.proxyHttpPort)."""
     hcm = _connection_manager(
         "outbound",
         OUTBOUND_ROUTES,
-        [*_client_filters(), _resolver(), _router()],
+        [*_client_filters(), _dynamic_forward_proxy_filter(), _router_filter()],
         upgrade_configs=[{"upgrade_type": "websocket"}, {"upgrade_type": "CONNECT"}],
-        # Python's own HTTP client opens tunnels by HTTP/1.0 before its version 3.12.
+        # Python's own HTTP client opens tunnels by HTTP/1.0 before Python 3.12.
         http_protocol_options={"accept_http_10": True},
-        **observed,
+        **telemetry,
     )
     listener = _listener(OUTBOUND, workload.address, OUTBOUND_PORT, [{"filters": [hcm]}])
     return {**listener, "traffic_direction": "OUTBOUND"}
 
 
-def inbound(workload: Workload, port: int, routes: str, mode: MutualTLSMode, observed: Json) -> Json:
-    """The front door of one workload: mutual TLS from other sidecars, plaintext from anybody else, as `mode` has it.
+def inbound(workload: Workload, port: int, route_name: str, mode: MutualTLSMode, telemetry: Json) -> Json:
+    """Return the inbound listener of one workload port. `mode` allows mutual TLS, plaintext, or both.
 
     Istio: buildInboundFilterChainOpts, pilot/pkg/networking/core/listener_inbound.go.
     """
     hcm = _connection_manager(
         f"inbound_{port}",
-        routes,
-        [rate_limit_filter(), jwt_filter(), *authorization.filters(), _router()],
+        route_name,
+        [rate_limit_filter(), jwt_filter(), *authorization.filters(), _router_filter()],
         upgrade_configs=[{"upgrade_type": "websocket"}],
         server_name=_MESH_SERVER,
         forward_client_cert_details="APPEND_FORWARD",
         set_current_client_cert_details={"subject": True, "dns": True, "uri": True},
-        **observed,
+        **telemetry,
     )
     encrypted = {
         "name": "mutual-tls",
@@ -75,20 +76,21 @@ def inbound(workload: Workload, port: int, routes: str, mode: MutualTLSMode, obs
         "transport_socket": tls.mutual_downstream(),
         "filters": [hcm],
     }
-    plain = {"name": "plaintext", "filter_chain_match": {"transport_protocol": "raw_buffer"}, "filters": [hcm]}
-    chains = {"STRICT": [encrypted], "DISABLE": [plain]}.get(mode, [encrypted, plain])
+    plaintext = {"name": "plaintext", "filter_chain_match": {"transport_protocol": "raw_buffer"}, "filters": [hcm]}
+    chains = {"STRICT": [encrypted], "DISABLE": [plaintext]}.get(mode, [encrypted, plaintext])
     listener = _listener(f"inbound_{port}", workload.address, port, chains)
     return {**listener, "traffic_direction": "INBOUND", "listener_filters": [_tls_inspector()]}
 
 
 def metrics(workload: Workload) -> Json:
-    """A door for GET of the application's metrics and nothing else, in plaintext whatever the mesh's policies say.
+    """Return the listener for scrapes: GET of the application's metrics, in plaintext.
 
-    Nothing is decided, recorded or traced here: a scraper has no identity in the mesh, and what it asks is no traffic.
+    Policies do not apply to it, because a scraper has no identity in the mesh. Scrapes are not recorded or traced,
+    because they are not traffic of the application.
     """
     get = {"name": ":method", "string_match": {"exact": "GET"}}
     routes = [
-        {"match": {"path": METRICS_PATH, "headers": [get]}, "route": {"cluster": clusters.METRICS, "timeout": "5s"}},
+        {"match": {"path": METRICS_PATH, "headers": [get]}, "route": {"cluster": METRICS_CLUSTER, "timeout": "5s"}},
         {
             "match": {"path": METRICS_PATH},
             "direct_response": {"status": 405},
@@ -102,71 +104,71 @@ def metrics(workload: Workload) -> Json:
             "@type": _HCM,
             "stat_prefix": METRICS,
             "route_config": {"name": METRICS, "virtual_hosts": [virtual_host(METRICS, ["*"], routes)]},
-            "http_filters": [_router()],
+            "http_filters": [_router_filter()],
         },
     }
     return _listener(METRICS, workload.address, METRICS_PORT, [{"filters": [hcm]}])
 
 
 @dataclass(frozen=True)
-class Door:
-    """One way into a gateway: a route configuration, and for whom it is."""
+class FilterChain:
+    """A filter chain of a gateway's listener: its routes, its TLS, and the connections that it accepts."""
 
-    routes: str
-    transport: Json | None = None  # the TLS that it speaks
-    sni: Sequence[str] = ()  # the names for which it does; any without
-
-
-def gateway(address: tuple[str, int], doors: Iterable[Door], observed: Json) -> Json:
-    """The edge: nothing that a request claims about itself or about where it comes from is believed."""
-    chains = [_edge_chain(address, door, observed) for door in doors]
-    encrypted = any("transport_socket" in chain for chain in chains)
-    inspected = {"listener_filters": [_tls_inspector()]} if encrypted else {}
-    return {**_listener(f"gateway_{address[1]}", *address, chains), **inspected}
+    route_name: str  # of its RouteConfiguration
+    transport_socket: Json | None = None  # TLS; None for plaintext
+    sni: Sequence[str] = ()  # the SNI names of the connections that it accepts; empty for all
 
 
-def _edge_chain(address: tuple[str, int], door: Door, observed: Json) -> Json:
+def gateway(address: tuple[str, int], chains: Iterable[FilterChain], telemetry: Json) -> Json:
+    """Return a listener of a gateway. It trusts no header by which a client describes itself or its address."""
+    configs = [_gateway_filter_chain(address, chain, telemetry) for chain in chains]
+    encrypted = any("transport_socket" in config for config in configs)
+    filters = {"listener_filters": [_tls_inspector()]} if encrypted else {}
+    return {**_listener(f"gateway_{address[1]}", *address, configs), **filters}
+
+
+def _gateway_filter_chain(address: tuple[str, int], chain: FilterChain, telemetry: Json) -> Json:
     hcm = _connection_manager(
         f"gateway_{address[1]}",
-        door.routes,
-        [rate_limit_filter(), jwt_filter(), *authorization.filters(), *_client_filters(), _router()],
+        chain.route_name,
+        [rate_limit_filter(), jwt_filter(), *authorization.filters(), *_client_filters(), _router_filter()],
         upgrade_configs=[{"upgrade_type": "websocket"}],
         server_name=_MESH_SERVER,
         use_remote_address=True,
-        internal_address_config={"cidr_ranges": [_NOBODY]},
-        # A client that gives its request an id finds it again in logs and traces.
+        internal_address_config={"cidr_ranges": [_NO_INTERNAL_ADDRESS]},
+        # A client that sends a request id finds it in logs and traces.
         preserve_external_request_id=True,
         forward_client_cert_details="SANITIZE_SET",
         set_current_client_cert_details={"subject": True, "uri": True},
-        **observed,
+        **telemetry,
     )
-    if door.transport is None:
+    if chain.transport_socket is None:
         return {"filters": [hcm]}
-    names = [name for name in door.sni if name != "*"]
+    names = [name for name in chain.sni if name != "*"]
     return {
-        "name": door.routes,
+        "name": chain.route_name,
         "filter_chain_match": {"transport_protocol": "tls", **({"server_names": names} if names else {})},
-        "transport_socket": door.transport,
+        "transport_socket": chain.transport_socket,
         "filters": [hcm],
     }
 
 
-def route_configuration(name: str, virtual_hosts: Sequence[Json], filters: Json, *, any_port: bool) -> Json:
-    """Routes that requests choose among by their authority; with `any_port` the port in it does not count.
+def route_configuration(name: str, virtual_hosts: Sequence[Json], filters: Json, *, ignore_port: bool) -> Json:
+    """Return a RouteConfiguration. Envoy chooses a virtual host by the authority of a request.
 
-    `filters` configures HTTP filters for all of them.
+    `filters` configures HTTP filters for all routes. `ignore_port` ignores the port of the authority.
     """
     return {
         "name": name,
         "virtual_hosts": list(virtual_hosts),
         "validate_clusters": False,
-        "ignore_port_in_host_matching": any_port,
+        "ignore_port_in_host_matching": ignore_port,
         **({"typed_per_filter_config": filters} if filters else {}),
     }
 
 
 def virtual_host(name: str, domains: Iterable[str], routes: Sequence[Json]) -> Json:
-    """One group of authorities and its routes."""
+    """Return a virtual host: the authorities that it matches, and its routes."""
     return {"name": name, "domains": list(domains), "routes": list(routes), "include_request_attempt_count": True}
 
 
@@ -175,47 +177,47 @@ def _tls_inspector() -> Json:
 
 
 def _client_filters() -> list[Json]:
-    """What acts on the caller's side. Each is inert until a route configures it; Istio's order."""
+    """Return the filters on the caller's side, in Istio's order. Each is inactive until a route configures it."""
     return [
         {"name": "envoy.filters.http.fault", "typed_config": {"@type": f"{_FILTERS}fault.v3.HTTPFault"}},
         {"name": "envoy.filters.http.cors", "typed_config": {"@type": f"{_FILTERS}cors.v3.Cors"}},
     ]
 
 
-def _resolver() -> Json:
-    """Resolves the host of a request that goes to the passthrough cluster."""
-    config = {"@type": f"{_FILTERS}dynamic_forward_proxy.v3.FilterConfig", "dns_cache_config": clusters.DNS_CACHE}
+def _dynamic_forward_proxy_filter() -> Json:
+    """Return the filter that resolves the host of a request to the passthrough cluster."""
+    config = {"@type": f"{_FILTERS}dynamic_forward_proxy.v3.FilterConfig", "dns_cache_config": DNS_CACHE}
     return {"name": "envoy.filters.http.dynamic_forward_proxy", "typed_config": config}
 
 
-def _router() -> Json:
+def _router_filter() -> Json:
     return {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_FILTERS}router.v3.Router"}}
 
 
-def _connection_manager(stat_prefix: str, routes: str, filters: Sequence[Json], **more: Any) -> Json:
+def _connection_manager(stat_prefix: str, route_name: str, filters: Sequence[Json], **fields: Any) -> Json:
     return {
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
             "@type": _HCM,
             "stat_prefix": stat_prefix,
-            "rds": {"route_config_name": routes, "config_source": xds.source(xds.route_file(routes))},
+            "rds": {"route_config_name": route_name, "config_source": xds.config_source(xds.route_file(route_name))},
             "http_filters": list(filters),
-            "request_id_extension": _request_id(more.get("tracing")),
+            "request_id_extension": _request_id(fields.get("tracing")),
             "normalize_path": True,
             "stream_idle_timeout": "0s",
-            **more,
+            **fields,
         },
     }
 
 
 def _request_id(tracing: Json | None) -> Json:
-    """An id that came is kept to the letter: Envoy's default marks the decision to trace in one of its digits.
+    """Return the handling of request ids. A client's id is forwarded unchanged.
 
-    Envoy draws a share by the first eight digits of the id, and traces no request whose id has another form; where
-    every request is traced, it need not draw.
+    By default Envoy stores the sampling decision in one digit of the id. Envoy also samples by the first eight digits
+    of the id, and does not trace a request whose id has another form. Sampling by id is off if every request is traced.
     """
-    draws = tracing is not None and tracing["random_sampling"]["value"] < 100
-    config = {"@type": _UUID, "pack_trace_reason": False, "use_request_id_for_trace_sampling": draws}
+    samples_by_id = tracing is not None and tracing["random_sampling"]["value"] < 100
+    config = {"@type": _UUID, "pack_trace_reason": False, "use_request_id_for_trace_sampling": samples_by_id}
     return {"typed_config": config}
 
 

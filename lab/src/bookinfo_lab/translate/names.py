@@ -1,32 +1,34 @@
-"""The names that Istio gives to things in Envoy, and how it reads the hosts in its own objects."""
+"""Names that Istio gives to Envoy resources, and how Istio reads the hosts that its objects name."""
 
 from bookinfo_lab.resources.topology import service_host
 
-MESH = "mesh"
+MESH_GATEWAY = "mesh"
 """The reserved gateway name that stands for all sidecars."""
 
 ROOT_NAMESPACE = "istio-system"
-"""Where a policy without a selector applies to the whole mesh (MeshConfig.rootNamespace's default)."""
+"""The namespace whose policies apply to the whole mesh (the default of MeshConfig.rootNamespace)."""
 
+PASSTHROUGH_CLUSTER = "PassthroughCluster"
+"""The cluster for requests to unknown hosts under ALLOW_ANY. DNS gives its addresses."""
 
-INVALID_BACKEND = "InvalidBackend"
-"""A cluster that is never there: an HTTPRoute's share of requests for a backend that it cannot name."""
+INVALID_BACKEND_CLUSTER = "InvalidBackend"
+"""A cluster that is never defined. It receives the requests of an HTTPRoute's invalid backend."""
 
 
 def cluster_name(port: int, subset: str, host: str) -> str:
-    """The cluster for calls to `host` (model.BuildSubsetKey in Istio)."""
+    """Return the name of the cluster for calls to `host`. Istio: model.BuildSubsetKey."""
     return f"outbound|{port}|{subset}|{host}"
 
 
 def inbound_cluster_name(port: int) -> str:
-    """The cluster that stands for the application behind its sidecar, and the name of its routes."""
+    """Return the name of a sidecar's cluster for its own application, which is also the name of its routes."""
     return f"inbound|{port}||"
 
 
 def full_host(host: str, namespace: str) -> str:
-    """A host as a rule in `namespace` means it: a name without a dot is short for a Service beside the rule.
+    """Return the full form of a host in a rule of `namespace`: a name without a dot is a Service of that namespace.
 
-    Istio: ResolveShortnameToFQDN, pilot/pkg/model/config.go. `*` stays what it is.
+    `*` is returned unchanged. Istio: ResolveShortnameToFQDN, pilot/pkg/model/config.go.
     """
     if "." in host or host == "*":
         return host
@@ -34,18 +36,21 @@ def full_host(host: str, namespace: str) -> str:
 
 
 def host_matches(pattern: str, host: str) -> bool:
-    """Whether `host` is what `pattern` (a name, `*`, or `*.suffix`) says. Istio: host.Name.Matches, pkg/config/host."""
+    """Return whether `pattern` (a name, `*`, or `*.suffix`) matches `host`.
+
+    Istio: host.Name.Matches, pkg/config/host.
+    """
     if pattern.startswith("*"):
         return host.endswith(pattern[1:])
     return pattern == host
 
 
 def gateway_reference(reference: str, namespace: str) -> str:
-    """A gateway as a rule in `namespace` names it, as `namespace/name`; `mesh` stays what it is.
+    """Return a gateway in a rule of `namespace` as `namespace/name`. `mesh` is returned unchanged.
 
-    Istio: resolveGatewayName, pilot/pkg/model/config.go; `.` is the rule's own namespace.
+    `.` is the namespace of the rule. Istio: resolveGatewayName, pilot/pkg/model/config.go.
     """
     scope, separator, name = reference.rpartition("/")
-    if reference == MESH or (separator and scope != "."):
+    if reference == MESH_GATEWAY or (separator and scope != "."):
         return reference
     return f"{namespace}/{name}"

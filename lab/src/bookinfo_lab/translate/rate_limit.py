@@ -1,7 +1,7 @@
-"""EnvoyFilter, for the one shape that a local rate limit has (Istio has no API of its own for it).
+"""EnvoyFilter, supported only for a local rate limit, for which Istio has no API of its own.
 
-https://istio.io/latest/docs/tasks/policy-enforcement/rate-limit/. The filter itself stands in every chain, inert; what
-a patch asks for is put on routes, so that it reaches open connections.
+https://istio.io/latest/docs/tasks/policy-enforcement/rate-limit/. Every filter chain contains the filter, inactive. The
+patches are applied to routes, so that they affect open connections.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,10 +12,8 @@ from bookinfo_lab.resources.documents import FieldPath
 from bookinfo_lab.resources.model.rules import Rule, Rules
 from bookinfo_lab.resources.model.telemetry import ConfigPatch, EnvoyFilterSpec
 from bookinfo_lab.resources.topology import Gateway, Proxy
-from bookinfo_lab.translate.mesh import selects
-from bookinfo_lab.translate.names import ROOT_NAMESPACE
-
-Json = dict[str, Any]
+from bookinfo_lab.translate.selection import applies_to
+from bookinfo_lab.translate.xds import Json
 
 RATE_LIMIT_FILTER = "envoy.filters.http.local_ratelimit"
 
@@ -26,47 +24,41 @@ _ROUTER = "envoy.filters.http.router"
 
 
 def rate_limit_filter() -> Json:
-    """The filter, inert until a route configures it."""
+    """Return the filter, which is inactive until a route configures it."""
     return {"name": RATE_LIMIT_FILTER, "typed_config": {"@type": _TYPE, "stat_prefix": "http_local_rate_limiter"}}
 
 
-def limited(rules: Rules, proxy: Proxy, configurations: Sequence[Json]) -> list[Json]:
-    """The inbound (at a gateway, all) route `configurations` of `proxy`, with its rate limits put in.
+def add_rate_limits(rules: Rules, proxy: Proxy, configurations: Sequence[Json]) -> list[Json]:
+    """Return the inbound route configurations of a sidecar, or all of a gateway, with their rate limits.
 
-    Raises ManifestError for any other use of EnvoyFilter, and for a patch that no virtual host matches: Istio would
-    silently leave it out.
+    Raises ManifestError for any other use of EnvoyFilter, and for a patch that matches no virtual host: Istio would
+    silently ignore it.
     """
     patched = list(configurations)
     for rule in rules.envoy_filters:
         for index, patch in enumerate(rule.spec.config_patches):
-            path: FieldPath = ("spec", "configPatches", index)
-            change = _Change(rule, patch, path)
-            if _holds(rule, patch, proxy):
-                patched = change.apply(patched)
+            rate_limit_patch = _RateLimitPatch(rule, patch, ("spec", "configPatches", index))
+            if _applies_to_proxy(rule, patch, proxy):
+                patched = rate_limit_patch.apply(patched)
     return patched
 
 
-def limits(rules: Rules, proxy: Proxy) -> Iterator[tuple[Rule[EnvoyFilterSpec], Json]]:
-    """Each LocalRateLimit that holds for `proxy`, with the rule that it is of."""
+def rate_limits(rules: Rules, proxy: Proxy) -> Iterator[tuple[Rule[EnvoyFilterSpec], Json]]:
+    """Yield each LocalRateLimit that applies to `proxy`, with its rule."""
     for rule in rules.envoy_filters:
         for index, patch in enumerate(rule.spec.config_patches):
-            if _holds(rule, patch, proxy):
-                change = _Change(rule, patch, ("spec", "configPatches", index))
-                yield from ((rule, limit) for limit in change.limits if "token_bucket" in limit)
+            if _applies_to_proxy(rule, patch, proxy):
+                limits = _RateLimitPatch(rule, patch, ("spec", "configPatches", index)).limits
+                yield from ((rule, limit) for limit in limits if "token_bucket" in limit)
 
 
-def _holds(rule: Rule[EnvoyFilterSpec], patch: ConfigPatch, proxy: Proxy) -> bool:
+def _applies_to_proxy(rule: Rule[EnvoyFilterSpec], patch: ConfigPatch, proxy: Proxy) -> bool:
     context = "GATEWAY" if isinstance(proxy, Gateway) else "SIDECAR_INBOUND"
-    selector = rule.spec.workload_selector
-    return (
-        patch.match.context == context
-        and rule.namespace in (proxy.namespace, ROOT_NAMESPACE)
-        and (selector is None or selects(selector.labels, proxy))
-    )
+    return patch.match.context == context and applies_to(rule, proxy)
 
 
-class _Change:
-    """One patch, checked to be a part of a local rate limit."""
+class _RateLimitPatch:
+    """One patch of an EnvoyFilter, validated to be a part of a local rate limit."""
 
     def __init__(self, rule: Rule[EnvoyFilterSpec], patch: ConfigPatch, path: FieldPath) -> None:
         self._rule = rule
@@ -102,11 +94,11 @@ class _Change:
 
     @property
     def limits(self) -> list[Json]:
-        """Every LocalRateLimit that it brings."""
+        """Every LocalRateLimit of the patch."""
         return [self._config] if self._patch.apply_to == "HTTP_FILTER" else list(self._merged[1].values())
 
     def _with_filter(self, configuration: Json) -> Json:
-        # A bare filter waits for a route to configure it.
+        # A filter without a token bucket is configured by routes.
         if "token_bucket" not in self._config:
             return configuration
         filters = {**configuration.get("typed_per_filter_config", {}), RATE_LIMIT_FILTER: self._config}
@@ -115,23 +107,23 @@ class _Change:
     def _with_merge(self, host: Json) -> Json:
         limits, filters = self._merged
         if self._patch.apply_to == "VIRTUAL_HOST":
-            return {**host, **_extended(host, "rate_limits", limits), **_overlaid(host, filters)}
+            return {**host, **_with_appended(host, "rate_limits", limits), **_with_filters(host, filters)}
         return {**host, "routes": [self._with_route(route, limits, filters) for route in host["routes"]]}
 
     def _with_route(self, route: Json, limits: list[Any], filters: Json) -> Json:
         match = self._patch.match.route_configuration
-        wanted = match.vhost.route if match and match.vhost else None
-        if wanted is not None and wanted.name not in (None, route.get("name")):
+        expected = match.vhost.route if match and match.vhost else None
+        if expected is not None and expected.name not in (None, route.get("name")):
             return route
         action = (
-            {"route": {**route["route"], **_extended(route["route"], "rate_limits", limits)}}
+            {"route": {**route["route"], **_with_appended(route["route"], "rate_limits", limits)}}
             if "route" in route
             else {}
         )
-        return {**route, **action, **_overlaid(route, filters)}
+        return {**route, **action, **_with_filters(route, filters)}
 
     def _filter(self) -> Json:
-        """The configuration of the filter that the patch inserts."""
+        """Return the configuration of the filter that the patch inserts."""
         chain = self._patch.match.listener.filter_chain if self._patch.match.listener else None
         match = chain.filter if chain else None
         before = match.sub_filter.name if match and match.sub_filter else _ROUTER
@@ -142,7 +134,7 @@ class _Change:
         return self._limit(self._patch.patch.value.get("typed_config"), (*self._value, "typed_config"))
 
     def _merge(self) -> tuple[list[Any], Json]:
-        """What the patch puts on a route or a virtual host: its rate limit actions, and its filters."""
+        """Return what the patch adds to a route or a virtual host: rate limit actions, and filter configurations."""
         value = self._patch.patch.value
         route = value.get("route", {}) if self._patch.apply_to == "HTTP_ROUTE" else value
         filters = value.get("typed_per_filter_config", {})
@@ -158,7 +150,7 @@ class _Change:
         )
 
     def _limit(self, config: Any, path: FieldPath) -> Json:
-        """A LocalRateLimit, as it is or wrapped in a TypedStruct."""
+        """Return a LocalRateLimit. The patch can wrap it in a TypedStruct."""
         wrapped = isinstance(config, Mapping) and config.get("@type") in _STRUCTS
         kind = config.get("type_url" if wrapped else "@type") if isinstance(config, Mapping) else None
         if kind != _TYPE:
@@ -170,17 +162,17 @@ class _Change:
         return {"@type": _TYPE, **limit}
 
 
-def _extended(owner: Json, name: str, values: list[Any]) -> Json:
+def _with_appended(owner: Json, name: str, values: list[Any]) -> Json:
     return {name: [*owner.get(name, []), *values]} if values else {}
 
 
-def _overlaid(owner: Json, filters: Json) -> Json:
+def _with_filters(owner: Json, filters: Json) -> Json:
     name = "typed_per_filter_config"
     return {name: {**owner.get(name, {}), **filters}} if filters else {}
 
 
 def _current_headers(headers: Sequence[Json]) -> Iterator[Json]:
-    """`append`, which Envoy has given up and Istio's own sample still writes, as `append_action`."""
+    """Replace `append`, which Istio's sample uses and Envoy no longer supports, by `append_action`."""
     for header in headers:
         if "append" in header:
             action = "APPEND_IF_EXISTS_OR_ADD" if header["append"] else "OVERWRITE_IF_EXISTS_OR_ADD"

@@ -1,4 +1,4 @@
-"""Sidecar: which hosts a workload sees, and what happens to calls of others.
+"""Sidecar: which hosts a workload can call, and what happens to calls to other hosts.
 
 Istio: pilot/pkg/model/sidecar.go.
 """
@@ -9,73 +9,67 @@ from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.model.networking import SidecarSpec
 from bookinfo_lab.resources.topology import Workload
 from bookinfo_lab.translate import virtual_services
-from bookinfo_lab.translate.mesh import Host, Mesh, selects, visible
-from bookinfo_lab.translate.names import ROOT_NAMESPACE, host_matches
+from bookinfo_lab.translate.names import host_matches
+from bookinfo_lab.translate.registry import Host
+from bookinfo_lab.translate.selection import from_most_specific, is_exported_to
+from bookinfo_lab.translate.snapshot import MeshSnapshot
 
 ALLOW_UNKNOWN_HOSTS = False
-"""What holds without a Sidecar that says otherwise: REGISTRY_ONLY.
+"""The default outbound traffic policy: REGISTRY_ONLY.
 
-Istio's own default is ALLOW_ANY (MeshConfig.outboundTrafficPolicy). A lab has no mesh configuration, and a page that
-calls out into the Internet from a classroom is not what anybody expects of it; a Sidecar with ALLOW_ANY permits it.
+Istio's own default is ALLOW_ANY (MeshConfig.outboundTrafficPolicy). A lab has no mesh configuration, and in a classroom
+a page should not call hosts on the internet without permission. A Sidecar with ALLOW_ANY gives the permission.
 """
 
 
 def allows_unknown_hosts(rules: Rules, workload: Workload) -> bool:
-    """Whether `workload` may call what the registry does not know."""
+    """Return whether `workload` can call hosts that are not in the registry."""
     sidecar = _sidecar(rules, workload)
     if sidecar is None or sidecar.outbound_traffic_policy is None:
         return ALLOW_UNKNOWN_HOSTS
     return sidecar.outbound_traffic_policy.mode == "ALLOW_ANY"
 
 
-def visible_hosts(mesh: Mesh, workload: Workload) -> list[Host]:
-    """The hosts that `workload` can call."""
+def callable_hosts(mesh: MeshSnapshot, workload: Workload) -> list[Host]:
+    """Return the hosts that `workload` can call."""
     sidecar = _sidecar(mesh.rules, workload)
     patterns = [pattern for listener in sidecar.egress for pattern in listener.hosts] if sidecar else ["*/*"]
-    exported = _exported(mesh, workload.namespace)
-    return [host for host in exported if _imports(patterns or ["*/*"], host, workload.namespace)]
+    exported = _exported_hosts(mesh, workload.namespace)
+    return [host for host in exported if _is_imported(host, patterns or ["*/*"], workload.namespace)]
 
 
-def reached_hosts(mesh: Mesh, workload: Workload, visible: Iterable[Host]) -> list[Host]:
-    """The hosts to which its calls of `visible` ones may go: these, and where the rules for them lead.
+def reachable_hosts(mesh: MeshSnapshot, workload: Workload, callable_hosts: Iterable[Host]) -> list[Host]:
+    """Return `callable_hosts` and the destinations of the VirtualServices that apply to them.
 
-    Istio: convertToSidecarScope, which adds the destinations of the VirtualServices that it imports.
+    Istio: convertToSidecarScope adds the destinations of the VirtualServices that a Sidecar imports.
     """
-    reached = {host.name: host for host in visible}
-    for rule in [virtual_services.for_host(mesh.rules, workload.namespace, name) for name in reached]:
+    reachable = {host.name: host for host in callable_hosts}
+    for rule in [virtual_services.for_host(mesh.rules, workload.namespace, name) for name in reachable]:
         for name in virtual_services.destinations(rule) if rule else ():
             if name in mesh.hosts:
-                reached.setdefault(name, mesh.hosts[name])
-    return list(reached.values())
+                reachable.setdefault(name, mesh.hosts[name])
+    return list(reachable.values())
 
 
-def _exported(mesh: Mesh, namespace: str) -> Iterable[Host]:
+def _sidecar(rules: Rules, workload: Workload) -> SidecarSpec | None:
+    """Return the Sidecar of `workload`. Conflicting Sidecars are rejected before."""
+    return next((rule.spec for rule in from_most_specific(rules.sidecars, workload)), None)
+
+
+def _exported_hosts(mesh: MeshSnapshot, namespace: str) -> Iterable[Host]:
     hidden = {
         name
         for rule in mesh.rules.service_entries
-        if not visible(rule.spec.export_to, rule.namespace, namespace)
+        if not is_exported_to(namespace, rule.spec.export_to, rule.namespace)
         for name in rule.spec.hosts
     }
     return (host for host in mesh.hosts.values() if host.name not in hidden)
 
 
-def _imports(patterns: Iterable[str], host: Host, namespace: str) -> bool:
+def _is_imported(host: Host, patterns: Iterable[str], namespace: str) -> bool:
+    """Return whether one of `patterns` (namespace/host of an egress listener) matches `host`."""
     for pattern in patterns:
         scope, _, name = pattern.partition("/")
         if (scope == "*" or host.namespace == (namespace if scope == "." else scope)) and host_matches(name, host.name):
             return True
     return False
-
-
-def _sidecar(rules: Rules, workload: Workload) -> SidecarSpec | None:
-    """The one that selects the workload, else its namespace's, else the mesh's. Two for one workload are refused."""
-    own, namespace, mesh = [], [], []
-    for rule in rules.sidecars:
-        selector = rule.spec.workload_selector
-        if rule.namespace == workload.namespace and selector is not None and selects(selector.labels, workload):
-            own.append(rule.spec)
-        elif rule.namespace == workload.namespace and selector is None:
-            namespace.append(rule.spec)
-        elif rule.namespace == ROOT_NAMESPACE and selector is None:
-            mesh.append(rule.spec)
-    return next(iter((*own, *namespace, *mesh)), None)

@@ -1,28 +1,30 @@
-"""Telemetry: access logs and traces of a proxy. Istio: pilot/pkg/model/telemetry.go, telemetry_logging.go."""
+"""Telemetry: the access logs and traces of a proxy.
 
-from collections.abc import Iterator, Sequence
+Istio: pilot/pkg/model/telemetry.go, telemetry_logging.go.
+"""
+
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from bookinfo_lab.errors import manifest_errors
 from bookinfo_lab.observe import records
 from bookinfo_lab.observe.requests import Reporter
 from bookinfo_lab.resources import conventions, proxy_directory
-from bookinfo_lab.resources.model.rules import Rule
-from bookinfo_lab.resources.model.telemetry import AccessLogging, TelemetrySpec
+from bookinfo_lab.resources.model.telemetry import AccessLogging
 from bookinfo_lab.resources.topology import Gateway, Proxy
 from bookinfo_lab.translate import bootstrap
-from bookinfo_lab.translate.mesh import Mesh, selects
-from bookinfo_lab.translate.names import ROOT_NAMESPACE
+from bookinfo_lab.translate.selection import from_most_specific
+from bookinfo_lab.translate.snapshot import MeshSnapshot
 
 Json = dict[str, Any]
 
 Direction = Literal["CLIENT", "SERVER"]
 
 ENVOY_PROVIDER = "envoy"
-"""Istio's built-in access log: a line of text on the proxy's standard output."""
+"""Istio's built-in access log provider: one line of text per request on the proxy's standard output."""
 
-SAMPLED = 100.0
-"""Percent of requests that a lab's proxies trace where no Telemetry says otherwise."""
+DEFAULT_SAMPLING_PERCENTAGE = 100.0
+"""The share of requests that proxies trace if no Telemetry sets one. (Istio's own default is 1 %.)"""
 
 _FILE = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 _STDOUT = "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
@@ -40,29 +42,29 @@ _LOG_FORMAT = (
 )
 
 
-def observed(mesh: Mesh, proxy: Proxy, direction: Direction) -> Json:
-    """What a connection manager of `proxy` records, logs and traces in `direction`."""
+def connection_manager_settings(mesh: MeshSnapshot, proxy: Proxy, direction: Direction) -> Json:
+    """Return the `access_log` and `tracing` fields of a connection manager of `proxy` for one direction."""
     logs = [
         _access_log(logging)
         for logging in access_logging(mesh, proxy)
         if logging.match.mode in ("CLIENT_AND_SERVER", direction) and not logging.disabled
     ]
     if mesh.topology.recorded:
-        # Istio: a gateway reports as the source of what it passes on.
-        logs.append(_record("source" if direction == "CLIENT" or isinstance(proxy, Gateway) else "destination"))
-    share = sampled(mesh, proxy, direction)
+        # Istio: a gateway reports as the source of the requests that it forwards.
+        logs.append(_request_record("source" if direction == "CLIENT" or isinstance(proxy, Gateway) else "destination"))
+    percentage = sampling_percentage(mesh, proxy, direction)
     return {
         **({"access_log": logs} if logs else {}),
-        **({"tracing": _tracing(share, proxy)} if share is not None else {}),
+        **({"tracing": _tracing(percentage, proxy)} if percentage is not None else {}),
     }
 
 
-def access_logging(mesh: Mesh, proxy: Proxy) -> Sequence[AccessLogging]:
-    """The access logs of `proxy`, from the most specific Telemetry that has any.
+def access_logging(mesh: MeshSnapshot, proxy: Proxy) -> Sequence[AccessLogging]:
+    """Return the access logs of `proxy`: those of the most specific Telemetry that configures any.
 
-    Raises ManifestError for a provider that the lab does not have.
+    Raises ManifestError for an unsupported provider.
     """
-    for rule in _from_most_specific(mesh, proxy):
+    for rule in from_most_specific(mesh.rules.telemetries, proxy):
         for index, logging in enumerate(rule.spec.access_logging):
             for number, provider in enumerate(logging.providers):
                 if provider.name != ENVOY_PROVIDER:
@@ -74,62 +76,50 @@ def access_logging(mesh: Mesh, proxy: Proxy) -> Sequence[AccessLogging]:
     return ()
 
 
-def sampled(mesh: Mesh, proxy: Proxy, direction: Direction) -> float | None:
-    """The percentage of requests without a caller's decision that `proxy` samples; None: it makes no spans.
+def sampling_percentage(mesh: MeshSnapshot, proxy: Proxy, direction: Direction) -> float | None:
+    """Return the percentage of requests without a sampling decision that `proxy` samples; None if it sends no spans.
 
-    What a Telemetry leaves open the more general one says, and at last the mesh: everything. (Istio's own default is
-    1 %.) Every provider is the lab's collector.
+    A field that a Telemetry does not set is inherited from the next more general one. Every tracing provider is the
+    lab's collector.
     """
     if mesh.topology.collector is None:
         return None
-    share, disabled = SAMPLED, False
-    for rule in reversed(list(_from_most_specific(mesh, proxy))):
+    percentage, disabled = DEFAULT_SAMPLING_PERCENTAGE, False
+    for rule in reversed(from_most_specific(mesh.rules.telemetries, proxy)):
         for tracing in rule.spec.tracing:
             if tracing.match.mode in ("CLIENT_AND_SERVER", direction):
                 if tracing.random_sampling_percentage is not None:
-                    share = tracing.random_sampling_percentage
+                    percentage = tracing.random_sampling_percentage
                 if "disable_span_reporting" in tracing.model_fields_set:
                     disabled = tracing.disable_span_reporting
-    return None if disabled else share
+    return None if disabled else percentage
 
 
-def tracing_is_ruled(mesh: Mesh, proxy: Proxy) -> bool:
-    """Whether any Telemetry says something of the traces of `proxy`."""
-    return any(rule.spec.tracing for rule in _from_most_specific(mesh, proxy))
-
-
-def _from_most_specific(mesh: Mesh, proxy: Proxy) -> Iterator[Rule[TelemetrySpec]]:
-    own, namespace, root = [], [], []
-    for rule in mesh.rules.telemetries:
-        selector = rule.spec.selector
-        if rule.namespace == proxy.namespace and selector is not None and selects(selector.match_labels, proxy):
-            own.append(rule)
-        elif rule.namespace == proxy.namespace and selector is None:
-            namespace.append(rule)
-        elif rule.namespace == ROOT_NAMESPACE and selector is None:
-            root.append(rule)
-    yield from (*own, *namespace, *root)
+def configures_tracing(mesh: MeshSnapshot, proxy: Proxy) -> bool:
+    """Return whether a Telemetry that applies to `proxy` configures tracing."""
+    return any(rule.spec.tracing for rule in from_most_specific(mesh.rules.telemetries, proxy))
 
 
 def _access_log(logging: AccessLogging) -> Json:
-    rendered: Json = {
+    log: Json = {
         "name": "envoy.access_loggers.stdout",
         "typed_config": {"@type": _STDOUT, "log_format": {"text_format_source": {"inline_string": _LOG_FORMAT}}},
     }
     if logging.filter is not None:
         expression = {"@type": _EXPRESSION, "expression": logging.filter.expression}
         name = "envoy.access_loggers.extension_filters.cel"
-        rendered["filter"] = {"extension_filter": {"name": name, "typed_config": expression}}
-    return rendered
+        log["filter"] = {"extension_filter": {"name": name, "typed_config": expression}}
+    return log
 
 
-def _record(reporter: Reporter) -> Json:
+def _request_record(reporter: Reporter) -> Json:
+    """Return the access log that records each request for the lab itself."""
     record = {**records.FORMAT, records.REPORTER: reporter}
     config = {"@type": _FILE, "path": str(proxy_directory.REQUEST_RECORDS), "log_format": {"json_format": record}}
     return {"name": "envoy.access_loggers.file", "typed_config": config}
 
 
-def _tracing(share: float, proxy: Proxy) -> Json:
+def _tracing(percentage: float, proxy: Proxy) -> Json:
     service = {
         "http_uri": {
             "uri": f"http://{conventions.COLLECTOR}/v1/traces",
@@ -141,6 +131,6 @@ def _tracing(share: float, proxy: Proxy) -> Json:
     return {
         "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": config},
         "client_sampling": {"value": 100},
-        "random_sampling": {"value": share},
+        "random_sampling": {"value": percentage},
         "overall_sampling": {"value": 100},
     }

@@ -1,4 +1,4 @@
-"""TLS contexts: mutual TLS between proxies with the lab's own identities, and TLS towards the world outside."""
+"""TLS contexts: mutual TLS between proxies with the lab's identities, and TLS with clients and servers outside."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,34 +11,34 @@ _DOWNSTREAM = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Dow
 _RAW = "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
 
 ALPN = "istio"
-"""Tells the receiving sidecar that the peer is a sidecar."""
+"""The ALPN protocol by which a sidecar recognizes that its peer is a sidecar."""
 
-_SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
+_SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
 
 Json = dict[str, Any]
 
 
 def plaintext() -> Json:
-    """A transport without TLS."""
+    """Return a transport socket without TLS."""
     return {"name": "envoy.transport_sockets.raw_buffer", "typed_config": {"@type": _RAW}}
 
 
 def mutual_upstream(sni: str, identities: Sequence[str]) -> Json:
-    """Mutual TLS as a client, with a peer that shows one of `identities` (any of the mesh's, if none is known)."""
-    validation: Json = {"trusted_ca": _own(proxy_directory.CA_CERTIFICATE)}
+    """Return mutual TLS as a client. The server must present one of `identities`; if empty, any of the mesh."""
+    validation: Json = {"trusted_ca": _file(proxy_directory.CA_CERTIFICATE)}
     if identities:
         validation["match_typed_subject_alt_names"] = _names("URI", identities)
     return _socket({"@type": _UPSTREAM, "sni": sni, "common_tls_context": _common(validation)})
 
 
 def mutual_downstream() -> Json:
-    """Mutual TLS as a server: the client must show a certificate of the lab's authority."""
-    common = _common({"trusted_ca": _own(proxy_directory.CA_CERTIFICATE)})
+    """Return mutual TLS as a server. The client must present a certificate of the lab's CA."""
+    common = _common({"trusted_ca": _file(proxy_directory.CA_CERTIFICATE)})
     return _socket({"@type": _DOWNSTREAM, "common_tls_context": common, "require_client_certificate": True})
 
 
-def terminated(certificate: str, key: str) -> Json:
-    """TLS as a server for the world outside, with this certificate and its private key, both in PEM."""
+def terminating(certificate: str, key: str) -> Json:
+    """Return TLS as a server for clients outside the mesh. `certificate` and its private `key` are PEM."""
     pair = {"certificate_chain": {"inline_string": certificate}, "private_key": {"inline_string": key}}
     common = {
         "alpn_protocols": ["http/1.1"],
@@ -48,21 +48,22 @@ def terminated(certificate: str, key: str) -> Json:
     return _socket({"@type": _DOWNSTREAM, "common_tls_context": common})
 
 
-def originated(
+def originating(
     sni: str | None,
     names: Sequence[str],
-    authority: Json | None,
+    ca: Json | None,
     certificate: tuple[Json, Json] | None,
     *,
     verify: bool,
 ) -> Json:
-    """TLS to a server outside the mesh, whose certificate must be for one of `names` (if any) by `authority`.
+    """Return TLS as a client of a server outside the mesh.
 
-    `authority`, and the client's `certificate` and key, are Envoy data sources; without an authority the system's hold.
+    `ca` signs the server's certificate, which must be valid for one of `names`, if there are any. `ca` and the
+    client's `certificate` and private key are Envoy data sources. Without `ca` the CAs of the system are trusted.
     """
     validation: Json = {"trust_chain_verification": "ACCEPT_UNTRUSTED"}
     if verify:
-        validation = {"trusted_ca": authority or {"filename": _SYSTEM_ROOTS}}
+        validation = {"trusted_ca": ca or {"filename": _SYSTEM_CAS}}
         if names:
             validation["match_typed_subject_alt_names"] = _names("DNS", names)
     common: Json = {"validation_context": validation}
@@ -84,11 +85,11 @@ def _common(validation: Json) -> Json:
         "alpn_protocols": [ALPN],
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
         "tls_certificates": [
-            {"certificate_chain": _own(proxy_directory.CERTIFICATE), "private_key": _own(proxy_directory.PRIVATE_KEY)}
+            {"certificate_chain": _file(proxy_directory.CERTIFICATE), "private_key": _file(proxy_directory.PRIVATE_KEY)}
         ],
         "validation_context": validation,
     }
 
 
-def _own(file: Path) -> Json:
+def _file(file: Path) -> Json:
     return {"filename": str(file)}

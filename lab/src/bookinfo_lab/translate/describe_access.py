@@ -1,4 +1,4 @@
-"""Who may call a workload or a gateway, what, and how often, in words."""
+"""Policies that restrict requests to a workload or a gateway, in sentences: authorization and rate limits."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,38 +12,39 @@ from bookinfo_lab.resources.model.security import (
 )
 
 Term = tuple[str, Sequence[str], Sequence[str]]
-"""What is looked at, what it may be, and what it may not be."""
+"""A property of a request, the values that match, and the values that do not match."""
 
 
-def policy(spec: AuthorizationPolicySpec) -> Iterator[str]:
-    """One line for each kind of request that a policy allows or denies."""
+def authorization_policy(spec: AuthorizationPolicySpec) -> Iterator[str]:
+    """Yield one line for each rule of a policy: the requests that it allows or denies."""
     verb = {"ALLOW": "allows", "DENY": "denies"}[spec.action]
     yield from (f"{verb} {_requests(rule)}" for rule in spec.rules or ())
     if not spec.rules:
-        yield f"{verb} nothing"
+        yield f"{verb} no requests"
 
 
-def limit(config: Mapping[str, Any]) -> str:
-    """A LocalRateLimit of Envoy."""
+def rate_limit(config: Mapping[str, Any]) -> str:
+    """Return the line for an Envoy LocalRateLimit."""
     bucket = config["token_bucket"] if isinstance(config["token_bucket"], Mapping) else {}
     tokens = bucket.get("tokens_per_fill", 1)
-    words = f"it to {tokens} requests every {bucket.get('fill_interval')}, and {bucket.get('max_tokens')} at once"
+    limit = f"{tokens} requests every {bucket.get('fill_interval')}, in bursts of up to {bucket.get('max_tokens')}"
     # Envoy's default for both is 0 %.
-    if all(_share(config.get(name)) for name in ("filter_enabled", "filter_enforced")):
-        return f"limits {words}"
-    return f"would limit {words}, but filter_enabled and filter_enforced are not both above 0 %"
+    if all(_numerator(config.get(name)) for name in ("filter_enabled", "filter_enforced")):
+        return f"limits requests to {limit}"
+    return f"has no effect: it limits requests to {limit} only if filter_enabled and filter_enforced are above 0 %"
 
 
-def _share(fraction: Any) -> Any:
+def _numerator(fraction: Any) -> Any:
     value = fraction.get("default_value") if isinstance(fraction, Mapping) else None
     return value.get("numerator") if isinstance(value, Mapping) else None
 
 
 def _requests(rule: AuthorizationRule) -> str:
-    what = ", or ".join(_all(_operation(item.operation)) for item in rule.to) or "everything"
-    who = ", or ".join(_all(_source(item.source)) for item in rule.from_) or "everybody"
-    when = _all([_condition(item) for item in rule.when])
-    return f"{what} to {who}{f' when {when}' if when else ''}"
+    operations = ", or ".join(f"with {_all_of(_operation(item.operation))}" for item in rule.to)
+    sources = ", or ".join(f"from {_all_of(_source(item.source))}" for item in rule.from_)
+    conditions = _all_of([_condition(item) for item in rule.when])
+    parts = [part for part in (operations, sources, f"when {conditions}" if conditions else "") if part]
+    return f"requests {', '.join(parts)}" if parts else "all requests"
 
 
 def _operation(operation: Operation) -> list[Term]:
@@ -60,9 +61,9 @@ def _source(source: Source) -> list[Term]:
         ("principal", source.principals, source.not_principals),
         ("service account", source.service_accounts, source.not_service_accounts),
         ("namespace", source.namespaces, source.not_namespaces),
-        ("token of", source.request_principals, source.not_request_principals),
-        ("address", source.ip_blocks, source.not_ip_blocks),
-        ("first address", source.remote_ip_blocks, source.not_remote_ip_blocks),
+        ("request principal", source.request_principals, source.not_request_principals),
+        ("IP address", source.ip_blocks, source.not_ip_blocks),
+        ("remote IP address", source.remote_ip_blocks, source.not_remote_ip_blocks),
     ]
 
 
@@ -70,7 +71,7 @@ def _condition(condition: Condition) -> Term:
     return f"{condition.key} is", condition.values, condition.not_values
 
 
-def _all(terms: Sequence[Term]) -> str:
+def _all_of(terms: Sequence[Term]) -> str:
     parts = []
     for name, values, excluded in terms:
         parts += [f"{name} {' or '.join(values)}"] if values else []
