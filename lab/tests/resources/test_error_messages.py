@@ -16,7 +16,7 @@ from bookinfo_lab.resources import workloads
 from bookinfo_lab.resources.documents import ManifestError, read_documents
 from bookinfo_lab.resources.images import Image
 from bookinfo_lab.resources.model import Rules
-from bookinfo_lab.resources.store import Objects
+from bookinfo_lab.resources.store import ObjectStore
 from bookinfo_lab.resources.topology import Gateway, Secret, Service, ServicePort, Topology, Workload
 from bookinfo_lab.runtime import gateways
 from bookinfo_lab.translate import translate
@@ -70,8 +70,8 @@ def error_of(text: str, source: str, known_images: Mapping[str, Image]) -> Manif
     """Return the error that applying `text` to a running lab raises."""
     try:
         documents = read_documents(text, source)
-        rules = Rules.parse(document for document in documents if Objects().apply([document])[0].rules)
-        kubernetes = [document for document in documents if Objects().apply([document])[0].kubernetes]
+        rules = Rules.parse(document for document in documents if ObjectStore().apply([document])[0].rules)
+        kubernetes = [document for document in documents if ObjectStore().apply([document])[0].workloads]
         objects = workloads.parse(kubernetes, known_images)
         gateways.wanted(rules, objects)
         translate(replace(TOPOLOGY, services=(*TOPOLOGY.services, *objects.services)), rules)

@@ -166,11 +166,11 @@ def test_a_secret_is_not_shown_with_what_uses_it(deployment) -> None:
     assert "hello" not in repr(read)
 
 
-def test_fields_without_effect_are_accepted_and_named(deployment) -> None:
+def test_ignored_fields_are_accepted_and_listed(deployment) -> None:
     read = deployment(
         "          ports:", "          livenessProbe: {anything: goes}\n          resources: {}\n          ports:"
     )
-    assert read.without_effect == (
+    assert read.ignored_fields == (
         "spec.template.spec.containers[0].livenessProbe",
         "spec.template.spec.containers[0].resources",
     )

@@ -13,7 +13,7 @@ from bookinfo_lab.observe.observations import Observations
 from bookinfo_lab.observe.requests import RequestLog
 from bookinfo_lab.observe.spans import Span, SpanStore
 from bookinfo_lab.resources.documents import read_documents
-from bookinfo_lab.resources.store import Objects
+from bookinfo_lab.resources.store import ObjectStore
 from bookinfo_lab.resources.topology import Topology
 from bookinfo_lab.runtime import supervisor
 from bookinfo_lab.watch import app as page
@@ -46,7 +46,7 @@ class FakeScenarioJob(ScenarioJob):
 class FakeLab:
     """The part of a lab that the page uses."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: ObjectStore) -> None:
         self.objects = objects
         self.resets = 0
 

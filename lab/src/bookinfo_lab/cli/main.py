@@ -173,7 +173,7 @@ def describe(workload: WorkloadArgument, lab: LabOption = "default") -> None:
     _section("rules that hold", answer["rules"])
     if "env" in answer:
         _section("environment", [f"{name}={value}" for name, value in sorted(answer["env"].items())])
-        _section("fields that have no effect in a lab", answer["without_effect"])
+        _section("fields that the lab ignores", answer["ignored_fields"])
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -243,7 +243,7 @@ def get(
     """List the objects that are applied."""
     from urllib.parse import urlencode
 
-    from bookinfo_lab.resources.store import shown_kinds
+    from bookinfo_lab.resources.store import display_kinds
 
     query = urlencode({key: value for key, value in (("kind", kind), ("name", name)) if value})
     found = _ask(lab, f"/objects?{query}")
@@ -257,7 +257,7 @@ def get(
         if not found:
             typer.echo(f"no {kind} is applied", err=True)
             return
-        names = shown_kinds(found)
+        names = display_kinds(found)
         rows = [
             [shown, item["metadata"].get("namespace", "default"), item["metadata"]["name"]]
             for shown, item in zip(names, found, strict=True)

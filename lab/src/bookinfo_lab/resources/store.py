@@ -1,11 +1,11 @@
-"""The objects that are applied to a lab, as `kubectl apply` and `delete` would have them."""
+"""The applied objects of a lab, with the operations of `kubectl apply`, `delete`, `get` and `scale`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from bookinfo_lab.errors import LabError, lab_errors
-from bookinfo_lab.resources import schema, workloads
+from bookinfo_lab.resources import kubernetes, schema
 from bookinfo_lab.resources.documents import Document
 from bookinfo_lab.resources.model.rules import KINDS
 
@@ -21,7 +21,7 @@ ALIASES = {
     "svc": "service",
     "vs": "virtualservice",
 }
-"""Short names of kinds, as kubectl has them."""
+"""Short names of kinds, the same as kubectl's."""
 
 Key = tuple[str, str, str, str]
 Verb = Literal["created", "configured", "unchanged", "deleted", "not found"]
@@ -29,7 +29,7 @@ Verb = Literal["created", "configured", "unchanged", "deleted", "not found"]
 
 @dataclass(frozen=True)
 class Change:
-    """What applying or deleting did to one object."""
+    """The effect of applying or deleting one object."""
 
     kind: str
     name: str
@@ -40,63 +40,63 @@ class Change:
 
 
 def key(document: Document) -> Key:
-    """What identifies an object; the version of its API does not."""
+    """Return the identity of an object, which does not depend on its API version."""
     return document.group, document.kind, document.namespace, document.name
 
 
 @dataclass(frozen=True)
-class Objects:
-    """All objects of a lab, in the order in which they were first applied."""
+class ObjectStore:
+    """All applied objects of a lab, in the order in which they were created. Immutable."""
 
     documents: Mapping[Key, Document] = field(default_factory=dict)
 
     @property
-    def kubernetes(self) -> list[Document]:
-        """What says which workloads run; kinds that nobody knows are among it."""
+    def workloads(self) -> list[Document]:
+        """The objects of Kubernetes, which define the workloads. Unknown kinds are included."""
         return [document for document in self.documents.values() if not _is_rule(document)]
 
     @property
     def rules(self) -> list[Document]:
-        """What says how they are called."""
+        """The objects of Istio and of the Gateway API, which define the traffic between workloads."""
         return [document for document in self.documents.values() if _is_rule(document)]
 
-    def apply(self, documents: Iterable[Document]) -> tuple["Objects", list[Change]]:
-        """These objects with `documents` added or put in place of their older selves, one after the other."""
+    def apply(self, documents: Iterable[Document]) -> tuple["ObjectStore", list[Change]]:
+        """Return a store in which `documents` are created or updated, in this order."""
         merged = dict(self.documents)
         now = 1 + max((document.created for document in merged.values()), default=0)
         changes = []
         for document in documents:
             identity = key(document)
-            older = merged.get(identity)
-            verb: Verb = "created" if older is None else "unchanged" if older.body == document.body else "configured"
+            previous = merged.get(identity)
+            verb: Verb = (
+                "created" if previous is None else "unchanged" if previous.body == document.body else "configured"
+            )
             changes.append(Change(document.kind, document.name, verb))
-            merged[identity] = replace(document, created=older.created if older else now)
-        return Objects(merged), changes
+            merged[identity] = replace(document, created=previous.created if previous else now)
+        return ObjectStore(merged), changes
 
-    def delete(self, documents: Iterable[Document]) -> tuple["Objects", list[Change]]:
-        """These objects without those that `documents` names."""
-        left = dict(self.documents)
+    def delete(self, documents: Iterable[Document]) -> tuple["ObjectStore", list[Change]]:
+        """Return a store without the objects that `documents` name."""
+        remaining = dict(self.documents)
         changes = [
-            Change(document.kind, document.name, "deleted" if left.pop(key(document), None) else "not found")
+            Change(document.kind, document.name, "deleted" if remaining.pop(key(document), None) else "not found")
             for document in documents
         ]
-        return Objects(left), changes
+        return ObjectStore(remaining), changes
 
-    def exchange(self, applied: Iterable[Document], deleted: Iterable[Document]) -> tuple["Objects", list[Change]]:
-        """These objects without `deleted` and with `applied`, at once: neither has to get on with the other.
+    def apply_and_delete(
+        self, applied: Iterable[Document], deleted: Iterable[Document]
+    ) -> tuple["ObjectStore", list[Change]]:
+        """Return a store without `deleted` and with `applied`, which may exclude each other."""
+        remaining, deletions = self.delete(deleted)
+        updated, changes = remaining.apply(applied)
+        return updated, [*deletions, *changes]
 
-        Raises:
-            ManifestError: one object is given twice.
-        """
-        left, gone = self.delete(deleted)
-        merged, changes = left.apply(applied)
-        return merged, [*gone, *changes]
-
-    def scale(self, deployment: str, replicas: int) -> tuple["Objects", list[Change]]:
-        """These objects with another number of replicas in one Deployment.
+    def scale(self, deployment: str, replicas: int) -> tuple["ObjectStore", list[Change]]:
+        """Return a store in which one Deployment has another number of replicas.
 
         Raises:
-            LabError: there is no such Deployment, or one in each of several namespaces.
+            LabError: the Deployment is not found, or exists in several namespaces.
         """
         document, *others = self.select("deployment", deployment)
         if others:
@@ -106,42 +106,49 @@ class Objects:
         return self.apply([replace(document, body=body)])
 
     def select(self, kind: str | None, name: str | None) -> list[Document]:
-        """The objects of a kind (full, short or plural name) and a name; None is any.
+        """Return the objects of a kind (its full, short or plural name) and a name. None matches any.
 
         Raises:
-            LabError: there is no such kind, or none of that kind by that name.
+            LabError: the kind is unknown, or no object has this name.
         """
-        wanted = ALIASES.get(kind.lower(), kind.lower()) if kind else None
+        kind_name = ALIASES.get(kind.lower(), kind.lower()) if kind else None
         known = known_kinds()
-        if wanted is not None and wanted not in {form for name in known for form in (name, _plural(name))}:
+        if kind_name is not None and kind_name not in {form for name in known for form in (name, _plural(name))}:
             raise LabError(lab_errors.unknown_kind_name(str(kind), known))
         found = [
             document
             for document in self.documents.values()
-            if wanted in (None, document.kind.lower(), _plural(document.kind.lower())) and name in (None, document.name)
+            if kind_name in (None, document.kind.lower(), _plural(document.kind.lower()))
+            and name in (None, document.name)
         ]
         if not found and name is not None:
             raise LabError(lab_errors.resource_not_found(str(kind), name))
         return found
 
 
-def overridden(documents: Iterable[Document]) -> list[str]:
-    """A line for each object that is given more than once, and not always alike: the last one counts."""
+def _verb(previous: Document | None, document: Document) -> Verb:
+    if previous is None:
+        return "created"
+    return "unchanged" if previous.body == document.body else "configured"
+
+
+def duplicate_warnings(documents: Iterable[Document]) -> list[str]:
+    """Return a warning for each object that occurs more than once with different contents. The last one is used."""
     seen: dict[Key, Document] = {}
     lines = []
     for document in documents:
-        older = seen.get(key(document))
-        if older is not None and older.body != document.body:
+        first = seen.get(key(document))
+        if first is not None and first.body != document.body:
             lines.append(
-                f"warning: {document.kind.lower()}/{document.name} is defined in {older.location}, and differently in "
+                f"warning: {document.kind.lower()}/{document.name} is defined in {first.location}, and differently in "
                 f"{document.location}; the last definition is used"
             )
         seen[key(document)] = document
     return lines
 
 
-def shown_kinds(bodies: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The kind of each object, with its API's group where several groups have a kind of that name (Gateway)."""
+def display_kinds(bodies: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the kind of each object, with its API group if several groups define a kind of this name (Gateway)."""
     groups: dict[str, set[str]] = {}
     for known in KINDS:
         group, _, kind = known.partition("/")
@@ -155,10 +162,10 @@ def shown_kinds(bodies: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def known_kinds() -> list[str]:
-    """The kinds that can be applied to a lab, in small letters."""
-    kubernetes = [kind for kinds in workloads.KINDS.values() for kind in kinds]
+    """Return the kinds that a lab accepts, in lower case."""
+    own_kinds = [kind for kinds in kubernetes.KINDS.values() for kind in kinds]
     rules = [kind.partition("/")[2] for kind in KINDS]
-    return sorted({kind.lower() for kind in (*kubernetes, *rules)})
+    return sorted({kind.lower() for kind in (*own_kinds, *rules)})
 
 
 def _plural(kind: str) -> str:

@@ -16,7 +16,7 @@ from bookinfo_lab.errors import LabError
 from bookinfo_lab.observe.observations import ALL, Observations
 from bookinfo_lab.resources import proxy_directory
 from bookinfo_lab.resources.documents import Document, ManifestError, read_documents
-from bookinfo_lab.resources.store import Change, Objects, overridden
+from bookinfo_lab.resources.store import Change, ObjectStore, duplicate_warnings
 from bookinfo_lab.runtime.lab import Lab
 from bookinfo_lab.server import Server
 from bookinfo_lab.translate import describe as rules_for
@@ -50,7 +50,7 @@ def application(lab: Lab, status: Status, observations: Observations) -> Starlet
         found = warnings(lab.topology(), lab.rules)
         routes = (f"{item.namespace}/{item.name}" for item in documents if item.kind == "HTTPRoute")
         told = [line for route in dict.fromkeys(routes) for line in found.get(route, [])]
-        return JSONResponse([*map(str, changes), *overridden(documents), *told])
+        return JSONResponse([*map(str, changes), *duplicate_warnings(documents), *told])
 
     async def delete(request: Request) -> Response:
         documents = await _documents(request)
@@ -59,7 +59,7 @@ def application(lab: Lab, status: Status, observations: Observations) -> Starlet
     async def exchange(request: Request) -> Response:
         body = await request.json()
         added, gone = _read(body["apply"]), _read(body["delete"])
-        return await _change(lab, lambda applied: applied.exchange(added, gone))
+        return await _change(lab, lambda applied: applied.apply_and_delete(added, gone))
 
     async def reset(_: Request) -> Response:
         await lab.reset()
@@ -128,7 +128,7 @@ def describe(lab: Lab, name: str) -> dict[str, Any]:
         "folder": str(pod.folder),
         "admin": str(pod.folder / proxy_directory.ADMIN_SOCKET) if pod.sidecar else None,
         "env": dict(pod.env),
-        "without_effect": list(pod.deployment.without_effect),
+        "ignored_fields": list(pod.deployment.ignored_fields),
     }
 
 
@@ -144,7 +144,7 @@ def _read(sources: list[dict[str, str]]) -> list[Document]:
     return [document for source in sources for document in read_documents(source["text"], source["source"])]
 
 
-async def _change(lab: Lab, edit: Callable[[Objects], tuple[Objects, list[Change]]]) -> Response:
+async def _change(lab: Lab, edit: Callable[[ObjectStore], tuple[ObjectStore, list[Change]]]) -> Response:
     return JSONResponse([str(change) for change in await lab.change(edit)])
 
 

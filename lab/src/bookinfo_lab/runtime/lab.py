@@ -21,7 +21,7 @@ from bookinfo_lab.resources import conventions, workloads
 from bookinfo_lab.resources.documents import Document
 from bookinfo_lab.resources.images import Image
 from bookinfo_lab.resources.model import Rules
-from bookinfo_lab.resources.store import Change, Objects, key
+from bookinfo_lab.resources.store import Change, ObjectStore, key
 from bookinfo_lab.resources.topology import TRUST_DOMAIN, Gateway, Service, Topology
 from bookinfo_lab.resources.workloads import Deployment, Workloads
 from bookinfo_lab.runtime import addresses, attribution, ca, envoy, gateways, pods, processes, xds_files
@@ -70,7 +70,7 @@ class Machine:
 class _Wanted:
     """What the applied objects say."""
 
-    objects: Objects
+    objects: ObjectStore
     workloads: Workloads
     rules: Rules
     gateways: Sequence[Wanted] = ()
@@ -86,7 +86,7 @@ class Lab:
         self.tasks: list[asyncio.Task[None]] = []
         """What runs for as long as the lab; none of them ends by itself unless it fails."""
         self._report = report
-        self._wanted = self._initial = _Wanted(Objects(), Workloads(), Rules())
+        self._wanted = self._initial = _Wanted(ObjectStore(), Workloads(), Rules())
         self._changing = asyncio.Lock()
         self._readiness_changed = asyncio.Event()
         self._delivery = Delivery(machine.folder, machine.envoy, self._running_proxies)
@@ -123,7 +123,7 @@ class Lab:
         return self.gateways.running[gateways.INGRESS]
 
     @property
-    def objects(self) -> Objects:
+    def objects(self) -> ObjectStore:
         """What is applied."""
         return self._wanted.objects
 
@@ -136,7 +136,7 @@ class Lab:
         """What runs, and what of it is ready."""
         return self._topology(self._wanted, self.pods.values(), self.gateways.running.values())
 
-    async def start(self, objects: Objects) -> None:
+    async def start(self, objects: ObjectStore) -> None:
         """Start what `objects` ask for. The gateway lets nobody in before all of it is ready, or has had its time.
 
         Raises:
@@ -162,7 +162,7 @@ class Lab:
             await self._until_ready([self.ingress.envoy])
             await self._delivery.settle({})
 
-    async def change(self, edit: Callable[[Objects], tuple[Objects, list[Change]]]) -> list[Change]:
+    async def change(self, edit: Callable[[ObjectStore], tuple[ObjectStore, list[Change]]]) -> list[Change]:
         """Make what `edit` makes of the applied objects what is applied; return when every Envoy runs it.
 
         Raises:
@@ -265,8 +265,8 @@ class Lab:
             raise LabError(lab_errors.workload_not_found(name, names))
         return min(found, key=lambda pod: not pod.ready)
 
-    def _read(self, objects: Objects) -> _Wanted:
-        read = workloads.parse(objects.kubernetes, self.machine.images)
+    def _read(self, objects: ObjectStore) -> _Wanted:
+        read = workloads.parse(objects.workloads, self.machine.images)
         pods_wanted = sum(deployment.replicas for deployment in read.deployments)
         if pods_wanted > MOST_PODS:
             raise LabError(lab_errors.too_many_pods(pods_wanted, MOST_PODS))

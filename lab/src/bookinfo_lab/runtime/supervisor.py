@@ -18,7 +18,7 @@ from bookinfo_lab.observe import span_forwarder, telemetry
 from bookinfo_lab.observe.span_forwarder import Onward
 from bookinfo_lab.resources import images
 from bookinfo_lab.resources.documents import read_documents
-from bookinfo_lab.resources.store import Objects
+from bookinfo_lab.resources.store import ObjectStore
 from bookinfo_lab.resources.topology import Topology
 from bookinfo_lab.runtime import addresses, envoy
 from bookinfo_lab.runtime.gateways import Running
@@ -42,7 +42,7 @@ class Page(Protocol):
         self,
         lab: Lab,
         name: str,
-        start: Objects,
+        start: ObjectStore,
         status: Callable[[], dict[str, Any]],
         observations: "Observations",
     ) -> None:
@@ -94,14 +94,14 @@ async def run(settings: Settings, report: Callable[[str], None]) -> None:
             state.close(folder)
 
 
-def initial_objects(home: Path) -> Objects:
+def initial_objects(home: Path) -> ObjectStore:
     """What a lab starts with: the project's workloads, the gateway's rules, and the versions that rules can name."""
     documents = [
         document
         for file in (repository.WORKLOADS, repository.GATEWAY, repository.SUBSETS)
         for document in read_documents((home / file).read_text(), file)
     ]
-    return Objects().apply(documents)[0]
+    return ObjectStore().apply(documents)[0]
 
 
 class _Supervisor:
@@ -117,7 +117,7 @@ class _Supervisor:
         self._state = "starting"
         self._stop = asyncio.Event()
 
-    async def run(self, wanted: Objects) -> None:
+    async def run(self, wanted: ObjectStore) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
@@ -149,7 +149,7 @@ class _Supervisor:
             self._lab.kill()
         self._stop.set()
 
-    async def _start(self, wanted: Objects) -> None:
+    async def _start(self, wanted: ObjectStore) -> None:
         starting = asyncio.create_task(self._lab.start(wanted))
         await asyncio.sleep(0)  # the processes start now; what follows is loaded while they do
         from bookinfo_lab.observe.observations import Observations
@@ -209,5 +209,5 @@ def _shown(item: Running) -> dict[str, Any]:
     }
 
 
-def _deployments(wanted: Objects) -> list[str]:
-    return [document.name for document in wanted.kubernetes if document.kind == "Deployment"]
+def _deployments(wanted: ObjectStore) -> list[str]:
+    return [document.name for document in wanted.workloads if document.kind == "Deployment"]

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.observe.observations import Observations
 from bookinfo_lab.resources.documents import ManifestError
-from bookinfo_lab.resources.store import Objects
+from bookinfo_lab.resources.store import ObjectStore
 from bookinfo_lab.runtime.lab import Lab
 from bookinfo_lab.watch import views
 from bookinfo_lab.watch.feed import Events, Feed
@@ -35,7 +35,7 @@ class PageContext:
     """The objects that the page shows, and the jobs that its buttons start."""
 
     lab: Lab
-    start: Objects  # the objects with which the lab was started
+    start: ObjectStore  # the objects with which the lab was started
     status: Callable[[], dict[str, Any]]
     observations: Observations
     scenario_job: ScenarioJob

@@ -10,7 +10,7 @@ from bookinfo_lab.errors import LabError
 
 if TYPE_CHECKING:
     from bookinfo_lab.observe.observations import Observations
-    from bookinfo_lab.resources.store import Objects
+    from bookinfo_lab.resources.store import ObjectStore
     from bookinfo_lab.runtime.lab import Lab
 
 HOST = "127.0.0.1"
@@ -62,7 +62,7 @@ class WatchPage:
         self,
         lab: "Lab",
         name: str,
-        start: "Objects",
+        start: "ObjectStore",
         status: Callable[[], dict[str, Any]],
         observations: "Observations",
     ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import uvicorn
 
 from bookinfo_lab.observe.observations import Observations
-from bookinfo_lab.resources.store import Objects
+from bookinfo_lab.resources.store import ObjectStore
 from bookinfo_lab.runtime.lab import Lab
 from bookinfo_lab.server import Server
 from bookinfo_lab.watch.app import PageContext, application, topics
@@ -22,7 +22,7 @@ class Page:
         self,
         lab: Lab,
         name: str,
-        start: Objects,
+        start: ObjectStore,
         status: Callable[[], dict[str, Any]],
         observations: Observations,
         environ: Mapping[str, str],

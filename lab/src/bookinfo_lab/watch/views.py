@@ -7,7 +7,7 @@ import yaml
 
 from bookinfo_lab.errors import LabError
 from bookinfo_lab.resources.documents import Document
-from bookinfo_lab.resources.store import Objects
+from bookinfo_lab.resources.store import ObjectStore
 
 _SECRET_FIELDS = ("data", "stringData")
 
@@ -50,7 +50,7 @@ def scenarios() -> list[dict[str, Any]]:
     ]
 
 
-def objects(applied: Objects, start: Objects) -> list[dict[str, str]]:
+def objects(applied: ObjectStore, start: ObjectStore) -> list[dict[str, str]]:
     """Return the objects and how they differ from the start: new, changed and deleted objects first."""
     rows = [
         {
@@ -78,7 +78,7 @@ def objects(applied: Objects, start: Objects) -> list[dict[str, str]]:
     return sorted([*rows, *deleted], key=lambda row: not row["change"])
 
 
-def manifest(applied: Objects, kind: str, namespace: str, name: str) -> str:
+def manifest(applied: ObjectStore, kind: str, namespace: str, name: str) -> str:
     """Return an object as YAML, without the values of a Secret.
 
     Raises:
