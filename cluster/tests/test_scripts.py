@@ -1,4 +1,4 @@
-"""The scripts of cluster/, run with stand-ins for the tools, which write down how they are called."""
+"""The scripts of cluster/, with fake tools that record their calls."""
 
 import os
 import subprocess
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from bookinfo_testing.scripts import write_program
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ("docker", "kind", "kubectl", "helm", "istioctl", "make")
@@ -15,33 +17,40 @@ Run = Callable[..., list[str]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs a script; the calls of its tools, each in one line."""
+    """Return a function that runs a script and returns the calls of its tools, one line each.
+
+    The contexts that the calls name are in a file of their own. `CLUSTERS` is the output of `kind get clusters`, and
+    `FAILING` is a tool with its first argument, which fails.
+    """
     log = tmp_path / "calls"
     for tool in TOOLS:
-        program = tmp_path / tool
-        program.write_text(
+        write_program(
+            tmp_path / tool,
             f'#!/bin/sh\ncase "$1" in --context=* | --kube-context=*) echo "$1" >> {log}.contexts; shift ;; esac\n'
             f'echo {tool} "$*" >> {log}\n[ "{tool} $*" = "kind get clusters --quiet" ] && echo "$CLUSTERS"\n'
-            f'[ "{tool} $1" != "$FAILING" ]\n'
+            f'[ "{tool} $1" != "$FAILING" ]\n',
         )
-        program.chmod(0o755)
 
-    def ran(name: str, code: int = 0, **env: str) -> list[str]:
-        env = {"CLUSTERS": "", "FAILING": "", **env, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-        told = subprocess.run(
-            [str(ROOT / "cluster" / name)], env=env, capture_output=True, text=True, check=False, cwd=tmp_path
+    def run_script(name: str, exit_code: int = 0, **environ: str) -> list[str]:
+        environ = {"CLUSTERS": "", "FAILING": "", **environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        result = subprocess.run(
+            [str(ROOT / "cluster" / name)], env=environ, capture_output=True, text=True, check=False, cwd=tmp_path
         )
-        assert told.returncode == code, told.stderr
-        return log.read_text().splitlines()
+        assert result.returncode == exit_code, result.stderr
+        return log.read_text().splitlines() if log.exists() else []
 
-    return ran
+    return run_script
 
 
-def test_a_cluster_is_made_once(run: Run) -> None:
+def releases(calls: list[str]) -> list[str]:
+    return [call.split()[3] for call in calls if call.startswith("helm upgrade --install")]
+
+
+def test_up_creates_the_cluster(run: Run) -> None:
     assert any(call.startswith("kind create cluster --name bookinfo") for call in run("up"))
 
 
-def test_a_cluster_that_is_there_stays(run: Run) -> None:
+def test_up_keeps_an_existing_cluster_and_loads_the_images(run: Run) -> None:
     calls = run("up", CLUSTERS="bookinfo")
     assert not any(call.startswith("kind create") for call in calls)
     images = [call.rpartition(" ")[2].partition(":")[0] for call in calls if call.startswith("kind load")]
@@ -50,17 +59,13 @@ def test_a_cluster_that_is_there_stays(run: Run) -> None:
     ]
 
 
-def releases(calls: list[str]) -> list[str]:
-    return [call.split()[3] for call in calls if call.startswith("helm upgrade --install")]
-
-
-def test_sidecars_come_with_the_cni_plugin_and_without_ztunnel(run: Run) -> None:
+def test_mesh_with_sidecars_has_the_cni_plugin_but_no_ztunnel(run: Run) -> None:
     calls = run("mesh")
     assert releases(calls) == ["istio-base", "istio-cni", "istiod", "istio-ingressgateway"]
     assert not any("profile=ambient" in call for call in calls)
 
 
-def test_ambient_mode_comes_with_ztunnel_and_its_profile(run: Run) -> None:
+def test_ambient_mesh_has_ztunnel_and_the_ambient_profile(run: Run) -> None:
     calls = run("mesh", MESH="ambient", PLATFORM="k3d")
     assert releases(calls) == ["istio-base", "istio-cni", "istiod", "ztunnel", "istio-ingressgateway"]
     for release in ("istio-cni", "istiod"):
@@ -72,7 +77,7 @@ def test_ambient_mode_comes_with_ztunnel_and_its_profile(run: Run) -> None:
     ("mesh", "label", "mode"),
     [("", "istio-injection=enabled", "sidecar"), ("ambient", "istio.io/dataplane-mode=ambient", "ambient")],
 )
-def test_bookinfo_comes_in_the_meshs_mode_into_a_restricted_namespace(
+def test_deploy_labels_the_namespace_for_the_mode_and_enforces_restricted(
     run: Run, mesh: str, label: str, mode: str
 ) -> None:
     calls = run("deploy", MESH=mesh)
@@ -81,31 +86,33 @@ def test_bookinfo_comes_in_the_meshs_mode_into_a_restricted_namespace(
     assert any(f" --set mesh.mode={mode} " in call for call in calls)
 
 
-def test_a_failure_ends_the_script(run: Run) -> None:
-    calls = run("mesh", code=1, FAILING="helm upgrade")
+def test_script_stops_at_the_first_failure(run: Run) -> None:
+    calls = run("mesh", exit_code=1, FAILING="helm upgrade")
     assert releases(calls) == ["istio-base"]
 
 
-def test_the_cluster_is_taken_away(run: Run) -> None:
+def test_down_deletes_the_cluster(run: Run) -> None:
     assert run("down") == ["kind delete cluster --name bookinfo"]
 
 
-@pytest.mark.parametrize(("given", "wanted"), [({}, "kind-bookinfo"), ({"CONTEXT": "k3d-bookinfo"}, "k3d-bookinfo")])
+@pytest.mark.parametrize(
+    ("environ", "expected"), [({}, "kind-bookinfo"), ({"CONTEXT": "k3d-bookinfo"}, "k3d-bookinfo")]
+)
 @pytest.mark.parametrize("name", ["mesh", "deploy"])
-def test_only_the_cluster_of_that_context_is_touched(
-    run: Run, tmp_path: Path, name: str, given: dict[str, str], wanted: str
+def test_every_call_names_the_context(
+    run: Run, tmp_path: Path, name: str, environ: dict[str, str], expected: str
 ) -> None:
-    calls = [call for call in run(name, **given) if not call.startswith("kubectl config get-contexts")]
+    calls = [call for call in run(name, **environ) if not call.startswith("kubectl config get-contexts")]
     contexts = (tmp_path / "calls.contexts").read_text().splitlines()
-    assert len(contexts) == len(calls)  # every call
-    assert {context.partition("=")[2] for context in contexts} == {wanted}
+    assert len(contexts) == len(calls)
+    assert {context.partition("=")[2] for context in contexts} == {expected}
 
 
 @pytest.mark.parametrize("name", ["mesh", "deploy"])
-def test_without_that_context_nothing_is_touched(run: Run, name: str) -> None:
-    assert run(name, code=1, FAILING="kubectl config") == ["kubectl config get-contexts kind-bookinfo --output=name"]
+def test_missing_context_changes_nothing(run: Run, name: str) -> None:
+    calls = run(name, exit_code=1, FAILING="kubectl config")
+    assert calls == ["kubectl config get-contexts kind-bookinfo --output=name"]
 
 
-def test_bookinfo_does_not_come_in_an_unknown_mode(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "calls").touch()
-    assert run("deploy", code=1, MESH="sidecars") == []
+def test_deploy_with_an_invalid_mode_changes_nothing(run: Run) -> None:
+    assert run("deploy", exit_code=1, MESH="sidecars") == []
