@@ -1,7 +1,7 @@
-"""docs/cluster.md and the scripts that wrap it: as far as they can be held without a cluster.
+"""docs/cluster.md and its scripts, as far as they can be tested without a cluster.
 
-What is held: each block is shell, each file that a command names is there, each option is one that the real kubectl and
-Helm have, every wait is `kubectl wait` or a rollout's, versions stand in one place, the scripts do what the page says.
+Each block is valid shell. Each file and each option of kubectl and Helm exists. Every wait is `kubectl wait` or a
+rollout status. Versions are in one place. The scripts run the commands of the page.
 """
 
 import functools
@@ -26,13 +26,13 @@ PATHS = ("--filename", "--values", "--config", "--from-file")
 
 
 def lines(text: str) -> list[str]:
-    """Logical lines: continued ones joined, comments left out, blanks made one."""
+    """Return the logical lines, without comments and with single blanks."""
     joined = re.sub(r"\\\n\s*", "", text)
     return [" ".join(line.split()) for line in joined.splitlines() if line.strip() and not line.startswith("#")]
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """The simple commands of some shell, as words; what the shell would put in is left as it is written."""
+    """Yield the simple commands as words. Expansions of the shell are kept."""
     for line in lines(text):
         lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;")
         lexer.whitespace_split, lexer.commenters = True, ""
@@ -50,18 +50,18 @@ ALL += [words for name in SCRIPTS for words in commands((ROOT / "cluster" / name
 
 
 def options(words: list[str]) -> list[str]:
-    """The long options of a command, up to what is another's (after `--`)."""
+    """Return the long options of a command, before `--`."""
     own = words[: words.index("--")] if "--" in words else words
     return [word.partition("=")[0] for word in own if re.match(r"--[a-z]", word)]
 
 
 @functools.cache
 def known(program: str, *subcommand: str) -> frozenset[str]:
-    """The long options that a program's own help names."""
-    told = subprocess.run([program, *subcommand, "--help"], capture_output=True, text=True, check=True).stdout
+    """Return the long options in a program's help."""
+    result = subprocess.run([program, *subcommand, "--help"], capture_output=True, text=True, check=True).stdout
     if Path(program).name == "kubectl":
-        told += subprocess.run([program, "options"], capture_output=True, text=True, check=True).stdout
-    return frozenset(re.findall(r"--[a-z][a-z-]*", told))
+        result += subprocess.run([program, "options"], capture_output=True, text=True, check=True).stdout
+    return frozenset(re.findall(r"--[a-z][a-z-]*", result))
 
 
 @pytest.fixture(scope="module")
@@ -72,43 +72,43 @@ def helm() -> str:
     return found.stdout.strip()
 
 
-def test_there_is_something_to_hold() -> None:
+def test_page_contains_commands() -> None:
     assert len(BLOCKS) > 15
     assert sum(words[0] == "kubectl" for words in ALL) > 60
     assert sum(words[0] == "helm" for words in ALL) > 10
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0][:40])
-def test_a_block_is_shell(block: str) -> None:
-    told = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
-    assert (told.returncode, told.stderr) == (0, "")
+def test_block_is_valid_shell(block: str) -> None:
+    result = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "need"])
-def test_a_script_is_shell_that_stops_at_the_first_failure(name: str) -> None:
+def test_script_stops_at_the_first_error(name: str) -> None:
     script = ROOT / "cluster" / name
-    told = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True, check=False)
-    assert (told.returncode, told.stderr) == (0, "")
+    result = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
     assert "set -euo pipefail" in script.read_text()
     assert os.access(script, os.X_OK)
 
 
-def test_every_option_of_kubectl_is_one_that_it_has() -> None:
+def test_options_of_kubectl_exist() -> None:
     for words in ALL:
         if words[0] != "kubectl":
             continue
         depth = 3 if words[1] in ("create", "config", "rollout") else 2
-        told = [word for word in words[1:depth] if not word.startswith("-")]
-        assert set(options(words)) <= known(KUBECTL, *told), words
+        result = [word for word in words[1:depth] if not word.startswith("-")]
+        assert set(options(words)) <= known(KUBECTL, *result), words
 
 
-def test_every_option_of_helm_is_one_that_it_has(helm: str) -> None:
+def test_options_of_helm_exist(helm: str) -> None:
     for words in ALL:
         if words[0] == "helm":
             assert set(options(words)) <= known(helm, words[1]), words
 
 
-def test_the_chart_takes_the_values_that_it_is_given(helm: str) -> None:
+def test_chart_accepts_the_values(helm: str) -> None:
     given = {
         word.partition("=")[2] or following
         for words in ALL
@@ -119,13 +119,13 @@ def test_the_chart_takes_the_values_that_it_is_given(helm: str) -> None:
     values = [value.replace("${MESH:-sidecar}", "sidecar") for value in sorted(given)]
     assert len(values) > 3
     sets = [option for value in values for option in ("--set", value)]
-    told = subprocess.run(
+    result = subprocess.run(
         [helm, "template", "bookinfo", "charts/bookinfo", *sets], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert told.returncode == 0, told.stderr
+    assert result.returncode == 0, result.stderr
 
 
-def test_every_file_that_a_command_names_is_there() -> None:
+def test_files_in_commands_exist() -> None:
     named = [
         value
         for words in ALL
@@ -138,20 +138,20 @@ def test_every_file_that_a_command_names_is_there() -> None:
     assert [value for value in named if not (ROOT / value).exists()] == []
 
 
-def test_nothing_waits_but_for_a_condition() -> None:
+def test_every_wait_has_a_condition() -> None:
     assert [words for words in ALL if words[0] in ("sleep", "watch")] == []
     for words in ALL:
         if words[:2] in (["kubectl", "wait"], ["kubectl", "rollout"]):
             assert any(word.startswith("--timeout=") for word in words), words
 
 
-def test_versions_stand_in_one_place() -> None:
+def test_versions_are_in_one_place() -> None:
     for file in (PAGE, *(ROOT / "cluster" / name for name in SCRIPTS)):
         text = file.read_text().replace("127.0.0.1", "")
         assert re.findall(r"\b\d+\.\d+\.\d+\b", text) == [], file
 
 
-def test_istio_is_of_the_version_whose_api_the_manifests_are_held_to_or_newer() -> None:
+def test_istio_version_is_not_older_than_the_schema() -> None:
     from bookinfo_lab.resources.schema import istio_schema
 
     pinned = dict(line.split("=") for line in lines((ROOT / "cluster/versions.env").read_text()))
@@ -159,7 +159,7 @@ def test_istio_is_of_the_version_whose_api_the_manifests_are_held_to_or_newer() 
     assert as_numbers[0] >= as_numbers[1]
 
 
-def test_kubernetes_is_of_a_version_that_the_chart_takes() -> None:
+def test_kubernetes_version_is_supported_by_the_chart() -> None:
     from charts.tests.validation import KUBERNETES
 
     pinned = dict(line.split("=") for line in lines((ROOT / "cluster/versions.env").read_text()))
@@ -167,36 +167,36 @@ def test_kubernetes_is_of_a_version_that_the_chart_takes() -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_script_does_what_the_page_says(name: str) -> None:
-    told = set(lines(PAGE.read_text()))
+def test_script_runs_the_commands_of_the_page(name: str) -> None:
+    result = set(lines(PAGE.read_text()))
     script = lines((ROOT / "cluster" / name).read_text())
     done = [line for line in script if line.split()[0] in ("kubectl", "helm", "kind", "istioctl", "make")]
     # In a script the mode is a variable; the page has a section for each.
-    assert [line for line in done if line not in told] == []
+    assert [line for line in done if line not in result] == []
     assert done
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_script_names_what_is_missing_with_its_version_and_where_it_is(name: str, tmp_path: Path) -> None:
+def test_script_reports_missing_tools(name: str, tmp_path: Path) -> None:
     for tool in ("bash", "dirname"):
         (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
-    told = subprocess.run(
+    result = subprocess.run(
         [str(ROOT / "cluster" / name)], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
     )
     wanted = re.search(r"need\"? ([\w ]+)$", (ROOT / "cluster" / name).read_text(), re.MULTILINE)
     assert wanted
-    messages = told.stderr.splitlines()
-    assert told.returncode == 1
+    messages = result.stderr.splitlines()
+    assert result.returncode == 1
     assert len(messages) == len(wanted[1].split())
     for tool, message in zip(wanted[1].split(), messages, strict=True):
         assert re.fullmatch(rf"cluster: {tool} is not on PATH; install .+: https://.+", message)
 
 
-def test_an_unknown_mode_is_told() -> None:
+def test_invalid_mode_is_reported() -> None:
     text = (ROOT / "cluster/mesh").read_text()
     case = text[text.index("case") : text.index("esac") + 4]
-    told = subprocess.run(["bash", "-c", f"MESH=sidecars; {case}"], capture_output=True, text=True, check=False)
-    assert (told.returncode, told.stderr) == (1, "cluster: MESH is sidecar or ambient, not sidecars\n")
+    result = subprocess.run(["bash", "-c", f"MESH=sidecars; {case}"], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (1, 'cluster: MESH: invalid mode "sidecars"; use sidecar or ambient\n')
 
 
 def test_the_gateway_listens_where_kind_and_istios_gateway_look_for_it() -> None:
@@ -225,11 +225,11 @@ def test_what_istio_adds_to_the_namespace_may_be_where_restricted_is_enforced() 
 def test_a_config_map_is_made_from_a_folder_with_all_that_is_in_it(name: str, tmp_path: Path) -> None:
     (words,) = [words for words in ALL if words[:4] == ["kubectl", "create", "configmap", name]]
     env = {"PATH": os.environ["PATH"], "KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)}
-    told = subprocess.run([KUBECTL, *words[1:]], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stderr
+    result = subprocess.run([KUBECTL, *words[1:]], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
     (folder,) = [word.partition("=")[2] for word in words if word.startswith("--from-file=")]
     files = {path.name: path.read_text() for path in (ROOT / folder).iterdir() if path.is_file()}
-    assert yaml.safe_load(told.stdout)["data"] == files
+    assert yaml.safe_load(result.stdout)["data"] == files
     mounted = (ROOT / "observability/addons").glob("*.yaml")
     assert any(f"name: {name}\n" in path.read_text() for path in mounted)
 
@@ -237,14 +237,14 @@ def test_a_config_map_is_made_from_a_folder_with_all_that_is_in_it(name: str, tm
 def test_every_command_of_bookinfo_is_one_that_it_has() -> None:
     for words in ALL:
         if words[0] == "bookinfo":
-            told = subprocess.run(
+            result = subprocess.run(
                 [sys.executable, "-m", "bookinfo_lab", words[1], "--help"],
                 capture_output=True,
                 text=True,
                 check=True,
                 env=os.environ | {"COLUMNS": "200", "TERM": "dumb"},
             ).stdout
-            assert set(options(words)) <= set(re.findall(r"--[a-z][a-z-]*", told)), words
+            assert set(options(words)) <= set(re.findall(r"--[a-z][a-z-]*", result)), words
 
 
 def test_the_page_of_the_old_courses_words_names_files_that_are_there() -> None:
@@ -380,11 +380,11 @@ def test_need_knows_every_tool_that_the_page_names(tmp_path: Path) -> None:
     for tool in ("bash", "dirname"):
         (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
     for tool in ("docker", "kind", "k3d", "minikube", "kubectl", "helm", "istioctl", "something-else"):
-        told = subprocess.run(
+        result = subprocess.run(
             [str(ROOT / "cluster/need"), tool], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
         )
-        assert (told.returncode, "unbound" in told.stderr) == (1, False)
-        assert told.stderr.startswith(f"cluster: {tool} is not on PATH; install ")
+        assert (result.returncode, "unbound" in result.stderr) == (1, False)
+        assert result.stderr.startswith(f"cluster: {tool} is not on PATH; install ")
 
 
 def test_the_outside_has_its_certificate_before_it_starts() -> None:
@@ -420,7 +420,7 @@ def test_a_gateway_that_is_waited_for_can_become_programmed() -> None:
 
 
 def test_a_chart_of_istios_is_named_so_that_it_is_found() -> None:
-    """Nobody is told to add a repository, so `istio/istiod` would be none."""
+    """Nobody is result to add a repository, so `istio/istiod` would be none."""
     for page in (PAGE, *ROOT.glob("istio/*/README.md")):
         for words in commands("\n".join(re.findall(r"^```\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL))):
             if words[:2] == ["helm", "upgrade"] and "charts/bookinfo" not in words:

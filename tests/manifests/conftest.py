@@ -1,4 +1,4 @@
-"""Every manifest that is written by hand: the workloads, the mesh, the add-ons."""
+"""All manifests: workloads, mesh rules, add-ons."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("kubernetes", "istio", "observability/addons")
+DIRECTORIES = ("kubernetes", "istio", "observability/addons")
 HELM_VALUES = {"istio/telemetry/mesh/values.yaml"}
 
 Object = dict[str, Any]
@@ -15,7 +15,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Manifest:
-    """One object, and the file that it stands in."""
+    """One object and its file."""
 
     file: str
     body: Object
@@ -25,14 +25,16 @@ class Manifest:
 
 
 def read(file: str) -> list[Object]:
-    """The objects of a file, relative to the repository."""
+    """Return the objects of a file. Its path is relative to the repository."""
     return [item for item in yaml.safe_load_all((ROOT / file).read_text()) if item]
 
 
-def manifests(*folders: str) -> list[Manifest]:
-    """All objects below these folders."""
-    files = sorted(str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*.yaml"))
+def manifests(*directories: str) -> list[Manifest]:
+    """Return all objects in these directories."""
+    files = sorted(
+        str(path.relative_to(ROOT)) for directory in directories for path in (ROOT / directory).rglob("*.yaml")
+    )
     return [Manifest(file, body) for file in files if file not in HELM_VALUES for body in read(file)]
 
 
-EVERYTHING = manifests(*FOLDERS)
+EVERYTHING = manifests(*DIRECTORIES)

@@ -1,4 +1,4 @@
-"""observability/addons: one version of everything, and all that they refer to is there."""
+"""observability/addons: one version per component, and every reference resolves."""
 
 import json
 import re
@@ -18,7 +18,7 @@ PROVISIONING = ROOT / "observability/grafana/provisioning"
 
 
 def config(name: str) -> tuple[str, dict[str, Any]]:
-    """A ConfigMap's one file: its text, and what it says."""
+    """Return the only file of a ConfigMap, as text and parsed."""
     (data,) = (
         item.body["data"]
         for item in ADDONS
@@ -29,7 +29,7 @@ def config(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def services() -> set[tuple[str, str, int]]:
-    """Namespace, name and port of each Service, by whichever name it is asked for."""
+    """Return namespace, name and port of each Service, under all its names."""
     found: set[tuple[str, str, int]] = set()
     for item in ADDONS:
         if item.body["kind"] != "Service":
@@ -49,13 +49,13 @@ def services() -> set[tuple[str, str, int]]:
 
 
 def is_served(url: str, namespace: str) -> bool:
-    """Whether a pod of the namespace reaches a Service by that URL."""
+    """Whether the URL leads to a Service for a pod of the namespace."""
     parts = urlsplit(url)
     name, _, rest = (parts.hostname or "").partition(".")
     return (rest.partition(".")[0] or namespace, name, parts.port or 80) in services()
 
 
-def test_versions_are_those_of_compose_and_of_the_cluster() -> None:
+def test_versions_equal_those_of_compose_and_the_cluster() -> None:
     text = (ROOT / ".env").read_text() + (ROOT / "cluster/versions.env").read_text()
     pinned = dict(re.findall(r"^(\w+)_IMAGE=(\S+?)(?:@sha256:\w+)?$", text, re.MULTILINE))
     images = {
@@ -67,13 +67,13 @@ def test_versions_are_those_of_compose_and_of_the_cluster() -> None:
     assert images == {pinned[name] for name in ("PROMETHEUS", "GRAFANA", "JAEGER", "KIALI", "RATELIMIT", "REDIS")}
 
 
-def test_grafanas_data_sources_are_there() -> None:
+def test_grafana_data_sources_exist() -> None:
     for file in (PROVISIONING / "datasources").glob("*.yaml"):
         for source in yaml.safe_load(file.read_text())["datasources"]:
             assert is_served(source["url"], "monitoring"), source["url"]
 
 
-def test_grafana_looks_for_dashboards_where_they_are_mounted() -> None:
+def test_dashboard_directories_are_mounted() -> None:
     (pod,) = (
         item.body["spec"]["template"]["spec"]
         for item in ADDONS
@@ -85,23 +85,23 @@ def test_grafana_looks_for_dashboards_where_they_are_mounted() -> None:
             assert provider["options"]["path"] in mounts
 
 
-def test_what_kiali_asks_is_there() -> None:
-    _, told = config("kiali")
-    external = told["external_services"]
+def test_services_that_kiali_calls_exist() -> None:
+    _, parsed = config("kiali")
+    external = parsed["external_services"]
     urls = [external["prometheus"]["url"], external["grafana"]["internal_url"], external["tracing"]["internal_url"]]
     assert [url for url in urls if not is_served(url, "istio-system")] == []
 
 
-def test_kiali_may_change_nothing() -> None:
+def test_kiali_has_only_read_permissions() -> None:
     (role,) = (
         item.body for item in ADDONS if (item.body["kind"], item.body["metadata"]["name"]) == ("ClusterRole", "kiali")
     )
     writing = {verb for rule in role["rules"] for verb in rule["verbs"]} - {"get", "list", "watch"}
-    assert writing == {"create"}  # of port forwards alone
+    assert writing == {"create"}  # only of port forwards
     assert [rule["resources"] for rule in role["rules"] if "create" in rule["verbs"]] == [["pods/portforward"]]
 
 
-def test_the_mesh_sends_its_traces_to_jaeger() -> None:
+def test_mesh_sends_traces_to_jaeger() -> None:
     values = yaml.safe_load((ROOT / "istio/telemetry/mesh/values.yaml").read_text())
     (provider,) = values["meshConfig"]["extensionProviders"]
     (telemetry,) = read("istio/telemetry/tracing-and-access-log.yaml")
@@ -111,7 +111,7 @@ def test_the_mesh_sends_its_traces_to_jaeger() -> None:
     assert (namespace, name, collector["port"]) in services()
 
 
-def test_sidecars_keep_the_numbers_that_lessons_count() -> None:
+def test_sidecars_keep_the_statistics_of_the_scenarios() -> None:
     from bookinfo_lab.scenarios.definitions import SCENARIOS
     from bookinfo_lab.scenarios.model import Counter
 
@@ -122,11 +122,11 @@ def test_sidecars_keep_the_numbers_that_lessons_count() -> None:
         for scenario in SCENARIOS
         for step in scenario.steps
         for observation in step.observations
-        for claim in (*observation.shows, *observation.keeps)
+        for claim in (*observation.effects, *observation.invariants)
         for read in claim.reads
         if isinstance(read, Counter) and not read.application
     }
-    # A name that such a pattern finds: what may be left out is, and of several characters any one stands.
+    # A name that matches the pattern, without its optional parts.
     names = {example(pattern) for pattern in patterns}
     assert {name for name in names if not any(regex.fullmatch(name) for regex in kept)} == set()
 
@@ -163,17 +163,17 @@ POD = {
         (POD | {"__meta_kubernetes_pod_container_init": "true"}, ""),
     ],
 )
-def test_prometheus_scrapes_what_the_annotations_say(tmp_path: Path, pod: dict[str, str], scraped: str) -> None:
-    """Debian's Prometheus cannot ask Kubernetes, so it is told what Kubernetes would say."""
-    _, told = config("prometheus")
-    (job,) = told["scrape_configs"]
+def test_prometheus_scrapes_annotated_pods(tmp_path: Path, pod: dict[str, str], scraped: str) -> None:
+    """Debian's Prometheus has no Kubernetes discovery, so static targets carry the labels of the discovery."""
+    _, parsed = config("prometheus")
+    (job,) = parsed["scrape_configs"]
     del job["kubernetes_sd_configs"]
     job["static_configs"] = [{"targets": [f"{pod['__meta_kubernetes_pod_ip'].replace('::', '-')}:1"], "labels": pod}]
     (tmp_path / "rules").symlink_to(ROOT / "observability/rules")
-    (tmp_path / "prometheus.yaml").write_text(yaml.safe_dump(told))
+    (tmp_path / "prometheus.yaml").write_text(yaml.safe_dump(parsed))
     command = ["promtool", "check", "service-discovery", "--timeout=1s", "prometheus.yaml", "pods"]
-    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stderr
-    found = [target.get("labels") or {} for target in json.loads(answer.stdout)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    found = [target.get("labels") or {} for target in json.loads(result.stdout)]
     addresses = [f"{labels['__address__']}{labels['__metrics_path__']}" for labels in found if labels]
     assert addresses == ([scraped] if scraped else [])

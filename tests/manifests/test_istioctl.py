@@ -1,4 +1,4 @@
-"""`istioctl analyze` has nothing to say of the manifests and of the chart's renderings, where there is an istioctl."""
+"""`istioctl analyze` reports no problem in the manifests and in the rendered chart. Needs istioctl."""
 
 import re
 import shutil
@@ -23,7 +23,7 @@ pytestmark = [
 
 
 def pods(items: Iterable[Object]) -> list[Object]:
-    """What a cluster makes of Deployments: istioctl looks for the pods that a selector means, with their sidecars."""
+    """Return the pods of Deployments, with sidecars, because istioctl resolves selectors."""
     found = []
     for item in items:
         if item["kind"] == "Deployment":
@@ -35,8 +35,8 @@ def pods(items: Iterable[Object]) -> list[Object]:
     return found
 
 
-def around() -> list[Object]:
-    """What the mesh manifests refer to: the workloads with their pods, and Istio's ingress gateway."""
+def environment() -> list[Object]:
+    """Return the objects that mesh manifests refer to: workloads, their pods, and the ingress gateway."""
     where = {"name": "istio-ingressgateway", "namespace": "istio-system", "labels": {"istio": "ingressgateway"}}
     ports = [{"name": "http2", "port": 80, "targetPort": 8080}, {"name": "http", "port": 8080, "targetPort": 8080}]
     gateway = [
@@ -56,8 +56,8 @@ def around() -> list[Object]:
     return [*WORKLOADS, *pods(WORKLOADS), *gateway]
 
 
-def told(items: Iterable[Object], folder: Path) -> list[str]:
-    """What istioctl finds in these objects and what they refer to; an object that is named twice counts once."""
+def findings(items: Iterable[Object], folder: Path) -> list[str]:
+    """Return the messages of istioctl for these objects. The last object of a name counts."""
     by_name = {(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]): item for item in items}
     file = folder / "all.yaml"
     file.write_text(yaml.safe_dump_all(by_name.values()))
@@ -69,15 +69,15 @@ def told(items: Iterable[Object], folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_of_a_manifest(file: str, tmp_path: Path) -> None:
+def test_manifest_has_no_findings(file: str, tmp_path: Path) -> None:
     before = ["istio/gateway/destination-rules.yaml", "istio/gateway/bookinfo-gateway.yaml"]
     if file.startswith("istio/ambient/"):
         before.append("istio/ambient/waypoint.yaml")
-    assert told([*around(), *(item for name in (*before, file) for item in read(name))], tmp_path) == []
+    assert findings([*environment(), *(item for name in (*before, file) for item in read(name))], tmp_path) == []
 
 
 @pytest.mark.parametrize("values", RENDERINGS)
-def test_of_a_rendering_of_the_chart(values: str, tmp_path: Path) -> None:
+def test_rendered_chart_has_no_findings(values: str, tmp_path: Path) -> None:
     found = subprocess.run(
         [sys.executable, "charts/tools/helm.py"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -91,4 +91,4 @@ def test_of_a_rendering_of_the_chart(values: str, tmp_path: Path) -> None:
     ]
     rendered = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     items = [item for item in yaml.safe_load_all(rendered) if item]
-    assert told([*items, *pods(items), *around()[-2:]], tmp_path) == []
+    assert findings([*items, *pods(items), *environment()[-2:]], tmp_path) == []

@@ -1,6 +1,6 @@
-"""A scenario is for a mesh in which somebody heeds its objects.
+"""A scenario names only meshes in which its objects have an effect.
 
-https://istio.io/latest/docs/ambient/usage/ says what a waypoint heeds; ztunnel heeds identities alone.
+https://istio.io/latest/docs/ambient/usage/ lists the fields that a waypoint supports. ztunnel supports only identities.
 """
 
 import pytest
@@ -12,27 +12,27 @@ from bookinfo_lab.scenarios.model import Mesh, Scenario
 
 from .conftest import ROOT
 
-FOR_SIDECARS = {"EnvoyFilter", "Sidecar"}
-AT_THE_EDGE = {"istio": "ingressgateway"}
+SIDECAR_KINDS = {"EnvoyFilter", "Sidecar"}
+GATEWAY_LABELS = {"istio": "ingressgateway"}
 
 
 def documents(scenario: Scenario) -> list[Document]:
-    named = [*scenario.given, *scenario.without]
-    named += [manifest for step in scenario.steps for manifest in (*step.apply, *step.delete)]
-    return Manifests(ROOT).documents(dict.fromkeys(named))
+    used = [*scenario.setup, *scenario.removed]
+    used += [manifest for step in scenario.steps for manifest in (*step.apply, *step.delete)]
+    return Manifests(ROOT).documents(dict.fromkeys(used))
 
 
-def is_heeded_without_a_waypoint(document: Document) -> bool:
-    """By Kubernetes, by ztunnel, or by the gateway, which is an Envoy in every mesh."""
+def works_without_a_waypoint(document: Document) -> bool:
+    """Whether Kubernetes, ztunnel or the gateway, which is an Envoy in every mesh, implements the object."""
     if ".istio.io" not in document.api_version:
         return True
     spec = document.body["spec"]
-    return document.kind == "PeerAuthentication" or spec.get("selector", {}).get("matchLabels") == AT_THE_EDGE
+    return document.kind == "PeerAuthentication" or spec.get("selector", {}).get("matchLabels") == GATEWAY_LABELS
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_what_only_sidecars_heed_is_checked_with_sidecars_alone(scenario: Scenario) -> None:
-    if FOR_SIDECARS & {document.kind for document in documents(scenario)}:
+def test_scenario_with_sidecar_only_objects_requires_sidecars(scenario: Scenario) -> None:
+    if SIDECAR_KINDS & {document.kind for document in documents(scenario)}:
         assert scenario.meshes == (Mesh.SIDECAR,)
     else:
         assert Mesh.AMBIENT in scenario.meshes
@@ -41,17 +41,17 @@ def test_what_only_sidecars_heed_is_checked_with_sidecars_alone(scenario: Scenar
 @pytest.mark.parametrize(
     "scenario", [item for item in SCENARIOS if Mesh.L4 in item.meshes], ids=lambda scenario: scenario.name
 )
-def test_what_is_checked_without_a_waypoint_takes_none(scenario: Scenario) -> None:
-    assert all(map(is_heeded_without_a_waypoint, documents(scenario)))
+def test_scenario_for_l4_needs_no_waypoint(scenario: Scenario) -> None:
+    assert all(map(works_without_a_waypoint, documents(scenario)))
 
 
 @pytest.mark.parametrize(
     "scenario", [item for item in SCENARIOS if Mesh.NONE in item.meshes], ids=lambda scenario: scenario.name
 )
-def test_what_is_checked_without_a_mesh_is_kubernetes_own(scenario: Scenario) -> None:
+def test_scenario_without_a_mesh_uses_only_kubernetes_objects(scenario: Scenario) -> None:
     assert not any(".istio.io" in document.api_version for document in documents(scenario))
 
 
-def test_there_is_something_for_every_mesh() -> None:
+def test_every_mesh_has_a_scenario() -> None:
     for mesh in Mesh:
         assert any(mesh in scenario.meshes for scenario in SCENARIOS)

@@ -1,4 +1,4 @@
-"""istio/rate-limit/global: the gateway asks for what the service counts, in a configuration that Envoy takes."""
+"""istio/rate-limit/global: the gateway and the service use the same descriptors, and Envoy accepts the filter."""
 
 import json
 import re
@@ -13,9 +13,9 @@ from bookinfo_lab.runtime import envoy
 
 from .conftest import ROOT, read
 
-FOLDER = "istio/rate-limit/global"
-(FILTER,) = read(f"{FOLDER}/gateway.yaml")
-SERVICE = read(f"{FOLDER}/service.yaml")
+DIRECTORY = "istio/rate-limit/global"
+(FILTER,) = read(f"{DIRECTORY}/gateway.yaml")
+SERVICE = read(f"{DIRECTORY}/service.yaml")
 HTTP_FILTER, VIRTUAL_HOST = (patch["patch"]["value"] for patch in FILTER["spec"]["configPatches"])
 
 
@@ -26,30 +26,30 @@ def limits() -> dict[str, Any]:
 
 
 def expected(paths: list[str]) -> list[int]:
-    """What each call is answered within one minute, by the patches of the gateway and the service's configuration."""
-    asked = [limit["actions"][0]["header_value_match"] for limit in VIRTUAL_HOST["rate_limits"]]
+    """Return the status of each request within one minute, from the gateway's patches and the service's limits."""
+    matches = [limit["actions"][0]["header_value_match"] for limit in VIRTUAL_HOST["rate_limits"]]
     allowed = {
         (item["key"], item.get("value")): item["rate_limit"]["requests_per_unit"] for item in limits()["descriptors"]
     }
     counts: dict[str, int] = {}
-    answers = []
+    statuses = []
     for path in paths:
-        named = [
+        values = [
             item["descriptor_value"]
-            for item in asked
+            for item in matches
             for header in item["headers"]
-            if any(is_met(kind, text, path) for kind, text in header["string_match"].items())
+            if any(path_matches(kind, text, path) for kind, text in header["string_match"].items())
         ]
         status = 200
-        for value in named:
+        for value in values:
             counts[value] = counts.get(value, 0) + 1
             if counts[value] > allowed.get(("PATH", value), allowed["PATH", None]):
                 status = 429
-        answers.append(status)
-    return answers
+        statuses.append(status)
+    return statuses
 
 
-def is_met(kind: str, text: Any, path: str) -> bool:
+def path_matches(kind: str, text: Any, path: str) -> bool:
     if kind == "prefix":
         return path.startswith(str(text))
     if kind == "exact":
@@ -58,40 +58,40 @@ def is_met(kind: str, text: Any, path: str) -> bool:
     return re.fullmatch(text["regex"], path) is not None
 
 
-def test_the_page_says_what_the_configuration_answers() -> None:
+def test_the_page_says_what_the_configuration_statuses() -> None:
     page = (ROOT / "istio/rate-limit/README.md").read_text()
     (paths,) = re.findall(r"for path in (.+); do", page)
     (statuses,) = re.findall(r"# ((?:\d{3} ?)+)$", page, re.MULTILINE)
     assert {200, 429} == set(map(int, statuses.split()))
     assert expected([f"/{path}" for path in paths.split()]) == list(map(int, statuses.split()))
     assert all(item["rate_limit"]["unit"] == "minute" for item in limits()["descriptors"])
-    words = {1: "One page", 2: "two\ncalls of the API", 100: "a hundred requests in all"}
+    words = {1: "one page", 2: "two API calls", 100: "100 requests in total"}
     for item in limits()["descriptors"]:
         assert words[item["rate_limit"]["requests_per_unit"]] in page
 
 
-def test_the_gateway_asks_in_the_domain_of_the_limits() -> None:
+def test_gateway_uses_the_domain_of_the_limits() -> None:
     assert HTTP_FILTER["typed_config"]["domain"] == limits()["domain"]
 
 
-def test_the_gateway_asks_at_the_service() -> None:
+def test_gateway_calls_the_rate_limit_service() -> None:
     (service,) = (item for item in SERVICE if (item["kind"], item["metadata"]["name"]) == ("Service", "ratelimit"))
     (port,) = service["spec"]["ports"]
     grpc = HTTP_FILTER["typed_config"]["rate_limit_service"]["grpc_service"]["envoy_grpc"]
     assert grpc["cluster_name"] == f"outbound|{port['port']}||ratelimit.default.svc.cluster.local"
-    assert port["name"] == "grpc"  # else Istio would not speak HTTP/2 to it
+    assert port["name"] == "grpc"  # otherwise Istio does not use HTTP/2
 
 
-def test_every_limit_is_asked_for_by_its_own_words() -> None:
-    asked = [limit["actions"][0]["header_value_match"] for limit in VIRTUAL_HOST["rate_limits"]]
-    named = {(item["key"], item["value"]) for item in limits()["descriptors"] if "value" in item}
-    assert {(item["descriptor_key"], item["descriptor_value"]) for item in asked} >= named
-    assert {item["descriptor_key"] for item in asked} == {item["key"] for item in limits()["descriptors"]}
+def test_every_limit_has_a_descriptor_in_the_gateway() -> None:
+    matches = [limit["actions"][0]["header_value_match"] for limit in VIRTUAL_HOST["rate_limits"]]
+    values = {(item["key"], item["value"]) for item in limits()["descriptors"] if "value" in item}
+    assert {(item["descriptor_key"], item["descriptor_value"]) for item in matches} >= values
+    assert {item["descriptor_key"] for item in matches} == {item["key"] for item in limits()["descriptors"]}
 
 
 @pytest.fixture
 def bootstrap(tmp_path: Path) -> Path:
-    """What Istio makes of the two patches, as far as Envoy has to judge it."""
+    """Write the part of Istio's configuration that contains the two patches."""
     name = HTTP_FILTER["typed_config"]["rate_limit_service"]["grpc_service"]["envoy_grpc"]["cluster_name"]
     router = {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
     network = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -129,13 +129,13 @@ def bootstrap(tmp_path: Path) -> Path:
     return path
 
 
-def test_envoy_takes_the_patches(bootstrap: Path) -> None:
+def test_envoy_accepts_the_patches(bootstrap: Path) -> None:
     command = [str(envoy.find({})), "--mode", "validate", "--config-path", str(bootstrap)]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (told.returncode, "OK" in told.stdout) == (0, True), told.stderr
+    validated = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (validated.returncode, "OK" in validated.stdout) == (0, True), validated.stderr
 
 
-def test_envoy_would_refuse_a_mistake_in_them(bootstrap: Path) -> None:
+def test_envoy_rejects_an_invalid_patch(bootstrap: Path) -> None:
     bootstrap.write_text(bootstrap.read_text().replace("header_value_match", "header_value_mismatch"))
     command = [str(envoy.find({})), "--mode", "validate", "--config-path", str(bootstrap)]
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0
