@@ -4,8 +4,6 @@ Every field is used, or is declared `Ignored` because a lab has no kubelet, or i
 Field meanings: https://kubernetes.io/docs/reference/kubernetes-api/
 """
 
-# pydantic copies a default for each object
-
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
