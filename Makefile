@@ -57,7 +57,7 @@ dashboards: $(VENV)/dev.stamp  ## regenerate observability/dashboards from obser
 	@$(BIN)/python observability/tools/dashboards.py
 
 # Tests that compare with a golden file (the fixture `golden` of conftest.py).
-GOLDEN_TESTS := lab/tests/resources/test_error_messages.py
+GOLDEN_TESTS := lab/tests/cli/test_help.py lab/tests/resources/test_error_messages.py
 
 .PHONY: goldens
 goldens: $(VENV)/dev.stamp  ## regenerate the golden files of the tests, such as the list of error messages

@@ -15,7 +15,7 @@ from bookinfo_lab.resources.documents import Document, read_documents
 from bookinfo_lab.resources.model import Rules
 from bookinfo_lab.resources.topology import Gateway, Topology, Workload
 from bookinfo_lab.runtime.validation import static
-from bookinfo_lab.translate import render
+from bookinfo_lab.translate import translate
 from bookinfo_lab.translate.bootstrap import bootstrap
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,7 +66,7 @@ def compose_topology(documents: list[Document], table: dict[str, images.Image]) 
 
 def envoy(topology: Topology, rules: Rules) -> Json:
     """Return the complete configuration of Envoy."""
-    config = render(topology, rules)[GATEWAY.name]
+    config = translate(topology, rules)[GATEWAY.name]
     used = {cluster["name"] for cluster in config.clusters if f'"{cluster["name"]}"' in json.dumps(dict(config.routes))}
     clusters = tuple(_with_health_check(cluster) for cluster in config.clusters if cluster["name"] in used)
     bootstrap_config = static(GATEWAY, replace(config, clusters=clusters))

@@ -114,10 +114,10 @@ def test_claims_about_the_mesh_are_not_checked_without_a_mesh(cluster: Cluster) 
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        (["--gateway", "http://localhost:8080"], "--gateway is for a cluster: name it by --context"),
-        (["--namespace", "books"], "--namespace books is for a cluster: name it by --context"),
+        (["--gateway", "http://localhost:8080"], "--gateway requires --context"),
+        (["--namespace", "books"], "--namespace books requires --context"),
         # The value of `--context "$(kubectl config current-context)"` if no context is set.
-        (["--context", ""], "--context is empty: name one of"),
+        (["--context", ""], "--context: the value is empty; use a name from"),
     ],
 )
 def test_cluster_option_without_a_cluster_is_rejected(options: list[str], error: str) -> None:

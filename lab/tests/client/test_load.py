@@ -97,5 +97,5 @@ def test_traffic_that_nothing_answers_has_failed() -> None:
         result = CliRunner().invoke(app, ["load", "--rps=20", "--duration=0.2", f"--url={url}"])
 
     assert isinstance(result.exception, LabError)
-    assert str(result.exception).startswith(f"{url} did not answer; ")
+    assert str(result.exception).startswith(f"{url} did not respond; ")
     assert "4 answers; ConnectError no page: 4 (100 %)" in plain(result.output)

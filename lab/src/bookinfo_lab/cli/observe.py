@@ -11,14 +11,13 @@ from urllib.parse import quote
 
 import typer
 
+from bookinfo_lab.cli.options import OBSERVE, JsonOption, LabOption
 from bookinfo_lab.client import control, state
 from bookinfo_lab.errors import LabError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-LabOption = Annotated[str, typer.Option("--lab", envvar="BOOKINFO_LAB", help="Which lab, if there are several.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 _PERIOD = 1.0
 _WIDTH = 160
@@ -27,8 +26,8 @@ _WIDTH = 160
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to `app`."""
-    app.command()(graph)
-    app.command()(trace)
+    app.command(rich_help_panel=OBSERVE)(graph)
+    app.command(rich_help_panel=OBSERVE)(trace)
 
 
 def graph(

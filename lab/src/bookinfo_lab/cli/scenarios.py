@@ -10,27 +10,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bookinfo_lab.cli.options import VERIFY, JsonOption, LabOption
+
 if TYPE_CHECKING:
     from bookinfo_lab.scenarios.model import Scenario
     from bookinfo_lab.scenarios.runner import ClaimResult
     from bookinfo_lab.scenarios.target import Target
 
-LabOption = Annotated[str, typer.Option("--lab", envvar="BOOKINFO_LAB", help="Which lab, if there are several.")]
+
 NameArgument = Annotated[str, typer.Argument(help="A scenario; `bookinfo scenario list` shows them.")]
 
-scenario_app = typer.Typer(help="Lessons: what they teach, and running them step by step.", no_args_is_help=True)
+scenario_app = typer.Typer(help="List, show and run the scenarios.", no_args_is_help=True)
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to `app`."""
-    app.add_typer(scenario_app, name="scenario")
-    app.command()(verify)
-    app.command()(certificate)
+    app.add_typer(scenario_app, name="scenario", rich_help_panel=VERIFY)
+    app.command(rich_help_panel=VERIFY)(verify)
+    app.command(rich_help_panel=VERIFY)(certificate)
 
 
 @scenario_app.command("list")
 def list_scenarios() -> None:
-    """List the scenarios in the order in which they are best learned."""
+    """List the scenarios in learning order."""
     from bookinfo_lab.scenarios.definitions import SCENARIOS
 
     width = max(len(scenario.name) for scenario in SCENARIOS)
@@ -40,7 +42,7 @@ def list_scenarios() -> None:
 
 @scenario_app.command()
 def show(name: NameArgument) -> None:
-    """Print a scenario's page."""
+    """Print the page of a scenario."""
     from bookinfo_lab.scenarios import definitions, documentation
 
     typer.echo(documentation.page(definitions.find(name)), nl=False)
@@ -50,12 +52,12 @@ def show(name: NameArgument) -> None:
 def run(
     name: NameArgument,
     step: Annotated[
-        int | None, typer.Option(min=1, help="Go to this step, show what is to be seen there, and stay.")
+        int | None, typer.Option(min=1, help="Apply the manifests up to this step, check its claims, and stop there.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: JsonOption = False,
     lab: LabOption = "default",
 ) -> None:
-    """Run one scenario in a lab: all of it and back, or up to a step and no further."""
+    """Run a scenario in a lab and restore the lab, or run it up to a step."""
     from bookinfo_lab import repository
     from bookinfo_lab.errors import LabError
     from bookinfo_lab.scenarios import definitions, report, verification
@@ -67,24 +69,25 @@ def run(
         verify([name], as_json=as_json, lab=lab)
         return
     if step > len(scenario.steps):
-        raise LabError(f"{name} has {len(scenario.steps)} steps")
+        raise LabError(f"--step {step}: {name} has {len(scenario.steps)} steps")
     runner = Runner(verification.running_lab(lab, os.environ), Manifests(repository.find(os.environ)), _progress)
-    began = time.monotonic()
+    started = time.monotonic()
     results = runner.show(scenario, step)
     if as_json:
-        typer.echo(report.as_json(results, time.monotonic() - began))
+        typer.echo(report.as_json(results, time.monotonic() - started))
     else:
         typer.echo(report.table(results, _width()))
-        typer.echo(f"\n{scenario.steps[step - 1].text.strip()}\n\nIt stays so; `bookinfo reset` goes back.")
+        typer.echo(f"\n{scenario.steps[step - 1].text.strip()}\n")
+        typer.echo("The rules of this step stay applied; `bookinfo reset` removes them.")
     if any(row.failed for row in results):
         raise typer.Exit(1)
 
 
 @scenario_app.command()
 def docs(
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail if a page is not current.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a page is not current.")] = False,
 ) -> None:
-    """Write docs/scenarios anew from the definitions."""
+    """Generate docs/scenarios from the definitions."""
     from bookinfo_lab import repository
     from bookinfo_lab.errors import LabError
     from bookinfo_lab.scenarios import documentation
@@ -98,39 +101,39 @@ def docs(
 
 
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Scenarios; all if left out.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    names: Annotated[list[str] | None, typer.Argument(help="Names of scenarios. Default: all.")] = None,
+    as_json: JsonOption = False,
     lab: LabOption = "default",
     context: Annotated[
         str | None, typer.Option(help="Verify the cluster of this kubectl context instead of a lab.")
     ] = None,
-    namespace: Annotated[str, typer.Option(help="Where Bookinfo is in the cluster.")] = "default",
-    gateway: Annotated[str, typer.Option(help="The URL of the cluster's gateway, if it cannot tell.")] = "",
+    namespace: Annotated[str, typer.Option(help="The namespace of Bookinfo in the cluster.")] = "default",
+    gateway: Annotated[str, typer.Option(help="The URL of the gateway, if its Service has no external address.")] = "",
     take_over: Annotated[
-        bool, typer.Option("--take-over", help="In a cluster also change what Helm or another tool manages.")
+        bool, typer.Option("--take-over", help="Also change objects that Helm or another tool manages.")
     ] = False,
-    settle: Annotated[float, typer.Option(min=0, help="Seconds that a cluster may take to spread a rule.")] = 90.0,
+    settle: Annotated[float, typer.Option(min=0, help="The seconds in which a cluster applies a rule.")] = 90.0,
 ) -> None:
-    """Prove on real traffic that the mesh does what its rules say, and restore what was there before.
+    """Verify on real traffic that the mesh does what its rules say, and restore the objects from before.
 
-    Each claim is results twice: with its rule it must hold, and without it, on the same traffic, it must not. If no lab
-    runs, one is started for the purpose. The exit code is 1 if any claim does not come out so.
+    Each claim about a rule is checked twice with the same traffic: with the rule it must pass, and without the rule it
+    must fail. If no lab runs, the command starts one and stops it at the end. The exit code is 1 if a claim fails.
     """
     from bookinfo_lab.errors import LabError
     from bookinfo_lab.scenarios import report, verification
 
     if context == "":
-        raise LabError("--context is empty: name one of `kubectl config get-contexts`")
+        raise LabError("--context: the value is empty; use a name from `kubectl config get-contexts`")
     if context is None and (gateway or take_over or namespace != "default"):
         option = "--gateway" if gateway else "--take-over" if take_over else f"--namespace {namespace}"
-        raise LabError(f"{option} is for a cluster: name it by --context, one of `kubectl config get-contexts`")
+        raise LabError(f"{option} requires --context; use a name from `kubectl config get-contexts`")
 
     def done(scenario: "Scenario", results: "list[ClaimResult]") -> None:
         if not as_json:
             typer.echo(f"\n{scenario.name}: {scenario.title}\n{report.table(results, _width())}")
 
     scenarios = verification.select_scenarios(names or [])
-    for number in (signal.SIGTERM, signal.SIGHUP):  # so that everything is restored then, too
+    for number in (signal.SIGTERM, signal.SIGHUP):  # exit normally, so that the objects are restored
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     with contextlib.ExitStack() as stack:
         target: Target
@@ -151,9 +154,9 @@ def verify(
 
 
 def certificate(
-    host: Annotated[str, typer.Argument(help="The name that it is for, e.g. books.example.")],
+    host: Annotated[str, typer.Argument(help="The DNS name in the certificate, such as books.example.")],
 ) -> None:
-    """Print a Secret with a certificate from an authority of its own, for kubernetes/external-books.yaml."""
+    """Print a Secret with a certificate from a new certificate authority, for kubernetes/external-books.yaml."""
     from bookinfo_lab.scenarios.certificate import secret_manifest
 
     typer.echo(secret_manifest(host), nl=False)
