@@ -1,4 +1,4 @@
-"""Bookinfo as a topology, and what its proxies run under given rules."""
+"""A topology with the services of Bookinfo, and the translated configuration of its proxies."""
 
 from collections.abc import Callable
 from typing import Any
@@ -54,14 +54,14 @@ TOPOLOGY = Topology(
 )
 
 
-class Rendered:
-    """What one proxy runs."""
+class Translated:
+    """The configuration of one proxy."""
 
     def __init__(self, config: ProxyConfig) -> None:
         self.config = config
 
     def host(self, name: str) -> Json:
-        """The outbound (at a gateway, the only) virtual host of that name."""
+        """The outbound virtual host (of a gateway: the only one) with this name."""
         configuration = next(item for key, item in self.config.routes.items() if not key.startswith("inbound"))
         return next(host for host in configuration["virtual_hosts"] if host["name"] == name)
 
@@ -82,11 +82,11 @@ def topology() -> Topology:
 
 
 @pytest.fixture
-def rendered() -> Callable[..., Rendered]:
-    """`rendered(rules, proxy)`: what `proxy` (productpage-v1 by default) runs under `rules` (YAML)."""
+def translated() -> Callable[..., Translated]:
+    """`translated(rules, proxy)`: the configuration of `proxy` (default: productpage-v1) under `rules` (YAML)."""
 
-    def render_one(text: str = "", proxy: str = "productpage-v1") -> Rendered:
+    def translate_for(text: str = "", proxy: str = "productpage-v1") -> Translated:
         rules = Rules.parse(read_documents(text, "test.yaml")) if text else Rules()
-        return Rendered(translate(TOPOLOGY, rules)[proxy])
+        return Translated(translate(TOPOLOGY, rules)[proxy])
 
-    return render_one
+    return translate_for

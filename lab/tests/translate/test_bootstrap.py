@@ -1,4 +1,4 @@
-"""How one Envoy starts."""
+"""The bootstrap configuration of one Envoy."""
 
 import json
 import re
@@ -12,15 +12,15 @@ REVIEWS = Workload("reviews-v1-x", "reviews-v1", "default", {"app": "reviews"}, 
 EDGE = Gateway("gateway", "istio-system", {"istio": "ingressgateway"}, "sa", "127.64.0.2", {8080: ("127.0.0.1", 8080)})
 
 
-def test_the_admin_interface_is_a_socket_for_its_owner_alone() -> None:
+def test_admin_interface_is_a_socket_that_only_its_owner_can_use() -> None:
     assert bootstrap.bootstrap(REVIEWS)["admin"] == {"address": {"pipe": {"path": "admin.sock", "mode": 0o600}}}
 
 
-def test_every_path_is_relative_to_the_proxys_folder() -> None:
+def test_every_path_is_relative_to_the_proxy_directory() -> None:
     assert re.findall(r'"(/[^"]*)"', json.dumps(bootstrap.bootstrap(REVIEWS))) == []
 
 
-def test_a_proxy_is_known_by_its_role_address_and_name() -> None:
+def test_node_id_has_role_address_and_name() -> None:
     assert bootstrap.node(REVIEWS) == {
         "id": "sidecar~127.64.0.5~reviews-v1-x.default~default.svc.cluster.local",
         "cluster": "reviews.default",
@@ -38,7 +38,7 @@ def test_a_proxy_is_known_by_its_role_address_and_name() -> None:
         ("inbound|9080||", "upstream_rq_time"),
     ],
 )
-def test_a_clusters_whole_name_is_its_tag(cluster: str, rest: str) -> None:
+def test_cluster_tag_is_the_whole_cluster_name(cluster: str, rest: str) -> None:
     tags = {tag["tag_name"]: tag.get("regex") for tag in bootstrap.bootstrap(REVIEWS)["stats_config"]["stats_tags"]}
 
     found = re.search(tags["envoy.cluster_name"], f"cluster.{cluster}.{rest}")

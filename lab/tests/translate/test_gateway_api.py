@@ -1,4 +1,4 @@
-"""Which HTTPRoutes hold where, and which are refused. What they do: tests/lab/proxies/test_gateway_api.py."""
+"""Which HTTPRoutes apply where. tests/lab/proxies/test_gateway_api.py tests their effects on requests."""
 
 from dataclasses import replace
 from typing import Any
@@ -42,7 +42,7 @@ def grant(name: str = "") -> str:
 
 
 class Shop:
-    """What the Gateway `shop` and the sidecars run."""
+    """The configuration of the Gateway `shop` and of the sidecars."""
 
     def __init__(self, topology: Topology) -> None:
         ports = {80: ("127.0.0.1", 8081), 443: ("127.0.0.1", 8443), 8080: ("127.0.0.1", 8080)}
@@ -54,12 +54,12 @@ class Shop:
         return translate(self.topology, Rules.parse(read_documents(text, "test.yaml")))
 
     def hosts(self, text: str) -> dict[str, list[Any]]:
-        """The routes of the Gateway's one port by domain, without the last one, which says 404."""
+        """The routes of the Gateway's only port by domain, without the last one (404)."""
         (routes,) = self.configs(text)["shop-istio"].routes.values()
         return {host["domains"][0]: host["routes"][:-1] for host in routes["virtual_hosts"]}
 
     def outbound(self, text: str, proxy: str) -> list[str]:
-        """Where `proxy` sends requests for reviews."""
+        """The clusters to which `proxy` routes requests for reviews."""
         virtual_hosts = self.configs(text)[proxy].routes["http_proxy"]["virtual_hosts"]
         routes = next(host["routes"] for host in virtual_hosts if host["name"].startswith("reviews."))
         return [item["route"]["cluster"] for item in routes if "route" in item]
@@ -78,17 +78,17 @@ def shop(topology: Topology) -> Shop:
 # Attachment to a Gateway
 
 
-def test_a_gateway_listens_where_its_port_leads_to(shop: Shop) -> None:
+def test_gateway_listens_at_the_address_of_its_port(shop: Shop) -> None:
     (listener,) = shop.configs(gateway())["shop-istio"].listeners
 
     assert listener["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 8081}
 
 
-def test_without_a_gateway_its_envoy_listens_nowhere(shop: Shop) -> None:
+def test_envoy_without_gateway_resource_has_no_listener(shop: Shop) -> None:
     assert shop.configs(route(parent=REVIEWS))["shop-istio"].listeners == ()
 
 
-def test_an_istio_gateway_does_not_reach_the_envoy_of_another_apis_gateway(shop: Shop) -> None:
+def test_istio_gateway_does_not_configure_the_envoy_of_an_api_gateway(shop: Shop) -> None:
     istio = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: all}\nspec: {servers: [{port: "
     text = istio + "{number: 8080, name: http, protocol: HTTP}, hosts: ['*']}]}\n"
 
@@ -105,7 +105,7 @@ def test_an_istio_gateway_does_not_reach_the_envoy_of_another_apis_gateway(shop:
         ("", "['*.example', shop.example]", {"*": 0, "*.example": 1, "shop.example": 1}),
     ],
 )
-def test_a_route_holds_for_the_hostnames_that_it_has_in_common_with_the_listener(
+def test_route_applies_to_hostnames_in_common_with_the_listener(
     shop: Shop, listener: str, hostnames: str, domains: dict[str, int]
 ) -> None:
     """HTTPRouteSpec.hostnames."""
@@ -129,10 +129,10 @@ ANY_OR_WIDE = f"{LISTENER}, {{name: wide, port: 80, protocol: HTTP, hostname: '*
         ("", "", {"*": 1, "*.example": 1}),
     ],
 )
-def test_a_listener_for_a_wildcard_goes_before_one_for_any_host(
+def test_wildcard_listener_precedes_listener_for_any_host(
     shop: Shop, parent: str, hostnames: str, domains: dict[str, int]
 ) -> None:
-    """GEP-1713: a request belongs to the listener with the most specific hostname; that of any host is the last."""
+    """GEP-1713: a request belongs to the listener with the most specific hostname. A listener for any host is last."""
     text = gateway(ANY_OR_WIDE) + route(
         parent=f"{{name: shop, {parent}}}", more=f"hostnames: {hostnames}, " if hostnames else ""
     )
@@ -140,7 +140,7 @@ def test_a_listener_for_a_wildcard_goes_before_one_for_any_host(
     assert {domain: len(routes) for domain, routes in shop.hosts(text).items()} == {"*": 0, **domains}
 
 
-def test_a_route_of_another_namespace_needs_a_listener_that_takes_it(shop: Shop) -> None:
+def test_route_of_another_namespace_requires_an_allowing_listener(shop: Shop) -> None:
     """Listener.allowedRoutes."""
     parent = "{name: shop, namespace: default}"
     guest = route(parent=parent, namespace="other")
@@ -165,7 +165,7 @@ def test_a_route_of_another_namespace_needs_a_listener_that_takes_it(shop: Shop)
         ("port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: a}]}", "hostname: a.example, port: 80", [80]),
     ],
 )
-def test_a_redirect_to_another_host_keeps_the_listeners_port_but_for_its_schemes_own(
+def test_redirect_to_another_host_keeps_the_listener_port_unless_default(
     shop: Shop, listener: str, redirect: str, ports: list[int | None]
 ) -> None:
     """HTTPRequestRedirectFilter.port."""
@@ -181,7 +181,7 @@ FAR = "{backendRefs: [{name: far, namespace: other, port: 9080}]}"
 
 
 @pytest.mark.parametrize(("granted", "leads_on"), [("", False), (grant(), True), (grant(", name: far"), True)])
-def test_a_backend_of_another_namespace_needs_a_grant_there(shop: Shop, granted: str, leads_on: bool) -> None:
+def test_backend_in_another_namespace_requires_a_grant(shop: Shop, granted: str, leads_on: bool) -> None:
     (found,) = shop.hosts(gateway() + route(FAR) + granted)["*"]
 
     assert ("route" in found) == leads_on
@@ -189,21 +189,21 @@ def test_a_backend_of_another_namespace_needs_a_grant_there(shop: Shop, granted:
 
 
 @pytest.mark.parametrize("name", ["far.other.svc.cluster.local", "reviews.default.svc.cluster.local"])
-def test_a_backend_is_named_as_an_object_and_not_as_a_host(shop: Shop, name: str) -> None:
-    """BackendObjectReference.name: no Service has dots in its name, so that one of a VirtualService's form is none."""
+def test_backend_name_with_dots_is_not_a_host(shop: Shop, name: str) -> None:
+    """BackendObjectReference.name is the name of a Service, which contains no dots."""
     (found,) = shop.hosts(gateway() + route(f"{{backendRefs: [{{name: {name}, port: 9080}}]}}"))["*"]
 
     assert found["direct_response"] == {"status": 500}
 
 
-def test_a_grant_for_another_service_does_not_help(shop: Shop) -> None:
+def test_grant_for_another_service_does_not_apply(shop: Shop) -> None:
     (found,) = shop.hosts(gateway() + route(FAR) + grant(", name: nearer"))["*"]
 
     assert found["direct_response"] == {"status": 500}
 
 
-def test_within_the_mesh_no_grant_is_needed(shop: Shop) -> None:
-    """GEP-1426: a route of the mesh exposes nothing that could not be called anyway."""
+def test_no_grant_is_required_within_the_mesh(shop: Shop) -> None:
+    """GEP-1426: callers within the mesh can call every Service anyway."""
     found = shop.outbound(route(FAR, parent=REVIEWS), "productpage-v1")
 
     assert found == ["outbound|9080||far.other.svc.cluster.local"]
@@ -212,8 +212,8 @@ def test_within_the_mesh_no_grant_is_needed(shop: Shop) -> None:
 # Attachment to a Service (GEP-1426)
 
 
-def test_a_callers_own_routes_go_before_those_beside_the_service(shop: Shop) -> None:
-    """Consumer and producer routes; the two are not merged."""
+def test_consumer_routes_replace_producer_routes(shop: Shop) -> None:
+    """Consumer and producer routes are not merged."""
     producer = route("{backendRefs: [{name: ratings, port: 9080}]}", parent=REVIEWS)
     abroad = REVIEWS.replace("}", ", namespace: default}")
     consumer = route(FAR, parent=abroad, namespace="other")
@@ -222,13 +222,13 @@ def test_a_callers_own_routes_go_before_those_beside_the_service(shop: Shop) -> 
     assert shop.outbound(producer + consumer, "far-v1") == ["outbound|9080||far.other.svc.cluster.local"]
 
 
-def test_another_namespaces_routes_do_not_change_ones_calls(shop: Shop) -> None:
+def test_routes_of_another_namespace_do_not_apply_to_callers(shop: Shop) -> None:
     abroad = REVIEWS.replace("}", ", namespace: default}")
 
     assert shop.outbound(route(FAR, parent=abroad, namespace="other"), "productpage-v1") == [REVIEWS_CLUSTER]
 
 
-def test_the_port_of_a_parent_limits_the_route_to_it(shop: Shop) -> None:
+def test_route_applies_only_to_the_port_of_its_parent(shop: Shop) -> None:
     parent = '{group: "", kind: Service, name: two-ports, port: 81}'
     hosts = shop.configs(route(parent=parent))["productpage-v1"].routes["http_proxy"]["virtual_hosts"]
     targets = {host["name"]: host["routes"][0]["route"]["cluster"] for host in hosts if "two-ports" in host["name"]}
@@ -239,8 +239,8 @@ def test_the_port_of_a_parent_limits_the_route_to_it(shop: Shop) -> None:
     }
 
 
-def test_the_older_of_two_equal_routes_wins_whatever_their_names(shop: Shop) -> None:
-    """HTTPRouteRule.matches: creation, which is the change in which a route was applied first; then the name."""
+def test_older_of_two_equal_routes_wins(shop: Shop) -> None:
+    """HTTPRouteRule.matches: by creation, which is the change that first applied the route, then by name."""
     older, newer = read_documents(route(name="b") + route(FAR, name="a"), "test.yaml")
 
     def order(*documents: Any) -> list[str]:
@@ -255,7 +255,7 @@ def test_the_older_of_two_equal_routes_wins_whatever_their_names(shop: Shop) -> 
 
 
 @pytest.mark.parametrize("host", ["reviews", '"*.default.svc.cluster.local"'])
-def test_a_virtual_service_and_a_route_for_one_service_are_refused(shop: Shop, host: str) -> None:
+def test_virtual_service_and_http_route_for_one_service_are_rejected(shop: Shop, host: str) -> None:
     istio = (
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: mine}\n"
         f"spec: {{hosts: [{host}], http: [{{route: [{{destination: {{host: reviews}}}}]}}]}}\n---\n"
@@ -264,7 +264,7 @@ def test_a_virtual_service_and_a_route_for_one_service_are_refused(shop: Shop, h
     assert shop.error(istio + route(parent=REVIEWS)).code == "host-already-routed"
 
 
-def test_a_route_that_leads_nowhere_is_warned_of(topology: Topology) -> None:
+def test_route_with_invalid_backend_has_a_warning(topology: Topology) -> None:
     shop = Shop(topology)
     text = gateway() + route("{backendRefs: [{name: nobody, port: 9080}]}") + route(name="good")
     found = warnings(shop.topology, Rules.parse(read_documents(text, "test.yaml")))

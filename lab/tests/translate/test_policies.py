@@ -1,4 +1,4 @@
-"""DestinationRule, PeerAuthentication, AuthorizationPolicy and the rest, as clusters and filters."""
+"""The clusters and filters of DestinationRule, PeerAuthentication, AuthorizationPolicy and EnvoyFilter."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +12,7 @@ from bookinfo_lab.resources.topology import Secret, Topology
 from bookinfo_lab.translate import translate
 from bookinfo_lab.translate.authorization import ALLOW_FILTER, DENY_FILTER, filter_config
 
-Rendered = Callable[..., Any]
+Translated = Callable[..., Any]
 HOST = "reviews.default.svc.cluster.local"
 
 
@@ -23,8 +23,8 @@ def rule(spec: str, name: str = "reviews", namespace: str = "default") -> str:
     )
 
 
-def cluster(rendered: Rendered, spec: str, subset: str = "", proxy: str = "productpage-v1") -> Any:
-    return rendered(rule(f"host: reviews, {spec}"), proxy).cluster(f"outbound|9080|{subset}|{HOST}")
+def cluster(translated: Translated, spec: str, subset: str = "", proxy: str = "productpage-v1") -> Any:
+    return translated(rule(f"host: reviews, {spec}"), proxy).cluster(f"outbound|9080|{subset}|{HOST}")
 
 
 def limit(pool: Any) -> tuple[int, int]:
@@ -32,81 +32,79 @@ def limit(pool: Any) -> tuple[int, int]:
     return thresholds["max_connections"], thresholds["max_pending_requests"]
 
 
-# 8. What holds where (util.MergeSubsetTrafficPolicy, pilot/pkg/networking/util/util.go)
+# The effective traffic policy (util.MergeSubsetTrafficPolicy, pilot/pkg/networking/util/util.go)
 
 POOL = "connectionPool: {tcp: {maxConnections: %d}}"
 
 
-def test_without_a_rule_nothing_is_limited_and_balancing_is_by_least_request(rendered: Rendered) -> None:
-    plain = rendered().cluster(f"outbound|9080||{HOST}")
+def test_defaults_are_no_limits_and_least_request(translated: Translated) -> None:
+    plain = translated().cluster(f"outbound|9080||{HOST}")
 
     assert limit(plain) == (4294967295, 4294967295)
     assert plain["lb_policy"] == "LEAST_REQUEST"
     assert plain["connect_timeout"] == "10s"
 
 
-def test_a_subsets_block_takes_the_place_of_the_rules_whole(rendered: Rendered) -> None:
-    """Not field by field: what the subset's block leaves out is not limited."""
+def test_subset_block_replaces_the_whole_block_of_the_rule(translated: Translated) -> None:
+    """Blocks are not merged field by field: a field that the subset's block omits is unlimited."""
     spec = (
         "trafficPolicy: {connectionPool: {http: {http1MaxPendingRequests: 1}}, loadBalancer: {simple: RANDOM}}, "
         f"subsets: [{{name: v1, labels: {{version: v1}}, trafficPolicy: {{{POOL % 2}}}}}]"
     )
 
-    assert limit(cluster(rendered, spec)) == (4294967295, 1)
-    assert limit(cluster(rendered, spec, "v1")) == (2, 4294967295)
-    assert cluster(rendered, spec, "v1")["lb_policy"] == "RANDOM"
+    assert limit(cluster(translated, spec)) == (4294967295, 1)
+    assert limit(cluster(translated, spec, "v1")) == (2, 4294967295)
+    assert cluster(translated, spec, "v1")["lb_policy"] == "RANDOM"
 
 
-def test_a_ports_settings_go_before_the_policys_own(rendered: Rendered) -> None:
+def test_port_level_settings_precede_the_traffic_policy(translated: Translated) -> None:
     ports = f"portLevelSettings: [{{port: {{number: 80}}, {POOL % 3}}}]"
     text = rule(f"host: two-ports, trafficPolicy: {{{POOL % 2}, {ports}}}")
 
     def connections(port: int) -> int:
-        return limit(rendered(text).cluster(f"outbound|{port}||two-ports.default.svc.cluster.local"))[0]
+        return limit(translated(text).cluster(f"outbound|{port}||two-ports.default.svc.cluster.local"))[0]
 
     assert (connections(80), connections(81)) == (3, 2)
 
 
 @pytest.mark.parametrize("subset", ["", "v1"])
-def test_what_a_ports_settings_leave_out_is_the_default_and_not_what_stands_around_them(
-    rendered: Rendered, subset: str
-) -> None:
+def test_port_level_settings_do_not_inherit_from_the_traffic_policy(translated: Translated, subset: str) -> None:
     policy = f"trafficPolicy: {{{POOL % 2}, loadBalancer: {{simple: RANDOM}}, portLevelSettings: [%s]}}"
     own = policy % "{port: {number: 9080}, tls: {mode: DISABLE}}"
     subsets = f"subsets: [{{name: v1, labels: {{version: v1}}{', ' + own if subset else ''}}}]"
     around = policy % "" if subset else own
 
-    found = cluster(rendered, f"{around}, {subsets}", subset)
+    found = cluster(translated, f"{around}, {subsets}", subset)
 
     assert limit(found) == (4294967295, 4294967295)
     assert found["lb_policy"] == "LEAST_REQUEST"
 
 
-def test_settings_for_a_port_that_the_host_has_not_are_refused(rendered: Rendered) -> None:
+def test_settings_for_a_missing_port_are_rejected(translated: Translated) -> None:
     settings = f"portLevelSettings: [{{port: {{number: 1}}, {POOL % 4}}}]"
     with pytest.raises(ManifestError) as caught:
-        cluster(rendered, f"subsets: [{{name: v1, trafficPolicy: {{{settings}}}}}]")
+        cluster(translated, f"subsets: [{{name: v1, trafficPolicy: {{{settings}}}}}]")
     assert caught.value.code == "port-not-found"
     assert caught.value.field == "spec.subsets[0].trafficPolicy.portLevelSettings[0].port.number"
 
 
-def test_keepalive_of_connections_is_set_in_whole_seconds(rendered: Rendered) -> None:
+def test_tcp_keepalive_is_translated_to_whole_seconds(translated: Translated) -> None:
     pool = "connectionPool: {tcp: {tcpKeepalive: {time: 2h, interval: 75s, probes: 3}}}"
-    options = cluster(rendered, f"trafficPolicy: {{{pool}}}")["upstream_connection_options"]
+    options = cluster(translated, f"trafficPolicy: {{{pool}}}")["upstream_connection_options"]
     assert options["tcp_keepalive"] == {"keepalive_time": 7200, "keepalive_interval": 75, "keepalive_probes": 3}
 
 
-def test_a_subset_without_a_policy_has_the_rules(rendered: Rendered) -> None:
+def test_subset_without_policy_inherits_the_traffic_policy(translated: Translated) -> None:
     spec = f"trafficPolicy: {{{POOL % 2}}}, subsets: [{{name: v1, labels: {{version: v1}}}}]"
 
-    assert limit(cluster(rendered, spec, "v1"))[0] == 2
+    assert limit(cluster(translated, spec, "v1"))[0] == 2
 
 
-def test_a_subset_has_the_instances_with_its_labels(rendered: Rendered) -> None:
+def test_subset_has_the_endpoints_with_its_labels(translated: Translated) -> None:
     spec = "subsets: [{name: v2, labels: {version: v2}}, {name: none, labels: {version: v9}}]"
 
     def addresses(subset: str) -> list[str]:
-        endpoints = cluster(rendered, spec, subset)["load_assignment"]["endpoints"][0]["lb_endpoints"]
+        endpoints = cluster(translated, spec, subset)["load_assignment"]["endpoints"][0]["lb_endpoints"]
         return [item["endpoint"]["address"]["socket_address"]["address"] for item in endpoints]
 
     assert addresses("v2") == ["127.64.0.12"]
@@ -114,7 +112,7 @@ def test_a_subset_has_the_instances_with_its_labels(rendered: Rendered) -> None:
     assert len(addresses("")) == 2
 
 
-def test_the_callers_namespace_goes_before_the_services_and_the_root(rendered: Rendered) -> None:
+def test_caller_namespace_precedes_service_and_root_namespaces(translated: Translated) -> None:
     text = (
         rule(f"host: {HOST}, trafficPolicy: {{{POOL % 1}}}", namespace="istio-system")
         + rule(f"host: reviews, trafficPolicy: {{{POOL % 2}}}")
@@ -122,28 +120,28 @@ def test_the_callers_namespace_goes_before_the_services_and_the_root(rendered: R
     )
     name = f"outbound|9080||{HOST}"
 
-    assert limit(rendered(text).cluster(name))[0] == 2
-    assert limit(rendered(text, "far-v1").cluster(name))[0] == 3
+    assert limit(translated(text).cluster(name))[0] == 2
+    assert limit(translated(text, "far-v1").cluster(name))[0] == 3
 
 
 @pytest.mark.parametrize(("exported", "expected"), [("'*'", 2), ("'.'", 1)])
-def test_a_gateway_in_the_root_namespace_heeds_a_services_own_rule_before_the_meshs(
-    rendered: Rendered, exported: str, expected: int
+def test_gateway_in_root_namespace_prefers_the_rule_of_the_service(
+    translated: Translated, exported: str, expected: int
 ) -> None:
-    """A rule there for `*.local` is for everybody, and would leave the gateway without any subset."""
+    """A mesh-wide rule for `*.local` in the root namespace would otherwise hide the subsets of the service."""
     everybody = f"host: '*.local', exportTo: [{exported}], trafficPolicy: {{{POOL % 1}}}"
     text = rule(everybody, namespace="istio-system") + rule(f"host: reviews, trafficPolicy: {{{POOL % 2}}}")
 
-    assert limit(rendered(text, "gateway").cluster(f"outbound|9080||{HOST}"))[0] == expected
+    assert limit(translated(text, "gateway").cluster(f"outbound|9080||{HOST}"))[0] == expected
 
 
-def test_a_rule_for_some_callers_goes_before_the_one_for_all(rendered: Rendered) -> None:
+def test_rule_with_workload_selector_precedes_one_without(translated: Translated) -> None:
     some = f"host: reviews, workloadSelector: {{matchLabels: {{app: ratings}}}}, trafficPolicy: {{{POOL % 7}}}"
     text = rule(f"host: reviews, trafficPolicy: {{{POOL % 2}}}") + rule(some, "some")
     name = f"outbound|9080||{HOST}"
 
-    assert limit(rendered(text, "ratings-v1").cluster(name))[0] == 7
-    assert limit(rendered(text).cluster(name))[0] == 2
+    assert limit(translated(text, "ratings-v1").cluster(name))[0] == 7
+    assert limit(translated(text).cluster(name))[0] == 2
 
 
 @pytest.mark.parametrize(
@@ -155,19 +153,19 @@ def test_a_rule_for_some_callers_goes_before_the_one_for_all(rendered: Rendered)
         ("consistentHash: {httpHeaderName: a, maglev: {}}", {"lb_policy": "MAGLEV"}),
     ],
 )
-def test_load_balancers_are_envoys(rendered: Rendered, balancer: str, expected: Any) -> None:
-    found = cluster(rendered, f"trafficPolicy: {{loadBalancer: {{{balancer}}}}}")
+def test_load_balancer_is_translated(translated: Translated, balancer: str, expected: Any) -> None:
+    found = cluster(translated, f"trafficPolicy: {{loadBalancer: {{{balancer}}}}}")
 
     assert expected.items() <= found.items()
 
 
-# 9. Outlier detection (applyOutlierDetection, cluster_traffic_policy.go)
+# Outlier detection (applyOutlierDetection, cluster_traffic_policy.go)
 
 
-def test_only_the_counts_that_are_written_are_set(rendered: Rendered) -> None:
+def test_only_specified_error_counts_are_set(translated: Translated) -> None:
     spec = "trafficPolicy: {outlierDetection: {consecutiveGatewayErrors: 2, interval: 1s, minHealthPercent: 20}}"
 
-    found = cluster(rendered, spec)
+    found = cluster(translated, spec)
 
     assert found["outlier_detection"] == {
         "enforcing_success_rate": 0,
@@ -179,22 +177,22 @@ def test_only_the_counts_that_are_written_are_set(rendered: Rendered) -> None:
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, {}), (3, {"consecutive_local_origin_failure": 3})])
-def test_errors_of_ones_own_count_by_themselves_if_asked_for_and_never_by_their_rate(
-    rendered: Rendered, count: int, expected: Any
+def test_local_origin_errors_count_separately_and_never_by_rate(
+    translated: Translated, count: int, expected: Any
 ) -> None:
     errors = f"splitExternalLocalOriginErrors: true, consecutiveLocalOriginFailures: {count}"
 
-    found = cluster(rendered, f"trafficPolicy: {{outlierDetection: {{{errors}}}}}")["outlier_detection"]
+    found = cluster(translated, f"trafficPolicy: {{outlierDetection: {{{errors}}}}}")["outlier_detection"]
 
     assert {name: value for name, value in found.items() if name.startswith("consecutive")} == expected
     assert found["enforcing_local_origin_success_rate"] == 0
 
 
-# 15. Mutual TLS
+# Mutual TLS
 
 
-def test_callers_speak_mutual_tls_to_whoever_has_a_sidecar_and_check_who_answers(rendered: Rendered) -> None:
-    matches = rendered().cluster(f"outbound|9080||{HOST}")["transport_socket_matches"]
+def test_callers_use_mutual_tls_to_sidecars_and_verify_the_identity(translated: Translated) -> None:
+    matches = translated().cluster(f"outbound|9080||{HOST}")["transport_socket_matches"]
     context = matches[0]["transport_socket"]["typed_config"]
 
     assert [item["match"] for item in matches] == [{"tlsMode": "istio"}, {}]
@@ -204,14 +202,14 @@ def test_callers_speak_mutual_tls_to_whoever_has_a_sidecar_and_check_who_answers
     ]
 
 
-def test_istio_mutual_is_for_every_instance(rendered: Rendered) -> None:
-    found = cluster(rendered, "trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}")
+def test_istio_mutual_applies_to_every_endpoint(translated: Translated) -> None:
+    found = cluster(translated, "trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}")
 
     assert found["transport_socket"]["name"] == "envoy.transport_sockets.tls"
     assert "transport_socket_matches" not in found
 
 
-def test_mutual_takes_both_certificates_from_a_secret(topology: Topology) -> None:
+def test_mutual_mode_reads_certificates_from_a_secret(topology: Topology) -> None:
     tls = "tls: {mode: MUTUAL, credentialName: books}"
     text = rule(f"host: reviews, workloadSelector: {{matchLabels: {{app: productpage}}}}, trafficPolicy: {{{tls}}}")
     secret = Secret("books", "default", {"ca.crt": "CA", "tls.crt": "CERT", "tls.key": "KEY"})
@@ -226,8 +224,8 @@ def test_mutual_takes_both_certificates_from_a_secret(topology: Topology) -> Non
     ]
 
 
-def test_every_upstream_connection_comes_from_the_callers_own_address(rendered: Rendered) -> None:
-    assert rendered().cluster(f"outbound|9080||{HOST}")["upstream_bind_config"] == {
+def test_upstream_connections_use_the_address_of_the_caller(translated: Translated) -> None:
+    assert translated().cluster(f"outbound|9080||{HOST}")["upstream_bind_config"] == {
         "source_address": {"address": "127.64.0.10", "port_value": 0}
     }
 
@@ -239,8 +237,8 @@ def peers(name: str, spec: str, namespace: str = "default") -> str:
     )
 
 
-def chains(rendered: Rendered, text: str, proxy: str = "reviews-v1") -> list[str]:
-    listener = next(item for item in rendered(text, proxy).config.listeners if item["name"] == "inbound_9080")
+def chains(translated: Translated, text: str, proxy: str = "reviews-v1") -> list[str]:
+    listener = next(item for item in translated(text, proxy).config.listeners if item["name"] == "inbound_9080")
     return [chain["name"] for chain in listener["filter_chains"]]
 
 
@@ -248,21 +246,21 @@ def sidecar(name: str, spec: str) -> str:
     return f"apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n---\n"
 
 
-def test_one_for_the_namespace_and_one_for_a_workload_can_both_be(rendered: Rendered) -> None:
-    rendered(sidecar("a", "") + sidecar("b", "workloadSelector: {labels: {app: ratings}}") + peers("a", ""))
+def test_policies_for_namespace_and_workload_do_not_conflict(translated: Translated) -> None:
+    translated(sidecar("a", "") + sidecar("b", "workloadSelector: {labels: {app: ratings}}") + peers("a", ""))
 
 
-def test_the_most_specific_peer_authentication_holds(rendered: Rendered) -> None:
+def test_most_specific_peer_authentication_applies(translated: Translated) -> None:
     mesh = peers("all", "mtls: {mode: STRICT}", "istio-system")
     namespace = peers("default", "mtls: {mode: DISABLE}")
     own = peers("reviews", "selector: {matchLabels: {version: v1}}, mtls: {mode: PERMISSIVE}")
     unset = peers("unset", "selector: {matchLabels: {version: v2}}")
 
-    assert chains(rendered, mesh) == ["mutual-tls"]
-    assert chains(rendered, mesh + namespace) == ["plaintext"]
-    assert chains(rendered, mesh + namespace + own) == ["mutual-tls", "plaintext"]
-    assert chains(rendered, mesh + namespace + own + unset, "reviews-v2") == ["plaintext"]
-    assert chains(rendered, mesh + namespace, "far-v1") == ["mutual-tls"]
+    assert chains(translated, mesh) == ["mutual-tls"]
+    assert chains(translated, mesh + namespace) == ["plaintext"]
+    assert chains(translated, mesh + namespace + own) == ["mutual-tls", "plaintext"]
+    assert chains(translated, mesh + namespace + own + unset, "reviews-v2") == ["plaintext"]
+    assert chains(translated, mesh + namespace, "far-v1") == ["mutual-tls"]
 
 
 # Authorization
@@ -275,23 +273,23 @@ def policy(name: str, spec: str, namespace: str = "default") -> str:
     )
 
 
-def enforced(rendered: Rendered, text: str, proxy: str = "reviews-v1") -> Any:
-    return rendered(text, proxy).config.routes["inbound|9080||"].get("typed_per_filter_config", {})
+def enforced(translated: Translated, text: str, proxy: str = "reviews-v1") -> Any:
+    return translated(text, proxy).config.routes["inbound|9080||"].get("typed_per_filter_config", {})
 
 
-def test_without_a_policy_nothing_is_enforced(rendered: Rendered) -> None:
-    assert enforced(rendered, policy("other", "", "other")) == {}
+def test_nothing_is_enforced_without_a_policy(translated: Translated) -> None:
+    assert enforced(translated, policy("other", "", "other")) == {}
 
 
-def test_an_empty_policy_allows_nothing(rendered: Rendered) -> None:
-    assert enforced(rendered, policy("nothing", ""))[ALLOW_FILTER]["rbac"]["rules"] == {
+def test_empty_policy_allows_nothing(translated: Translated) -> None:
+    assert enforced(translated, policy("nothing", ""))[ALLOW_FILTER]["rbac"]["rules"] == {
         "action": "ALLOW",
         "policies": {},
     }
 
 
-def test_an_empty_rule_is_everything(rendered: Rendered) -> None:
-    found = enforced(rendered, policy("all", "rules: [{}]"))[ALLOW_FILTER]["rbac"]["rules"]["policies"]
+def test_empty_rule_matches_every_request(translated: Translated) -> None:
+    found = enforced(translated, policy("all", "rules: [{}]"))[ALLOW_FILTER]["rbac"]["rules"]["policies"]
 
     assert found == {"ns[default]-policy[all]-rule[0]": {"permissions": [{"any": True}], "principals": [{"any": True}]}}
 
@@ -315,20 +313,20 @@ ANY = {"safe_regex": {"regex": ".+"}}
         ("a", {"exact": "a"}, {"exact": ""}),
     ],
 )
-def test_a_principal_of_a_token_has_one_star_at_its_beginning_or_its_end(
-    rendered: Rendered, principal: str, issuer: Any, subject: Any
+def test_request_principal_has_one_wildcard_at_its_start_or_end(
+    translated: Translated, principal: str, issuer: Any, subject: Any
 ) -> None:
-    """requestPrincipalGenerator, pilot/pkg/security/authz/model/generator.go: any other star is a star."""
+    """requestPrincipalGenerator, pilot/pkg/security/authz/model/generator.go: any other star is literal."""
     text = policy("tokens", f"rules: [{{from: [{{source: {{requestPrincipals: ['{principal}']}}}}]}}]")
 
-    (held,) = enforced(rendered, text)[ALLOW_FILTER]["rbac"]["rules"]["policies"].values()
+    (policy_config,) = enforced(translated, text)[ALLOW_FILTER]["rbac"]["rules"]["policies"].values()
 
-    claims = held["principals"][0]["and_ids"]["ids"][0]["or_ids"]["ids"][0]["and_ids"]["ids"]
+    claims = policy_config["principals"][0]["and_ids"]["ids"][0]["or_ids"]["ids"][0]["and_ids"]["ids"]
     values = [claim["sourced_metadata"]["metadata_matcher"]["value"]["string_match"] for claim in claims]
     assert values == [issuer, subject]
 
 
-def test_policies_are_merged_by_action_and_the_root_namespace_holds_everywhere(rendered: Rendered) -> None:
+def test_policies_are_merged_by_action_with_those_of_the_root_namespace(translated: Translated) -> None:
     text = (
         policy("a", "rules: [{}]", "istio-system")
         + policy("b", "rules: [{}]")
@@ -336,17 +334,17 @@ def test_policies_are_merged_by_action_and_the_root_namespace_holds_everywhere(r
         + policy("d", "selector: {matchLabels: {app: ratings}}, rules: [{}]")
     )
 
-    found = enforced(rendered, text)
+    found = enforced(translated, text)
 
     assert [name.split("[")[2] for name in found[ALLOW_FILTER]["rbac"]["rules"]["policies"]] == ["a]-rule", "b]-rule"]
     assert [name.split("[")[2] for name in found[DENY_FILTER]["rbac"]["rules"]["policies"]] == ["c]-rule"]
 
 
 @pytest.mark.parametrize(
-    ("resource", "port", "rendered_port"), [("", 8080, 9999), ("", 80, 80), ("", 7070, 7070), ("edge", 80, 9999)]
+    ("resource", "port", "local_port"), [("", 8080, 9999), ("", 80, 80), ("", 7070, 7070), ("edge", 80, 9999)]
 )
-def test_a_gateways_port_is_its_pods_wherever_it_listens_here(
-    topology: Topology, resource: str, port: int, rendered_port: int
+def test_policy_port_of_a_gateway_is_the_port_of_its_pod(
+    topology: Topology, resource: str, port: int, local_port: int
 ) -> None:
     bound = ("127.0.0.1", 9999)
     gateway = replace(topology.gateways[0], ports={80: bound, 8080: bound}, resource=resource)
@@ -354,14 +352,14 @@ def test_a_gateways_port_is_its_pods_wherever_it_listens_here(
 
     found = filter_config(Rules.parse(read_documents(text, "policy.yaml")), gateway, strict=False)
 
-    (held,) = found[DENY_FILTER]["rbac"]["rules"]["policies"].values()
-    assert held["permissions"] == [
-        {"and_rules": {"rules": [{"or_rules": {"rules": [{"destination_port": rendered_port}]}}]}}
+    (policy_config,) = found[DENY_FILTER]["rbac"]["rules"]["policies"].values()
+    assert policy_config["permissions"] == [
+        {"and_rules": {"rules": [{"or_rules": {"rules": [{"destination_port": local_port}]}}]}}
     ]
 
 
-def test_strict_refuses_what_has_no_identity_in_the_routes_too(rendered: Rendered) -> None:
-    found = enforced(rendered, peers("default", "mtls: {mode: STRICT}"))
+def test_strict_mode_also_rejects_requests_without_identity_by_rbac(translated: Translated) -> None:
+    found = enforced(translated, peers("default", "mtls: {mode: STRICT}"))
 
     assert list(found[DENY_FILTER]["rbac"]["rules"]["policies"]) == ["peer-authentication-strict"]
 
@@ -386,8 +384,8 @@ ROUTE = (
 )
 
 
-def test_a_rate_limit_can_be_put_on_routes(rendered: Rendered) -> None:
-    route = rendered(envoy_filter(ROUTE % 9080), "reviews-v1").config.routes["inbound|9080||"]["virtual_hosts"][0][
+def test_rate_limit_can_patch_routes(translated: Translated) -> None:
+    route = translated(envoy_filter(ROUTE % 9080), "reviews-v1").config.routes["inbound|9080||"]["virtual_hosts"][0][
         "routes"
     ][0]
 

@@ -1,4 +1,4 @@
-"""What proxies record and trace, under Telemetry resources and without."""
+"""The records and traces of proxies, with and without Telemetry resources."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ def telemetry(tracing: str, *, name: str = "t", namespace: str = "default", labe
 
 
 @pytest.fixture
-def watched(topology: Topology) -> Topology:
+def observed_topology(topology: Topology) -> Topology:
     return replace(topology, collector=("127.64.0.9", 4318), recorded=True)
 
 
@@ -42,8 +42,8 @@ def managers(topology: Topology, text: str, proxy: str) -> dict[str, Json]:
     return dict(found())
 
 
-def shares(topology: Topology, text: str, proxy: str = "reviews-v1") -> dict[str, float | None]:
-    """What a sidecar samples, of what comes in and of what goes out."""
+def percentages(topology: Topology, text: str, proxy: str = "reviews-v1") -> dict[str, float | None]:
+    """The sampling percentage of a sidecar, by listener."""
     found = managers(topology, text, proxy)
     return {
         name: found[name].get("tracing", {}).get("random_sampling", {}).get("value")
@@ -61,7 +61,7 @@ spec:
 """
 
 
-def test_where_nobody_collects_nothing_is_recorded_or_traced(topology: Topology) -> None:
+def test_nothing_is_recorded_or_traced_without_a_collector(topology: Topology) -> None:
     for proxy in ("reviews-v1", "gateway"):
         for manager in managers(topology, GATEWAY, proxy).values():
             assert not manager.keys() & {"tracing", "access_log"}
@@ -75,58 +75,58 @@ def test_where_nobody_collects_nothing_is_recorded_or_traced(topology: Topology)
         ("gateway", "gateway_8080", "source"),
     ],
 )
-def test_every_request_is_recorded_from_the_side_on_which_the_proxy_stands(
-    watched: Topology, proxy: str, listener: str, reporter: str
+def test_every_request_is_recorded_with_the_side_of_the_proxy(
+    observed_topology: Topology, proxy: str, listener: str, reporter: str
 ) -> None:
-    (log,) = managers(watched, GATEWAY, proxy)[listener]["access_log"]
+    (log,) = managers(observed_topology, GATEWAY, proxy)[listener]["access_log"]
     assert log["typed_config"]["path"] == "requests.pipe"
     assert log["typed_config"]["log_format"] == {"json_format": {**FORMAT, "reporter": reporter}}
 
 
-def test_no_record_holds_a_header_but_the_host() -> None:
-    told = " ".join(FORMAT.values())
-    assert [part for part in told.split("%") if part.startswith(("REQ", "RESP("))] == [
+def test_records_contain_no_header_except_the_host() -> None:
+    formats = " ".join(FORMAT.values())
+    assert [part for part in formats.split("%") if part.startswith(("REQ", "RESP("))] == [
         "REQ(:METHOD):16",
         "REQ(:AUTHORITY):255",
     ]
 
 
-def test_everything_is_sampled_unless_a_telemetry_says_otherwise(watched: Topology) -> None:
-    assert shares(watched, "") == {"inbound_9080": 100, "outbound": 100}
+def test_every_request_is_sampled_by_default(observed_topology: Topology) -> None:
+    assert percentages(observed_topology, "") == {"inbound_9080": 100, "outbound": 100}
 
 
-def test_the_most_specific_telemetry_that_names_a_share_decides_it(watched: Topology) -> None:
+def test_most_specific_telemetry_with_a_percentage_applies(observed_topology: Topology) -> None:
     mesh = telemetry("{randomSamplingPercentage: 1}", namespace="istio-system")
     namespace = telemetry("{randomSamplingPercentage: 2}")
     own = telemetry("{randomSamplingPercentage: 3}", name="own", labels="app: reviews")
-    assert shares(watched, mesh)["outbound"] == 1
-    assert shares(watched, mesh + namespace)["outbound"] == 2
-    assert shares(watched, own + mesh + namespace)["outbound"] == 3
-    assert shares(watched, own, "ratings-v1")["outbound"] == 100
+    assert percentages(observed_topology, mesh)["outbound"] == 1
+    assert percentages(observed_topology, mesh + namespace)["outbound"] == 2
+    assert percentages(observed_topology, own + mesh + namespace)["outbound"] == 3
+    assert percentages(observed_topology, own, "ratings-v1")["outbound"] == 100
 
 
-def test_what_a_telemetry_leaves_open_the_more_general_one_says(watched: Topology) -> None:
+def test_unset_field_is_inherited_from_the_more_general_telemetry(observed_topology: Topology) -> None:
     mesh = telemetry("{randomSamplingPercentage: 1}", namespace="istio-system")
     provider = telemetry("{providers: [{name: opentelemetry}]}")
-    assert shares(watched, mesh + provider)["outbound"] == 1
+    assert percentages(observed_topology, mesh + provider)["outbound"] == 1
 
 
-def test_spans_can_be_switched_off_and_on_again_and_for_one_direction(watched: Topology) -> None:
+def test_spans_can_be_disabled_and_enabled_for_each_direction(observed_topology: Topology) -> None:
     off = telemetry("{disableSpanReporting: true}", namespace="istio-system")
     on = telemetry("{disableSpanReporting: false}")
     client = telemetry("{match: {mode: CLIENT}, disableSpanReporting: true}")
-    assert shares(watched, off) == {"inbound_9080": None, "outbound": None}
-    assert shares(watched, off + on) == {"inbound_9080": 100, "outbound": 100}
-    assert shares(watched, client) == {"inbound_9080": 100, "outbound": None}
+    assert percentages(observed_topology, off) == {"inbound_9080": None, "outbound": None}
+    assert percentages(observed_topology, off + on) == {"inbound_9080": 100, "outbound": 100}
+    assert percentages(observed_topology, client) == {"inbound_9080": 100, "outbound": None}
 
 
-def test_the_scrapers_door_is_plain_and_neither_records_nor_traces_nor_asks_a_policy(watched: Topology) -> None:
+def test_metrics_listener_is_plaintext_without_policies_and_telemetry(observed_topology: Topology) -> None:
     strict = (
         "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p}\n"
         "spec: {mtls: {mode: STRICT}}\n"
         "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: nothing}\nspec: {}\n"
     )
-    config = translate(watched, rules(strict))["reviews-v1"]
+    config = translate(observed_topology, rules(strict))["reviews-v1"]
     (listener,) = (item for item in config.listeners if item["name"] == "metrics")
     (chain,) = listener["filter_chains"]
     manager = chain["filters"][0]["typed_config"]
@@ -136,6 +136,8 @@ def test_the_scrapers_door_is_plain_and_neither_records_nor_traces_nor_asks_a_po
     assert [item["name"] for item in manager["http_filters"]] == ["envoy.filters.http.router"]
 
 
-def test_a_workload_that_serves_nothing_has_no_scrapers_door(watched: Topology) -> None:
-    silent = replace(watched, workloads=tuple(replace(item, ports={}) for item in watched.workloads))
+def test_workload_without_ports_has_no_metrics_listener(observed_topology: Topology) -> None:
+    silent = replace(
+        observed_topology, workloads=tuple(replace(item, ports={}) for item in observed_topology.workloads)
+    )
     assert "metrics" not in managers(silent, "", "reviews-v1")

@@ -1,7 +1,7 @@
-"""A small mesh of real Envoys, without the lab's supervisor: what a rule does is seen on the wire.
+"""A small mesh of real Envoys, without the lab's supervisor: tests observe what a rule does to requests.
 
-productpage, reviews v1 and v2, two ratings and a plain workload, and a gateway; behind each sidecar a tiny application
-that tells what it received.
+productpage, reviews v1 and v2, two ratings a workload without sidecar, and three gateways. Each workload
+runs a small application that returns what it received.
 """
 
 import contextlib
@@ -72,8 +72,8 @@ spec:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back, and how long it took."""
+class Response:
+    """An HTTP response, and the seconds until it was complete."""
 
     status: int
     headers: dict[str, str]
@@ -81,19 +81,19 @@ class Answer:
     seconds: float
 
     @property
-    def seen(self) -> Any:
-        """What the application says that it received: name, path, method, headers."""
+    def received(self) -> Any:
+        """The request as the application received it: name of the application, path, method and headers."""
         return json.loads(self.body)
 
 
 @dataclass
 class App:
-    """What a workload runs: /status/N answers N, /sleep/S takes S seconds, /flaky answers 503 and 200 in turn."""
+    """An application: /status/N returns N, /sleep/S takes S seconds, /flaky alternates between 503 and 200."""
 
     name: str
     requests: list[str] = field(default_factory=list)
-    hosts: list[str] = field(default_factory=list)  # of the same requests
-    always: int | None = None  # a status for every request
+    hosts: list[str] = field(default_factory=list)  # the Host headers of the same requests
+    always: int | None = None  # the status of every response
 
     def __post_init__(self) -> None:
         self.flaky = itertools.cycle((503, 200))
@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     app: App
 
-    def answer(self) -> None:
+    def respond(self) -> None:
         self.app.requests.append(self.path)
         self.app.hosts.append(self.headers["host"])
         path = self.path.partition("?")[0].split("/")
@@ -111,14 +111,14 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(float(path[2]))
         status = int(path[2]) if path[1] == "status" else next(self.app.flaky) if path[1] == "flaky" else 200
         headers = {name.lower(): value for name, value in self.headers.items()}
-        seen = {"name": self.app.name, "path": self.path, "method": self.command, "headers": headers}
-        body = json.dumps(seen).encode()
+        received = {"name": self.app.name, "path": self.path, "method": self.command, "headers": headers}
+        body = json.dumps(received).encode()
         self.send_response(self.app.always or status)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = do_OPTIONS = answer  # noqa: N815  # the base class names them
+    do_GET = do_POST = do_OPTIONS = respond  # noqa: N815  # the base class names them
 
     def log_message(self, *_: object) -> None:
         pass
@@ -142,7 +142,7 @@ def _handler(app: App) -> type[_Handler]:
 
 
 class Connection:
-    """One connection that is kept open, to a proxy or straight to an address."""
+    """One persistent connection, to a proxy or directly to an address."""
 
     def __init__(self, address: str, port: int, base: str = "") -> None:
         self._connection = http.client.HTTPConnection(address, port, timeout=DEADLINE)
@@ -150,7 +150,7 @@ class Connection:
         self._connection.connect()
         self._socket = self._connection.sock
 
-    def get(self, path: str = "/", method: str = "GET", **headers: str) -> Answer:
+    def get(self, path: str = "/", method: str = "GET", **headers: str) -> Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if self._connection.sock is None:
             self._connection.connect()
@@ -158,20 +158,20 @@ class Connection:
         self._connection.request(method, self._base + path, headers=named)
         response = self._connection.getresponse()
         body = response.read().decode()
-        answered = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, answered, body, time.monotonic() - started)
+        response_headers = {name.lower(): value for name, value in response.getheaders()}
+        return Response(response.status, response_headers, body, time.monotonic() - started)
 
     @property
-    def still_the_first(self) -> bool:
-        """Whether no other connection was opened since."""
+    def is_unchanged(self) -> bool:
+        """Whether no new connection was opened."""
         return self._connection.sock in (self._socket, None)
 
     def close(self) -> None:
         self._connection.close()
 
 
-class MeshOnTheWire:
-    """Real Envoys for a small topology, and the rules that they run."""
+class RunningMesh:
+    """Real Envoys for a small topology, and their current rules."""
 
     def __init__(self, envoy: Path, root: Path, network: addresses.AddressRange) -> None:
         self._envoy = envoy
@@ -185,7 +185,7 @@ class MeshOnTheWire:
         self.network = network
         self.edge = network.take()
         self.shop = network.take()
-        self.way_out = network.take()
+        self.egress_address = network.take()
         self.topology = self._topology(network)
 
     def _topology(self, network: addresses.AddressRange) -> Topology:
@@ -241,8 +241,8 @@ class MeshOnTheWire:
                     namespace="default",
                     labels={"istio": "egress"},
                     service_account="egress",
-                    address=self.way_out,
-                    ports={80: (self.way_out, 8080), 443: (self.way_out, 8443)},
+                    address=self.egress_address,
+                    ports={80: (self.egress_address, 8080), 443: (self.egress_address, 8443)},
                 ),
             ),
             secrets=(Secret("outside-ca", "default", {}),),
@@ -254,19 +254,19 @@ class MeshOnTheWire:
         for workload in self.topology.workloads:
             app = self.apps[workload.name] = App(workload.name)
             if workload.sidecar:
-                folder = self._prepared(workload)
-                server = _UnixServer(str(folder / proxy_directory.APP_SOCKET), _handler(app))
+                directory = self._prepare(workload)
+                server = _UnixServer(str(directory / proxy_directory.APP_SOCKET), _handler(app))
                 self._run(server)
             else:
                 self.serve_tcp(app, workload.address, PORT)
         for gateway in self.topology.gateways:
-            self._prepared(gateway)
+            self._prepare(gateway)
         self.write("")
         for proxy in self._proxies():
-            folder = self._root / proxy.name
-            with (folder / "envoy.log").open("wb") as log:
+            directory = self._root / proxy.name
+            with (directory / "envoy.log").open("wb") as log:
                 self._processes.append(
-                    subprocess.Popen([self._envoy, *bootstrap.arguments()], cwd=folder, stdout=log, stderr=log)
+                    subprocess.Popen([self._envoy, *bootstrap.arguments()], cwd=directory, stdout=log, stderr=log)
                 )
         self._wait_live({})
 
@@ -287,14 +287,14 @@ class MeshOnTheWire:
         self._run(server)
 
     def write(self, rules: str) -> None:
-        """Render `rules` (beside the gateway's own) and write them, without waiting."""
+        """Translate `rules`, in addition to those of the gateway, and write the configuration without waiting."""
         documents = read_documents(f"{GATEWAY_RULES}\n---\n{rules}", "test.yaml")
         self.configs = translate(self.topology, Rules.parse(documents))
         for name, config in self.configs.items():
             xds_files.write(self._root / name, config, str(next(self._versions)))
 
     def apply(self, rules: str) -> None:
-        """Make `rules` what holds, and return when every proxy runs them."""
+        """Apply `rules`, and wait until every proxy uses them."""
         before = {proxy.name: xds_files.rejections(self.stats(proxy.name)) for proxy in self._proxies()}
         self.write(rules)
         self._wait_live(before)
@@ -302,8 +302,8 @@ class MeshOnTheWire:
             xds_files.prune(self._root / name, config, str(next(self._versions)))
         self._wait_live(before)
 
-    def refusal(self, rules: str, name: str) -> str | None:
-        """What Envoy says to `rules` for the proxy `name`, without running them."""
+    def rejection(self, rules: str, name: str) -> str | None:
+        """Envoy's error about `rules` for the proxy `name`, without applying them; None if it accepts them."""
         configs = translate(self.topology, Rules.parse(read_documents(rules, "test.yaml")))
         proxy = next(proxy for proxy in self._proxies() if proxy.name == name)
         return validate(self._envoy, proxy, configs[name], self._root / name, self.topology.collector)
@@ -312,38 +312,40 @@ class MeshOnTheWire:
         return next(workload for workload in self.topology.workloads if workload.name == name)
 
     def connect(self, caller: str, host: str, port: int = PORT) -> Connection:
-        """A connection from `caller`'s application to its sidecar, for calls of `host`."""
+        """A connection from `caller`'s application to its sidecar, for calls to `host`."""
         return Connection(self.workload(caller).address, OUTBOUND_PORT, f"http://{host}:{port}")
 
     def call(
         self, host: str, path: str = "/", caller: str = "productpage-v1-1", port: int = PORT, **options: str
-    ) -> Answer:
-        """One request of `caller`'s application through its sidecar."""
+    ) -> Response:
+        """Send one request of `caller`'s application through its sidecar."""
         with contextlib.closing(self.connect(caller, host, port)) as connection:
             return connection.get(path, **options)
 
     def calls(self, count: int, host: str, path: str = "/", **options: str) -> Counter[str]:
-        """Which instance answered each of `count` requests on one connection (a status, if none did)."""
+        """Count the responses to `count` requests on one connection: by workload, or by status if it is not 200."""
         with contextlib.closing(self.connect("productpage-v1-1", host)) as connection:
-            answers = [connection.get(path, **options) for _ in range(count)]
-        return Counter(a.seen["name"] if a.status == 200 else str(a.status) for a in answers)
+            responses = [connection.get(path, **options) for _ in range(count)]
+        return Counter(
+            response.received["name"] if response.status == 200 else str(response.status) for response in responses
+        )
 
     def direct(self, name: str) -> Connection:
         """A plaintext connection to a workload's own address, from outside the mesh."""
         return Connection(self.workload(name).address, PORT)
 
-    def enter(self, path: str = "/", method: str = "GET", **headers: str) -> Answer:
-        """One request from outside through the gateway."""
+    def request_gateway(self, path: str = "/", method: str = "GET", **headers: str) -> Response:
+        """Send one request from outside the mesh through the gateway."""
         with contextlib.closing(Connection(self.edge, 8080)) as connection:
             return connection.get(path, method, **headers)
 
-    def shop_at(self, path: str = "/", method: str = "GET", port: int = 8080, **headers: str) -> Answer:
-        """One request from outside through the Gateway `shop`, whose ports 80 and 81 are 8080 and 8081."""
+    def request_shop(self, path: str = "/", method: str = "GET", port: int = 8080, **headers: str) -> Response:
+        """Send one request from outside through the Gateway `shop`, whose ports 80 and 81 are 8080 and 8081."""
         with contextlib.closing(Connection(self.shop, port)) as connection:
             return connection.get(path, method, **headers)
 
     def stats(self, name: str) -> str:
-        """The statistics of a proxy that tell what it runs."""
+        """The statistics of a proxy that show the versions of its configuration."""
         return self.admin(name, f"/stats?filter={xds_files.STATS_FILTER}")
 
     def admin(self, name: str, path: str) -> str:
@@ -355,18 +357,20 @@ class MeshOnTheWire:
             return connection.getresponse().read().decode()
 
     def log(self, name: str) -> str:
-        """What a proxy has written."""
+        """The log of a proxy."""
         return (self._root / name / "envoy.log").read_text()
 
     def _proxies(self) -> list[Proxy]:
         return [*(workload for workload in self.topology.workloads if workload.sidecar), *self.topology.gateways]
 
-    def _prepared(self, proxy: Proxy) -> Path:
-        folder = self._root / proxy.name
-        folder.mkdir(mode=0o700)
-        ca.issue(self._authority, proxy.spiffe_id, folder)
-        (folder / proxy_directory.BOOTSTRAP).write_text(json.dumps(bootstrap.bootstrap(proxy, self.topology.collector)))
-        return folder
+    def _prepare(self, proxy: Proxy) -> Path:
+        directory = self._root / proxy.name
+        directory.mkdir(mode=0o700)
+        ca.issue(self._authority, proxy.spiffe_id, directory)
+        (directory / proxy_directory.BOOTSTRAP).write_text(
+            json.dumps(bootstrap.bootstrap(proxy, self.topology.collector))
+        )
+        return directory
 
     def _run(self, server: socketserver.BaseServer) -> None:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -389,16 +393,16 @@ class MeshOnTheWire:
 
 
 @pytest.fixture(scope="session")
-def _running_mesh() -> Iterator[MeshOnTheWire]:
+def _running_mesh() -> Iterator[RunningMesh]:
     try:
         envoy = envoy_binary.find(os.environ)
     except LabError as error:
         if os.environ.get("BOOKINFO_TEST_ALL") == "1":
             raise
         pytest.skip(str(error))
-    root = Path(tempfile.mkdtemp(prefix="mesh-"))  # short: the tests reach sockets in it by their whole path
+    root = Path(tempfile.mkdtemp(prefix="mesh-"))  # short, because the path of a Unix socket is limited
     network = addresses.reserve(str(root))
-    mesh = MeshOnTheWire(envoy, root, network)
+    mesh = RunningMesh(envoy, root, network)
     try:
         mesh.start()
         yield mesh
@@ -409,8 +413,8 @@ def _running_mesh() -> Iterator[MeshOnTheWire]:
 
 
 @pytest.fixture
-def mesh(_running_mesh: MeshOnTheWire) -> Iterator[MeshOnTheWire]:
-    """The mesh, with no rules and nothing remembered."""
+def mesh(_running_mesh: RunningMesh) -> Iterator[RunningMesh]:
+    """The mesh without rules and without recorded requests."""
     for app in _running_mesh.apps.values():
         app.requests.clear()
         app.hosts.clear()

@@ -1,4 +1,4 @@
-"""A gateway inside the mesh, by which calls leave it. Each test says where Istio decides it."""
+"""An egress gateway, on real Envoys. Docstrings name the source in Istio."""
 
 import contextlib
 import http.client
@@ -9,7 +9,7 @@ import pytest
 
 from bookinfo_lab.resources.documents import ManifestError
 
-Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
+Mesh = Any  # tests/lab/proxies/conftest.py: RunningMesh
 
 GATEWAY = """
 apiVersion: networking.istio.io/v1
@@ -58,30 +58,30 @@ spec:
 
 
 def rules(mesh: Mesh, sni: str = "books.example") -> str:
-    """Calls of books.example leave by the gateway; outside, `plain` answers them."""
+    """Calls to books.example leave the mesh through the gateway. The workload `plain` is the external server."""
     return GATEWAY + THROUGH % (mesh.workload("plain-v1-1").address, sni)
 
 
 def requests(mesh: Mesh, proxy: str, cluster: str) -> int:
-    """How many a proxy has sent there."""
+    """The number of requests that a proxy sent to a cluster."""
     lines = mesh.admin(proxy, "/stats?filter=upstream_rq_total$").splitlines()
     return sum(int(line.rpartition(" ")[2]) for line in lines if line.startswith(f"cluster.{cluster}.upstream_rq"))
 
 
-def test_calls_pass_the_gateway_and_no_sidecar_goes_outside_itself(mesh: Mesh) -> None:
+def test_external_calls_go_through_the_egress_gateway_only(mesh: Mesh) -> None:
     outside = "outbound|80||books.example"
     mesh.apply(rules(mesh))
     before = requests(mesh, "egress", outside)
 
-    answer = mesh.call("books.example", port=80)
+    response = mesh.call("books.example", port=80)
 
-    assert answer.seen["name"] == "plain-v1-1"
-    assert answer.seen["headers"]["host"] == "books.example:80"
+    assert response.received["name"] == "plain-v1-1"
+    assert response.received["headers"]["host"] == "books.example:80"
     assert requests(mesh, "egress", outside) == before + 1
     assert requests(mesh, "productpage-v1-1", outside) == 0
 
 
-def test_the_gateway_knows_its_caller_by_mutual_tls(mesh: Mesh) -> None:
+def test_egress_gateway_identifies_its_caller_by_mutual_tls(mesh: Mesh) -> None:
     policy = (
         "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: egress}\n"
         "spec: {selector: {matchLabels: {istio: egress}}, rules: [{from: [{source: {principals: "
@@ -93,27 +93,27 @@ def test_the_gateway_knows_its_caller_by_mutual_tls(mesh: Mesh) -> None:
     assert mesh.call("books.example", port=80, caller="productpage-v1-1").status == 403
 
 
-def test_a_server_of_mutual_tls_takes_only_the_names_that_it_has(mesh: Mesh) -> None:
+def test_mutual_tls_server_accepts_only_its_sni_names(mesh: Mesh) -> None:
     """Istio: the filter chain matches by SNI, buildGatewayListenerTLSContext and the server's hosts."""
     mesh.apply(rules(mesh, sni="other.example"))
 
     assert mesh.call("books.example", port=80).status == 503
 
 
-def test_whoever_has_no_certificate_of_the_mesh_is_turned_away(mesh: Mesh) -> None:
-    """Istio: mode ISTIO_MUTUAL requires the client's."""
+def test_client_without_mesh_certificate_is_rejected(mesh: Mesh) -> None:
+    """Istio: mode ISTIO_MUTUAL requires a client certificate."""
     mesh.apply(rules(mesh))
-    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
-    plaintext = http.client.HTTPConnection(mesh.way_out, 8443, timeout=5)
-    stranger = http.client.HTTPSConnection(mesh.way_out, 8443, timeout=5, context=anybody)
+    unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+    plaintext = http.client.HTTPConnection(mesh.egress_address, 8443, timeout=5)
+    without_certificate = http.client.HTTPSConnection(mesh.egress_address, 8443, timeout=5, context=unverified)
 
-    for connection in (plaintext, stranger):
+    for connection in (plaintext, without_certificate):
         with contextlib.closing(connection), pytest.raises((OSError, http.client.HTTPException)):
-            ask(connection)
+            send(connection)
 
 
-def ask(connection: http.client.HTTPConnection) -> None:
+def send(connection: http.client.HTTPConnection) -> None:
     connection.request("GET", "/", headers={"host": "books.example"})
     connection.getresponse()
 

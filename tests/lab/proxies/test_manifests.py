@@ -1,10 +1,10 @@
-"""The project's manifests that no scenario applies, on real Envoys."""
+"""Manifests of istio/ that no scenario applies, on real Envoys."""
 
 import time
 from pathlib import Path
 from typing import Any
 
-Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
+Mesh = Any  # tests/lab/proxies/conftest.py: RunningMesh
 
 ISTIO = Path(__file__).parents[3] / "istio"
 PLAINTEXT_ONLY = """
@@ -19,7 +19,7 @@ def manifests(*names: str) -> str:
     return "\n---\n".join((ISTIO / name).read_text() for name in names)
 
 
-def test_one_version_for_all_is_v1(mesh: Mesh) -> None:
+def test_reviews_v1_manifest_routes_all_requests_to_v1(mesh: Mesh) -> None:
     assert mesh.calls(40, "reviews").keys() == {"reviews-v1-1", "reviews-v2-1"}
 
     mesh.apply(manifests("gateway/destination-rules.yaml", "routing/reviews-v1.yaml"))
@@ -27,7 +27,7 @@ def test_one_version_for_all_is_v1(mesh: Mesh) -> None:
     assert mesh.calls(40, "reviews") == {"reviews-v1-1": 40}
 
 
-def test_callers_that_demand_mutual_tls_do_not_fall_back_to_plaintext(mesh: Mesh) -> None:
+def test_required_mutual_tls_does_not_fall_back_to_plaintext(mesh: Mesh) -> None:
     mesh.apply(manifests("gateway/destination-rules-mtls.yaml"))
     assert mesh.call("ratings").status == 200
 
@@ -38,7 +38,7 @@ def test_callers_that_demand_mutual_tls_do_not_fall_back_to_plaintext(mesh: Mesh
     assert mesh.call("ratings").status == 200
 
 
-def test_errors_alone_are_logged(mesh: Mesh) -> None:
+def test_only_errors_are_logged(mesh: Mesh) -> None:
     mesh.apply(manifests("telemetry/access-log-errors.yaml"))
 
     mesh.call("reviews", "/all-is-well")
@@ -51,8 +51,8 @@ def test_errors_alone_are_logged(mesh: Mesh) -> None:
     assert "/all-is-well" not in mesh.log("productpage-v1-1")
 
 
-def test_the_public_books_are_known_and_called_by_tls(mesh: Mesh) -> None:
-    """Without the internet they give no answer; what the mesh does about that host is seen all the same."""
+def test_google_apis_manifest_originates_tls(mesh: Mesh) -> None:
+    """The host is unreachable without internet access, but the test can check its cluster and the status."""
     assert mesh.call("www.googleapis.com", port=80).status == 502
 
     mesh.apply(manifests("egress/google-apis.yaml"))

@@ -1,4 +1,4 @@
-"""Who may call whom, on real Envoys; connections are kept open across each change."""
+"""Security policies on real Envoys, also on connections that stay open while a policy changes."""
 
 import base64
 import contextlib
@@ -12,14 +12,14 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
+Mesh = Any  # tests/lab/proxies/conftest.py: RunningMesh
 
 DENIED = (403, "RBAC: access denied")
-REFUSED = (OSError, http.client.HTTPException)
+CONNECTION_ERRORS = (OSError, http.client.HTTPException)
 ISSUER = "https://tokens.example"
 
 
-def peers(mode: str, more: str = "") -> str:
+def peer_authentication(mode: str, more: str = "") -> str:
     return (
         "---\napiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"
         f"metadata: {{name: default}}\nspec: {{mtls: {{mode: {mode}}}{more}}}\n"
@@ -38,108 +38,112 @@ NOTHING = "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmet
 BY_REVIEWS = "rules: [{from: [{source: {principals: [cluster.local/ns/default/sa/bookinfo-reviews]}}]}]"
 
 
-def verdict(answer: Any) -> tuple[int, str]:
-    return answer.status, answer.body if answer.status == 403 else ""
+def status_and_reason(response: Any) -> tuple[int, str]:
+    return response.status, response.body if response.status == 403 else ""
 
 
 # Identity
 
 
-def test_sidecars_speak_mutual_tls_and_tell_the_application_who_called(mesh: Mesh) -> None:
+def test_application_receives_the_identity_of_its_caller(mesh: Mesh) -> None:
     """Istio: auto-mTLS; the inbound sidecar appends x-forwarded-client-cert (APPEND_FORWARD)."""
-    told = mesh.call("reviews").seen["headers"]["x-forwarded-client-cert"]
+    header = mesh.call("reviews").received["headers"]["x-forwarded-client-cert"]
 
-    assert "URI=spiffe://cluster.local/ns/default/sa/bookinfo-productpage" in told
+    assert "URI=spiffe://cluster.local/ns/default/sa/bookinfo-productpage" in header
 
 
-def test_a_caller_without_a_sidecar_cannot_claim_an_identity(mesh: Mesh) -> None:
+def test_caller_without_sidecar_cannot_claim_an_identity(mesh: Mesh) -> None:
     with contextlib.closing(mesh.direct("reviews-v1-1")) as connection:
-        answer = connection.get(x_forwarded_client_cert="URI=spiffe://cluster.local/ns/default/sa/bookinfo-productpage")
+        response = connection.get(
+            x_forwarded_client_cert="URI=spiffe://cluster.local/ns/default/sa/bookinfo-productpage"
+        )
 
-    assert "x-forwarded-client-cert" not in answer.seen["headers"]
-
-
-def test_a_workload_without_a_sidecar_is_called_in_plaintext(mesh: Mesh) -> None:
-    assert mesh.call("plain").seen["name"] == "plain-v1-1"
+    assert "x-forwarded-client-cert" not in response.received["headers"]
 
 
-def test_a_destination_rule_can_switch_mutual_tls_off(mesh: Mesh) -> None:
+def test_workload_without_sidecar_is_called_in_plaintext(mesh: Mesh) -> None:
+    assert mesh.call("plain").received["name"] == "plain-v1-1"
+
+
+def test_destination_rule_can_disable_mutual_tls(mesh: Mesh) -> None:
     mesh.apply(
         "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: reviews}\n"
         "spec: {host: reviews, trafficPolicy: {tls: {mode: DISABLE}}}"
     )
 
-    assert "x-forwarded-client-cert" not in mesh.call("reviews").seen["headers"]
+    assert "x-forwarded-client-cert" not in mesh.call("reviews").received["headers"]
 
 
-def test_a_server_header_is_the_meshs_and_never_the_applications(mesh: Mesh) -> None:
-    """Istio: OVERWRITE; `envoy` towards a sidecar's own application, `istio-envoy` towards anybody else."""
+def test_server_header_is_overwritten_by_the_mesh(mesh: Mesh) -> None:
+    """Istio: OVERWRITE; `envoy` for responses to a sidecar's own application, `istio-envoy` for all others."""
     with contextlib.closing(mesh.direct("reviews-v1-1")) as connection:
         assert connection.get().headers["server"] == "istio-envoy"
     assert mesh.call("reviews").headers["server"] == "envoy"
-    assert mesh.enter().headers["server"] == "istio-envoy"
+    assert mesh.request_gateway().headers["server"] == "istio-envoy"
 
 
-# The gateway believes nothing
+# The gateway does not trust headers of clients
 
 
-def test_the_gateway_says_itself_how_a_request_came(mesh: Mesh) -> None:
-    seen = mesh.enter(x_forwarded_proto="https", x_forwarded_client_cert="URI=spiffe://x").seen["headers"]
+def test_gateway_overwrites_forwarded_headers_of_a_client(mesh: Mesh) -> None:
+    received = mesh.request_gateway(x_forwarded_proto="https", x_forwarded_client_cert="URI=spiffe://x").received[
+        "headers"
+    ]
 
-    assert seen["x-forwarded-proto"] == "http"
-    assert "spiffe://x" not in seen["x-forwarded-client-cert"]
-
-
-def test_a_request_from_outside_cannot_steer_the_gateway(mesh: Mesh) -> None:
-    """Envoy obeys x-envoy-* headers of internal addresses; here every caller counts as external."""
-    assert mesh.enter("/sleep/0.2", x_envoy_upstream_rq_timeout_ms="1").status == 200
+    assert received["x-forwarded-proto"] == "http"
+    assert "spiffe://x" not in received["x-forwarded-client-cert"]
 
 
-def test_a_request_id_is_kept_or_made(mesh: Mesh) -> None:
-    assert mesh.enter(x_request_id="mine").seen["headers"]["x-request-id"] == "mine"
-    assert mesh.enter().seen["headers"]["x-request-id"]
+def test_envoy_headers_of_a_client_are_ignored_at_the_gateway(mesh: Mesh) -> None:
+    """Envoy accepts x-envoy-* headers from internal addresses only. At the gateway every address is external."""
+    assert mesh.request_gateway("/sleep/0.2", x_envoy_upstream_rq_timeout_ms="1").status == 200
+
+
+def test_request_id_is_kept_or_generated(mesh: Mesh) -> None:
+    assert mesh.request_gateway(x_request_id="mine").received["headers"]["x-request-id"] == "mine"
+    assert mesh.request_gateway().received["headers"]["x-request-id"]
 
 
 # PeerAuthentication
 
 
-def test_strict_refuses_plaintext_at_every_workload(mesh: Mesh) -> None:
-    mesh.apply(peers("STRICT"))
+def test_strict_mode_rejects_plaintext_at_every_workload(mesh: Mesh) -> None:
+    mesh.apply(peer_authentication("STRICT"))
 
     for workload in mesh.topology.workloads:
         if workload.sidecar:
-            with contextlib.closing(mesh.direct(workload.name)) as connection, pytest.raises(REFUSED):
+            with contextlib.closing(mesh.direct(workload.name)) as connection, pytest.raises(CONNECTION_ERRORS):
                 connection.get()
     assert mesh.call("reviews").status == 200
 
 
-def test_strict_reaches_a_plaintext_connection_that_is_open(mesh: Mesh) -> None:
+def test_strict_mode_affects_open_plaintext_connection(mesh: Mesh) -> None:
     with contextlib.closing(mesh.direct("reviews-v1-1")) as connection:
         assert connection.get().status == 200
-        mesh.apply(peers("STRICT"))
+        mesh.apply(peer_authentication("STRICT"))
         try:
-            answer = connection.get()
-        except REFUSED:
-            return  # closed: refused as well
-        assert connection.still_the_first
-        assert verdict(answer) == DENIED
+            response = connection.get()
+        except CONNECTION_ERRORS:
+            return  # a closed connection is also a rejection
+        assert connection.is_unchanged
+        assert status_and_reason(response) == DENIED
 
 
-def test_strict_and_back_loses_no_request_of_the_mesh(mesh: Mesh) -> None:
+def test_no_mesh_request_is_lost_while_strict_mode_changes(mesh: Mesh) -> None:
     failures: list[str] = []
     done = False
 
     def load() -> None:
         with contextlib.closing(mesh.connect("productpage-v1-1", "reviews")) as connection:
             while not done:
-                answer = connection.get()
-                if answer.status != 200:
-                    failures.append(f"{answer.status} {answer.body}")
+                response = connection.get()
+                if response.status != 200:
+                    failures.append(f"{response.status} {response.body}")
 
     with ThreadPoolExecutor(2) as pool:
         loads = [pool.submit(load) for _ in range(2)]
         for mode in ("STRICT", "PERMISSIVE") * 4:
-            mesh.apply(peers(mode))
+            mesh.apply(peer_authentication(mode))
         done = True
         for item in loads:
             item.result()
@@ -147,10 +151,10 @@ def test_strict_and_back_loses_no_request_of_the_mesh(mesh: Mesh) -> None:
     assert failures == []
 
 
-def test_a_port_level_mode_goes_before_the_workloads(mesh: Mesh) -> None:
+def test_port_level_mode_precedes_workload_mode(mesh: Mesh) -> None:
     """Istio: ComposePeerAuthentication."""
     mesh.apply(
-        peers("STRICT").replace("name: default", "name: reviews").replace(
+        peer_authentication("STRICT").replace("name: default", "name: reviews").replace(
             "spec: {", "spec: {selector: {matchLabels: {app: reviews}}, portLevelMtls: {9080: {mode: PERMISSIVE}}, "
         ).replace("9080:", "'9080':")
     )  # fmt: skip
@@ -159,78 +163,78 @@ def test_a_port_level_mode_goes_before_the_workloads(mesh: Mesh) -> None:
         assert connection.get().status == 200
 
 
-def test_callers_follow_a_workload_that_takes_no_mutual_tls(mesh: Mesh) -> None:
-    """Istio: auto-mTLS looks at the called side's PeerAuthentication."""
-    mesh.apply(peers("DISABLE"))
+def test_callers_use_plaintext_if_mutual_tls_is_disabled(mesh: Mesh) -> None:
+    """Istio: auto-mTLS uses the PeerAuthentication of the upstream."""
+    mesh.apply(peer_authentication("DISABLE"))
 
-    assert "x-forwarded-client-cert" not in mesh.call("reviews").seen["headers"]
+    assert "x-forwarded-client-cert" not in mesh.call("reviews").received["headers"]
 
 
 # AuthorizationPolicy
 
 
-def test_a_policy_reaches_an_open_connection_of_the_mesh_at_once(mesh: Mesh) -> None:
+def test_policy_affects_open_mesh_connection_at_once(mesh: Mesh) -> None:
     with contextlib.closing(mesh.connect("productpage-v1-1", "reviews")) as connection:
         assert connection.get().status == 200
         mesh.apply(NOTHING)
-        assert verdict(connection.get()) == DENIED
+        assert status_and_reason(connection.get()) == DENIED
         mesh.apply("")
         assert connection.get().status == 200
-        assert connection.still_the_first
+        assert connection.is_unchanged
 
 
-def test_a_policy_reaches_an_open_plaintext_connection_at_once(mesh: Mesh) -> None:
+def test_policy_affects_open_plaintext_connection_at_once(mesh: Mesh) -> None:
     with contextlib.closing(mesh.direct("reviews-v1-1")) as connection:
         assert connection.get().status == 200
         mesh.apply(NOTHING)
-        assert verdict(connection.get()) == DENIED
-        assert connection.still_the_first
+        assert status_and_reason(connection.get()) == DENIED
+        assert connection.is_unchanged
 
 
-def test_allow_nothing_refuses_a_direct_call_of_every_workload(mesh: Mesh) -> None:
+def test_allow_nothing_rejects_direct_calls_to_every_workload(mesh: Mesh) -> None:
     mesh.apply(NOTHING)
 
     for workload in mesh.topology.workloads:
         if workload.sidecar:
             with contextlib.closing(mesh.direct(workload.name)) as connection:
-                assert verdict(connection.get()) == DENIED
+                assert status_and_reason(connection.get()) == DENIED
 
 
-def test_an_edge_is_open_to_its_principal_alone(mesh: Mesh) -> None:
+def test_policy_allows_only_its_principal(mesh: Mesh) -> None:
     mesh.apply(NOTHING + allowed("ratings", BY_REVIEWS))
 
     assert mesh.call("ratings", caller="reviews-v1-1").status == 200
-    assert verdict(mesh.call("ratings", caller="productpage-v1-1")) == DENIED
+    assert status_and_reason(mesh.call("ratings", caller="productpage-v1-1")) == DENIED
     with contextlib.closing(mesh.direct("ratings-v1-1")) as connection:
-        assert verdict(connection.get()) == DENIED
+        assert status_and_reason(connection.get()) == DENIED
 
 
-def test_methods_and_paths_are_told_apart(mesh: Mesh) -> None:
+def test_policy_distinguishes_methods_and_paths(mesh: Mesh) -> None:
     operation = "{operation: {methods: [GET], paths: [/reviews/*], notPaths: [/reviews/secret]}}"
     mesh.apply(allowed("reviews", f"rules: [{{to: [{operation}]}}]"))
 
     assert mesh.call("reviews", "/reviews/0").status == 200
-    assert verdict(mesh.call("reviews", "/reviews/0", method="POST")) == DENIED
-    assert verdict(mesh.call("reviews", "/other")) == DENIED
-    assert verdict(mesh.call("reviews", "/reviews/secret")) == DENIED
+    assert status_and_reason(mesh.call("reviews", "/reviews/0", method="POST")) == DENIED
+    assert status_and_reason(mesh.call("reviews", "/other")) == DENIED
+    assert status_and_reason(mesh.call("reviews", "/reviews/secret")) == DENIED
 
 
-def test_what_is_denied_stays_denied_when_something_allows_it(mesh: Mesh) -> None:
-    """Istio: DENY policies are asked before ALLOW ones."""
+def test_deny_policy_precedes_allow_policy(mesh: Mesh) -> None:
+    """Istio: DENY policies are evaluated before ALLOW policies."""
     everything = "rules: [{}]"
     denied = "rules: [{to: [{operation: {paths: [/admin]}}]}]"
     mesh.apply(allowed("reviews", everything, "all") + allowed("reviews", denied, "admin", "DENY"))
 
     assert mesh.call("reviews", "/").status == 200
-    assert verdict(mesh.call("reviews", "/admin")) == DENIED
+    assert status_and_reason(mesh.call("reviews", "/admin")) == DENIED
 
 
-def test_a_deny_policy_alone_leaves_the_rest_open(mesh: Mesh) -> None:
+def test_deny_policy_alone_allows_all_other_requests(mesh: Mesh) -> None:
     mesh.apply(allowed("reviews", "rules: [{from: [{source: {notNamespaces: [default]}}]}]", action="DENY"))
 
     assert mesh.call("reviews").status == 200
     with contextlib.closing(mesh.direct("reviews-v1-1")) as connection:
-        assert verdict(connection.get()) == DENIED
+        assert status_and_reason(connection.get()) == DENIED
 
 
 @pytest.mark.parametrize(
@@ -247,7 +251,7 @@ def test_a_deny_policy_alone_leaves_the_rest_open(mesh: Mesh) -> None:
         ("{key: destination.port, values: ['9081']}", (403, 403)),
     ],
 )
-def test_a_condition_decides(mesh: Mesh, condition: str, verdicts: tuple[int, int]) -> None:
+def test_when_condition_decides(mesh: Mesh, condition: str, verdicts: tuple[int, int]) -> None:
     mesh.apply(allowed("reviews", f"rules: [{{when: [{condition}]}}]"))
 
     assert tuple(mesh.call("reviews", x_key=key).status for key in ("open", "shut")) == verdicts
@@ -277,7 +281,7 @@ class Tokens:
         signature = self._key.sign(f"{head}.{body}".encode(), padding.PKCS1v15(), hashes.SHA256())
         return f"Bearer {head}.{body}.{_encoded(signature)}"
 
-    def wanted_by(self, app: str, namespace: str = "default") -> str:
+    def required_by(self, app: str, namespace: str = "default") -> str:
         return (
             "---\napiVersion: security.istio.io/v1\nkind: RequestAuthentication\n"
             f"metadata: {{name: tokens, namespace: {namespace}}}\n"
@@ -300,44 +304,44 @@ GROUP = (
 )
 
 
-def test_a_token_is_not_needed_but_a_bad_one_is_refused(mesh: Mesh, tokens: Tokens) -> None:
-    """Istio: RequestAuthentication alone lets requests without a token through."""
+def test_missing_token_is_accepted_but_invalid_token_is_rejected(mesh: Mesh, tokens: Tokens) -> None:
+    """Istio: RequestAuthentication alone accepts requests without a token."""
     with contextlib.closing(mesh.connect("productpage-v1-1", "reviews")) as connection:
         assert connection.get(authorization="Bearer nonsense").status == 200
-        mesh.apply(tokens.wanted_by("{app: reviews}"))
+        mesh.apply(tokens.required_by("{app: reviews}"))
 
         assert connection.get().status == 200
         assert connection.get(authorization="Bearer nonsense").status == 401
         assert connection.get(authorization=tokens.token(exp=1)).status == 401
         assert connection.get(authorization=Tokens().token()).status == 401
         assert connection.get(authorization=tokens.token()).status == 200
-        assert connection.still_the_first
+        assert connection.is_unchanged
 
 
-def test_claims_decide_who_is_let_in(mesh: Mesh, tokens: Tokens) -> None:
-    mesh.apply(tokens.wanted_by("{app: reviews}") + allowed("reviews", GROUP))
+def test_claims_decide_access(mesh: Mesh, tokens: Tokens) -> None:
+    mesh.apply(tokens.required_by("{app: reviews}") + allowed("reviews", GROUP))
 
-    assert verdict(mesh.call("reviews")) == DENIED
-    assert verdict(mesh.call("reviews", authorization=tokens.token())) == DENIED
-    assert verdict(mesh.call("reviews", authorization=tokens.token(groups=["guests"]))) == DENIED
+    assert status_and_reason(mesh.call("reviews")) == DENIED
+    assert status_and_reason(mesh.call("reviews", authorization=tokens.token())) == DENIED
+    assert status_and_reason(mesh.call("reviews", authorization=tokens.token(groups=["guests"]))) == DENIED
     assert mesh.call("reviews", authorization=tokens.token(groups=["guests", "staff"])).status == 200
     assert mesh.call("reviews", authorization=tokens.token(groups="staff")).status == 200
 
 
-def test_a_verified_token_does_not_travel_on(mesh: Mesh, tokens: Tokens) -> None:
+def test_validated_token_is_not_forwarded(mesh: Mesh, tokens: Tokens) -> None:
     """Istio: forwardOriginalToken is false by default."""
-    mesh.apply(tokens.wanted_by("{app: reviews}"))
+    mesh.apply(tokens.required_by("{app: reviews}"))
 
-    assert "authorization" not in mesh.call("reviews", authorization=tokens.token()).seen["headers"]
+    assert "authorization" not in mesh.call("reviews", authorization=tokens.token()).received["headers"]
 
 
-def test_the_gateway_wants_tokens_too(mesh: Mesh, tokens: Tokens) -> None:
+def test_gateway_can_require_tokens(mesh: Mesh, tokens: Tokens) -> None:
     policy = allowed("gateway", GROUP).replace("{app: gateway}", "{istio: ingressgateway}")
     mesh.apply(
-        tokens.wanted_by("{istio: ingressgateway}", "istio-system")
+        tokens.required_by("{istio: ingressgateway}", "istio-system")
         + policy.replace("{name: gateway}", "{name: gateway, namespace: istio-system}")
     )
 
-    assert verdict(mesh.enter()) == DENIED
-    assert mesh.enter(authorization="Bearer nonsense").status == 401
-    assert mesh.enter(authorization=tokens.token(groups=["staff"])).status == 200
+    assert status_and_reason(mesh.request_gateway()) == DENIED
+    assert mesh.request_gateway(authorization="Bearer nonsense").status == 401
+    assert mesh.request_gateway(authorization=tokens.token(groups=["staff"])).status == 200

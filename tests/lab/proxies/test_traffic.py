@@ -1,4 +1,4 @@
-"""What VirtualService and DestinationRule do to requests, on real Envoys. Each test says where Istio decides it."""
+"""What VirtualService and DestinationRule do to requests, on real Envoys. Docstrings name the source in Istio."""
 
 import contextlib
 import time
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
+Mesh = Any  # tests/lab/proxies/conftest.py: RunningMesh
 
 SUBSETS = """
 apiVersion: networking.istio.io/v1
@@ -43,89 +43,89 @@ def policy(text: str, host: str = "ratings") -> str:
     )
 
 
-def test_without_a_rule_every_instance_takes_its_part_of_one_connection(mesh: Mesh) -> None:
-    seen = mesh.calls(60, "reviews")
+def test_requests_of_one_connection_are_balanced_by_default(mesh: Mesh) -> None:
+    received = mesh.calls(60, "reviews")
 
-    assert set(seen) == {"reviews-v1-1", "reviews-v2-1"}
-    assert min(seen.values()) > 15
+    assert set(received) == {"reviews-v1-1", "reviews-v2-1"}
+    assert min(received.values()) > 15
 
 
 @pytest.mark.parametrize(
     "name", ["reviews", "reviews.default", "reviews.default.svc", "reviews.default.svc.cluster.local"]
 )
-def test_a_service_is_called_by_each_of_its_names(mesh: Mesh, name: str) -> None:
+def test_service_is_reachable_by_each_of_its_names(mesh: Mesh, name: str) -> None:
     assert mesh.call(name).status == 200
 
 
 @pytest.mark.parametrize(("host", "port"), [("nowhere", 9080), ("example.com", 80), ("reviews", 9081)])
-def test_a_host_or_port_that_the_registry_does_not_know_is_502(mesh: Mesh, host: str, port: int) -> None:
+def test_unknown_host_or_port_is_502(mesh: Mesh, host: str, port: int) -> None:
     assert mesh.call(host, port=port).status == 502
 
 
 def test_weights_share_the_requests(mesh: Mesh) -> None:
     mesh.apply(routed(f"[{{route: [{to('v1', more=', weight: 80')}, {to('v2', more=', weight: 20')}]}}]"))
 
-    seen = mesh.calls(300, "reviews")
+    received = mesh.calls(300, "reviews")
 
-    assert 210 <= seen["reviews-v1-1"] <= 270
-    assert seen["reviews-v1-1"] + seen["reviews-v2-1"] == 300
+    assert 210 <= received["reviews-v1-1"] <= 270
+    assert received["reviews-v1-1"] + received["reviews-v2-1"] == 300
 
 
-def test_a_destination_without_weight_beside_one_with_weight_gets_nothing(mesh: Mesh) -> None:
+def test_destination_without_weight_receives_no_requests(mesh: Mesh) -> None:
     """Istio: processWeightedDestinations, route.go: weight 0 entries are dropped."""
     mesh.apply(routed(f"[{{route: [{to('v1')}, {to('v2', more=', weight: 1')}]}}]"))
 
     assert set(mesh.calls(20, "reviews")) == {"reviews-v2-1"}
 
 
-def test_a_header_decides_per_request_on_one_connection(mesh: Mesh) -> None:
+def test_header_match_is_evaluated_for_each_request_of_a_connection(mesh: Mesh) -> None:
     match = "match: [{headers: {end-user: {exact: jason}}}]"
     mesh.apply(routed(f"[{{{match}, route: [{to('v2')}]}}, {{route: [{to('v1')}]}}]"))
 
     with contextlib.closing(mesh.connect("productpage-v1-1", "reviews")) as connection:
-        seen = [connection.get(end_user=user).seen["name"] for user in ("jason", "ann", "jason")]
+        received = [connection.get(end_user=user).received["name"] for user in ("jason", "ann", "jason")]
 
-    assert seen == ["reviews-v2-1", "reviews-v1-1", "reviews-v2-1"]
+    assert received == ["reviews-v2-1", "reviews-v1-1", "reviews-v2-1"]
 
 
-def test_source_labels_hold_for_callers_that_have_them(mesh: Mesh) -> None:
+def test_source_labels_match_callers_that_have_them(mesh: Mesh) -> None:
     match = "match: [{sourceLabels: {app: ratings}}]"
     mesh.apply(routed(f"[{{{match}, route: [{to('v2')}]}}, {{route: [{to('v1')}]}}]"))
 
-    assert mesh.call("reviews", caller="ratings-v1-1").seen["name"] == "reviews-v2-1"
-    assert mesh.call("reviews", caller="productpage-v1-1").seen["name"] == "reviews-v1-1"
+    assert mesh.call("reviews", caller="ratings-v1-1").received["name"] == "reviews-v2-1"
+    assert mesh.call("reviews", caller="productpage-v1-1").received["name"] == "reviews-v1-1"
 
 
-def test_a_subset_that_no_instance_has_is_503_and_falls_back_to_nothing(mesh: Mesh) -> None:
-    """Istio: there is no fallback; Envoy says UH, `no healthy upstream`."""
+def test_subset_without_endpoints_is_503(mesh: Mesh) -> None:
+    """Istio has no fallback. Envoy's response flag is UH, `no healthy upstream`."""
     mesh.apply(routed(f"[{{route: [{to('v9')}]}}]"))
 
-    answer = mesh.call("reviews")
+    response = mesh.call("reviews")
 
-    assert (answer.status, answer.body) == (503, "no healthy upstream")
+    assert (response.status, response.body) == (503, "no healthy upstream")
 
 
-def test_a_timeout_covers_all_tries_together(mesh: Mesh) -> None:
+def test_timeout_limits_all_tries_together(mesh: Mesh) -> None:
     retries = "retries: {attempts: 3, perTryTimeout: 0.2s, retryOn: 5xx}"
     mesh.apply(routed(f"[{{timeout: 0.5s, {retries}, route: [{to('v1')}]}}]"))
 
-    answer = mesh.call("reviews", "/sleep/3")
+    response = mesh.call("reviews", "/sleep/3")
 
-    assert answer.status == 504
-    assert 0.45 <= answer.seconds < 1.5
+    assert response.status == 504
+    assert 0.45 <= response.seconds < 1.5
 
 
-def test_a_timeout_is_504(mesh: Mesh) -> None:
+def test_timeout_is_504(mesh: Mesh) -> None:
     mesh.apply(routed(f"[{{timeout: 0.3s, route: [{to('v1')}]}}]"))
 
-    answer = mesh.call("reviews", "/sleep/2")
+    response = mesh.call("reviews", "/sleep/2")
 
-    assert (answer.status, answer.body) == (504, "upstream request timeout")
-    assert 0.28 <= answer.seconds < 1.5
+    assert (response.status, response.body) == (504, "upstream request timeout")
+    assert 0.28 <= response.seconds < 1.5
 
 
-def test_without_a_timeout_a_request_may_take_longer_than_envoys_own_limit(mesh: Mesh) -> None:
-    """Istio: VirtualService without timeout is no timeout; Envoy's 15 s are overridden."""
+def test_no_timeout_overrides_the_default_of_envoy(mesh: Mesh) -> None:
+    """Istio: a VirtualService without timeout overrides Envoy's default of 15 s."""
     (route,) = (
         route
         for host in mesh.configs["productpage-v1-1"].routes["http_proxy"]["virtual_hosts"]
@@ -136,7 +136,7 @@ def test_without_a_timeout_a_request_may_take_longer_than_envoys_own_limit(mesh:
     assert mesh.call("reviews", "/sleep/0.3").status == 200
 
 
-def test_a_plain_503_is_not_retried_by_default(mesh: Mesh) -> None:
+def test_503_is_not_retried_by_default(mesh: Mesh) -> None:
     """Istio: retry.DefaultPolicy names retriable-status-codes and lists none."""
     mesh.apply(routed(f"[{{route: [{to('v1')}]}}]"))
 
@@ -144,7 +144,7 @@ def test_a_plain_503_is_not_retried_by_default(mesh: Mesh) -> None:
     assert mesh.apps["reviews-v1-1"].requests == ["/status/503"]
 
 
-def test_retry_on_a_status_code_tries_again(mesh: Mesh) -> None:
+def test_retry_on_status_code_retries(mesh: Mesh) -> None:
     """Istio: retry.parseRetryOn turns numbers into retriable status codes."""
     mesh.apply(routed(f'[{{retries: {{attempts: 2, retryOn: "503"}}, route: [{to("v1")}]}}]'))
 
@@ -158,55 +158,55 @@ def test_attempts_0_is_no_retry(mesh: Mesh) -> None:
     assert len(mesh.apps["reviews-v1-1"].requests) == 1
 
 
-def test_a_request_tells_which_attempt_it_is(mesh: Mesh) -> None:
+def test_inbound_request_has_the_attempt_count(mesh: Mesh) -> None:
     mesh.apply(routed(f"[{{retries: {{attempts: 1, retryOn: 5xx}}, route: [{to('v1')}]}}]"))
 
-    answers = [mesh.call("reviews", "/flaky").seen["headers"]["x-envoy-attempt-count"] for _ in range(4)]
+    responses = [mesh.call("reviews", "/flaky").received["headers"]["x-envoy-attempt-count"] for _ in range(4)]
 
-    # The last hop is the called side's own sidecar, which always makes its first.
-    assert set(answers) == {"1"}
+    # The last hop is the sidecar of the upstream, which never retries.
+    assert set(responses) == {"1"}
 
 
-def test_a_delay_and_an_abort_happen_in_that_order_and_the_abort_is_not_retried(mesh: Mesh) -> None:
+def test_delay_precedes_abort_and_abort_is_not_retried(mesh: Mesh) -> None:
     always = "percentage: {value: 100}"
     fault = f"fault: {{delay: {{fixedDelay: 0.3s, {always}}}, abort: {{httpStatus: 418, {always}}}}}"
     mesh.apply(routed(f"[{{{fault}, retries: {{attempts: 3, retryOn: '418'}}, route: [{to('v1')}]}}]"))
 
-    answer = mesh.call("reviews")
+    response = mesh.call("reviews")
 
-    assert (answer.status, answer.body) == (418, "fault filter abort")
-    assert 0.28 <= answer.seconds < 1.0
+    assert (response.status, response.body) == (418, "fault filter abort")
+    assert 0.28 <= response.seconds < 1.0
     assert mesh.apps["reviews-v1-1"].requests == []
 
 
-def test_a_timeout_does_not_cover_a_delay_of_the_same_rule(mesh: Mesh) -> None:
-    """Envoy: the fault filter comes before the router, which keeps the time."""
+def test_timeout_does_not_include_a_delay_of_the_same_rule(mesh: Mesh) -> None:
+    """Envoy: the fault filter precedes the router, which measures the timeout."""
     fault = "fault: {delay: {fixedDelay: 0.6s, percentage: {value: 100}}}"
     mesh.apply(routed(f"[{{timeout: 0.2s, {fault}, route: [{to('v1')}]}}]"))
 
-    answer = mesh.call("reviews")
+    response = mesh.call("reviews")
 
-    assert answer.status == 200
-    assert answer.seconds >= 0.58
+    assert response.status == 200
+    assert response.seconds >= 0.58
 
 
-def test_a_fault_without_a_percentage_happens_to_nobody(mesh: Mesh) -> None:
+def test_fault_without_percentage_applies_to_no_request(mesh: Mesh) -> None:
     """Istio: TranslateFault reads a missing percentage as 0."""
     mesh.apply(routed(f"[{{fault: {{abort: {{httpStatus: 500}}}}, route: [{to('v1')}]}}]"))
 
     assert set(mesh.calls(20, "reviews")) == {"reviews-v1-1"}
 
 
-def test_a_mirror_without_a_percentage_gets_everything_and_its_answers_are_dropped(mesh: Mesh) -> None:
+def test_mirror_without_percentage_receives_every_request(mesh: Mesh) -> None:
     """Istio: MirrorPercent. The mirrored request keeps its host."""
     mesh.apply(routed(f"[{{route: [{to('v1')}], mirror: {{host: reviews, subset: v2}}}}]"))
 
     assert set(mesh.calls(20, "reviews", "/status/200")) == {"reviews-v1-1"}
     assert _within(lambda: len(mesh.apps["reviews-v2-1"].hosts) == 20)
-    assert set(mesh.apps["reviews-v2-1"].hosts) == set(mesh.apps["reviews-v1-1"].hosts), "no -shadow is put behind it"
+    assert set(mesh.apps["reviews-v2-1"].hosts) == set(mesh.apps["reviews-v1-1"].hosts), "no -shadow suffix is appended"
 
 
-def test_a_mirror_of_0_percent_gets_nothing(mesh: Mesh) -> None:
+def test_mirror_with_0_percent_receives_no_request(mesh: Mesh) -> None:
     mirror = "mirror: {host: reviews, subset: v2}, mirrorPercentage: {value: 0}"
     mesh.apply(routed(f"[{{route: [{to('v1')}], {mirror}}}]"))
 
@@ -219,47 +219,47 @@ def test_uri_and_authority_are_rewritten(mesh: Mesh) -> None:
     match = "match: [{uri: {prefix: /old}}]"
     mesh.apply(routed(f"[{{{match}, rewrite: {{uri: /new, authority: other.example}}, route: [{to('v1')}]}}]"))
 
-    seen = mesh.call("reviews", "/old/1?q=2").seen
+    received = mesh.call("reviews", "/old/1?q=2").received
 
-    assert (seen["path"], seen["headers"]["host"]) == ("/new/1?q=2", "other.example")
+    assert (received["path"], received["headers"]["host"]) == ("/new/1?q=2", "other.example")
 
 
-def test_an_exact_match_is_rewritten_whole(mesh: Mesh) -> None:
+def test_exact_match_is_rewritten_completely(mesh: Mesh) -> None:
     match = "match: [{uri: {exact: /old}}]"
     mesh.apply(routed(f"[{{{match}, rewrite: {{uri: /new}}, route: [{to('v1')}]}}]"))
 
-    assert mesh.call("reviews", "/old").seen["path"] == "/new"
+    assert mesh.call("reviews", "/old").received["path"] == "/new"
 
 
-def test_a_redirect_keeps_the_query_and_the_host(mesh: Mesh) -> None:
+def test_redirect_keeps_query_and_host(mesh: Mesh) -> None:
     mesh.apply(routed("[{redirect: {uri: /there}}]"))
 
-    answer = mesh.call("reviews", "/here?q=1")
+    response = mesh.call("reviews", "/here?q=1")
 
-    assert (answer.status, answer.headers["location"]) == (301, "http://reviews:9080/there?q=1")
+    assert (response.status, response.headers["location"]) == (301, "http://reviews:9080/there?q=1")
 
 
-def test_a_direct_response_needs_no_instance(mesh: Mesh) -> None:
+def test_direct_response_needs_no_endpoint(mesh: Mesh) -> None:
     mesh.apply(routed("[{directResponse: {status: 503, body: {string: closed}}}]"))
 
-    answer = mesh.call("reviews")
+    response = mesh.call("reviews")
 
-    assert (answer.status, answer.body) == (503, "closed")
+    assert (response.status, response.body) == (503, "closed")
 
 
 def test_headers_are_set_added_and_removed(mesh: Mesh) -> None:
     changes = "headers: {request: {set: {x-a: '1'}, remove: [x-b]}, response: {add: {x-c: '2'}}}"
     mesh.apply(routed(f"[{{{changes}, route: [{to('v1')}]}}]"))
 
-    answer = mesh.call("reviews", x_a="0", x_b="0")
+    response = mesh.call("reviews", x_a="0", x_b="0")
 
-    assert answer.seen["headers"]["x-a"] == "1"
-    assert "x-b" not in answer.seen["headers"]
-    assert answer.headers["x-c"] == "2"
+    assert response.received["headers"]["x-a"] == "1"
+    assert "x-b" not in response.received["headers"]
+    assert response.headers["x-c"] == "2"
 
 
-def test_a_preflight_is_answered_for_an_allowed_origin_and_goes_on_for_another(mesh: Mesh) -> None:
-    """Istio: TranslateCORSPolicy; unmatchedPreflights is FORWARD by default."""
+def test_preflight_of_allowed_origin_gets_response_and_others_are_forwarded(mesh: Mesh) -> None:
+    """Istio: TranslateCORSPolicy. The default of unmatchedPreflights is FORWARD."""
     cors = "corsPolicy: {allowOrigins: [{exact: 'http://a.example'}], allowMethods: [GET], maxAge: 24h}"
     mesh.apply(routed(f"[{{{cors}, route: [{to('v1')}]}}]"))
 
@@ -272,7 +272,7 @@ def test_a_preflight_is_answered_for_an_allowed_origin_and_goes_on_for_another(m
     assert mesh.apps["reviews-v1-1"].requests == ["/"]
 
 
-def test_a_consistent_hash_keeps_each_user_at_one_instance(mesh: Mesh) -> None:
+def test_consistent_hash_sends_each_user_to_one_endpoint(mesh: Mesh) -> None:
     mesh.apply(policy("{loadBalancer: {consistentHash: {httpHeaderName: end-user}}}"))
 
     homes = [mesh.calls(10, "ratings", end_user=user) for user in map(str, range(12))]
@@ -281,44 +281,44 @@ def test_a_consistent_hash_keeps_each_user_at_one_instance(mesh: Mesh) -> None:
     assert {name for home in homes for name in home} == {"ratings-v1-1", "ratings-v1-2"}
 
 
-def test_what_does_not_fit_a_connection_pool_is_503_at_once(mesh: Mesh) -> None:
+def test_connection_pool_overflow_is_503_at_once(mesh: Mesh) -> None:
     limits = "connectionPool: {tcp: {maxConnections: 1}, http: {http1MaxPendingRequests: 1}}"
     mesh.apply(policy(f"{{{limits}}}"))
 
     with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda _: mesh.call("ratings", "/sleep/0.5"), range(6)))
+        responses = list(pool.map(lambda _: mesh.call("ratings", "/sleep/0.5"), range(6)))
 
-    overflown = [answer for answer in answers if answer.status == 503]
+    overflown = [response for response in responses if response.status == 503]
     assert 3 <= len(overflown) <= 5
-    assert {answer.headers["x-envoy-overloaded"] for answer in overflown} == {"true"}
-    assert all(answer.seconds < 0.4 for answer in overflown)
+    assert {response.headers["x-envoy-overloaded"] for response in overflown} == {"true"}
+    assert all(response.seconds < 0.4 for response in overflown)
     counted = mesh.admin("productpage-v1-1", "/stats?filter=ratings.*upstream_rq_pending_overflow")
     assert int(counted.rpartition(":")[2]) == len(overflown)
 
 
-def test_a_sick_instance_is_ejected_and_comes_back(mesh: Mesh) -> None:
+def test_failing_endpoint_is_ejected_and_returns(mesh: Mesh) -> None:
     times = "interval: 0.1s, baseEjectionTime: 0.5s"
     mesh.apply(policy(f"{{outlierDetection: {{consecutive5xxErrors: 3, {times}, maxEjectionPercent: 100}}}}"))
     mesh.apps["ratings-v1-1"].always = 500
 
-    seen = mesh.calls(60, "ratings")
-    assert 3 <= seen["500"] <= 9
-    assert seen["ratings-v1-2"] == 60 - seen["500"]
+    received = mesh.calls(60, "ratings")
+    assert 3 <= received["500"] <= 9
+    assert received["ratings-v1-2"] == 60 - received["500"]
 
     mesh.apps["ratings-v1-1"].always = None
     assert _within(lambda: "ratings-v1-1" in mesh.calls(10, "ratings"))
 
 
-def test_a_consecutive_error_count_of_0_switches_ejection_off(mesh: Mesh) -> None:
-    """Istio: applyOutlierDetection; Envoy's own default of 5 holds only for an absent count."""
+def test_consecutive_error_count_of_0_disables_ejection(mesh: Mesh) -> None:
+    """Istio: applyOutlierDetection. Envoy's default of 5 applies only to a missing count."""
     mesh.apply(policy("{outlierDetection: {consecutive5xxErrors: 0, interval: 0.1s, maxEjectionPercent: 100}}"))
     mesh.apps["ratings-v1-1"].always = 500
 
     assert mesh.calls(60, "ratings")["500"] > 15
 
 
-def test_20_applies_under_load_lose_no_request(mesh: Mesh) -> None:
-    """New clusters go before the routes that name them, old ones after."""
+def test_no_request_is_lost_during_20_applies(mesh: Mesh) -> None:
+    """New clusters are delivered before the routes that name them; old clusters are deleted after them."""
     failures: list[int] = []
     done = False
 
@@ -343,8 +343,8 @@ def test_20_applies_under_load_lose_no_request(mesh: Mesh) -> None:
     assert total > 100
 
 
-def test_instances_come_and_go_under_load_without_a_lost_request(mesh: Mesh) -> None:
-    """A cluster whose endpoints change is replaced; what is in flight on the old one ends there."""
+def test_no_request_is_lost_while_endpoints_change(mesh: Mesh) -> None:
+    """A cluster whose endpoints change is replaced. Requests in flight complete on the old one."""
     whole = mesh.topology
     failures: list[int] = []
     done = False

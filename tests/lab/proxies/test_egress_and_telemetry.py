@@ -1,4 +1,4 @@
-"""Calls that leave the mesh, rate limits and what proxies tell, on real Envoys."""
+"""Calls to hosts outside the mesh, rate limits, access logs and spans, on real Envoys."""
 
 import contextlib
 import datetime as dt
@@ -20,14 +20,14 @@ from bookinfo_lab.resources.documents import ManifestError
 from bookinfo_lab.resources.topology import Secret
 from bookinfo_lab.translate.listeners import OUTBOUND_PORT
 
-Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
+Mesh = Any  # tests/lab/proxies/conftest.py: RunningMesh
 
 HOST = "books.example"
 
 
 @pytest.fixture(scope="module")
 def certificate() -> tuple[str, str]:
-    """A server's certificate for HOST, which is its own authority, and its key."""
+    """A server's certificate for HOST, which is its own CA, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
     now = dt.datetime.now(dt.UTC)
@@ -52,11 +52,11 @@ def certificate() -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def outside(_running_mesh: Mesh, certificate: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a server outside the mesh: plaintext at 8080, TLS at 8443."""
-    folder = tmp_path_factory.mktemp("outside")
+    directory = tmp_path_factory.mktemp("outside")
     for name, text in zip(("cert.pem", "key.pem"), certificate, strict=True):
-        (folder / name).write_text(text)
+        (directory / name).write_text(text)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
     address: str = _running_mesh.network.take()
     application = type(_running_mesh.collector)("outside")
     _running_mesh.serve_tcp(application, address, 8080)
@@ -66,7 +66,7 @@ def outside(_running_mesh: Mesh, certificate: tuple[str, str], tmp_path_factory:
 
 @pytest.fixture
 def with_secret(mesh: Mesh, certificate: tuple[str, str]) -> Iterator[None]:
-    """The Secret `books`, which holds the authority of the server outside."""
+    """The Secret `books`, which contains the CA of the external server."""
     before = mesh.topology
     mesh.topology = replace(before, secrets=(Secret("books", "default", {"ca.crt": certificate[0]}),))
     yield
@@ -91,48 +91,44 @@ def tls(settings: str) -> str:
 ENCRYPTED = "[{number: 80, name: http, protocol: HTTP, targetPort: 8443}]"
 
 
-def test_an_outside_host_is_502_until_a_service_entry_names_it(mesh: Mesh, outside: str) -> None:
+def test_external_host_is_502_without_service_entry(mesh: Mesh, outside: str) -> None:
     assert mesh.call(HOST, port=80).status == 502
 
     mesh.apply(entry(outside))
 
-    answer = mesh.call(HOST, port=80)
-    assert answer.seen["name"] == "outside"
-    assert "x-forwarded-client-cert" not in answer.seen["headers"]
+    response = mesh.call(HOST, port=80)
+    assert response.received["name"] == "outside"
+    assert "x-forwarded-client-cert" not in response.received["headers"]
 
 
-def test_tls_is_originated_and_the_server_verified_by_the_named_secret(
-    mesh: Mesh, outside: str, with_secret: None
-) -> None:
+def test_tls_origination_verifies_the_server_with_the_secret(mesh: Mesh, outside: str, with_secret: None) -> None:
     names = f"sni: {HOST}, subjectAltNames: [{HOST}]"
     mesh.apply(entry(outside, ENCRYPTED) + tls(f"mode: SIMPLE, credentialName: books, {names}"))
 
-    assert mesh.call(HOST, port=80).seen["name"] == "outside"
+    assert mesh.call(HOST, port=80).received["name"] == "outside"
 
 
-def test_without_sni_and_names_the_host_of_the_request_is_asked_for_and_verified(
-    mesh: Mesh, outside: str, with_secret: None
-) -> None:
+def test_host_of_the_request_is_sni_and_verified_name_by_default(mesh: Mesh, outside: str, with_secret: None) -> None:
     """Istio: auto_sni and auto_san_validation."""
     mesh.apply(entry(outside, ENCRYPTED) + tls("mode: SIMPLE, credentialName: books"))
 
-    assert mesh.call(HOST, port=80).seen["name"] == "outside"
+    assert mesh.call(HOST, port=80).received["name"] == "outside"
 
 
-def test_a_server_that_shows_another_name_is_not_trusted(mesh: Mesh, outside: str, with_secret: None) -> None:
+def test_server_certificate_for_another_name_is_not_trusted(mesh: Mesh, outside: str, with_secret: None) -> None:
     names = f"sni: {HOST}, subjectAltNames: [other.example]"
     mesh.apply(entry(outside, ENCRYPTED) + tls(f"mode: SIMPLE, credentialName: books, {names}"))
 
     assert mesh.call(HOST, port=80).status == 503
 
 
-def test_a_secret_that_is_not_there_is_told(mesh: Mesh, outside: str) -> None:
+def test_missing_secret_is_rejected(mesh: Mesh, outside: str) -> None:
     with pytest.raises(ManifestError) as caught:
         mesh.apply(entry(outside, ENCRYPTED) + tls("mode: SIMPLE, credentialName: books"))
     assert caught.value.code == "object-not-found"
 
 
-def test_an_https_host_is_reached_through_a_tunnel(mesh: Mesh, outside: str, certificate: tuple[str, str]) -> None:
+def test_https_host_is_reachable_through_a_tunnel(mesh: Mesh, outside: str, certificate: tuple[str, str]) -> None:
     mesh.apply(entry(outside, "[{number: 443, name: https, protocol: HTTPS, targetPort: 8443}]"))
     context = ssl.create_default_context(cadata=certificate[0])
 
@@ -143,14 +139,14 @@ def test_an_https_host_is_reached_through_a_tunnel(mesh: Mesh, outside: str, cer
         assert connection.getresponse().status == 200
 
 
-def test_a_tunnel_to_an_unknown_host_is_refused(mesh: Mesh) -> None:
+def test_tunnel_to_an_unknown_host_is_rejected(mesh: Mesh) -> None:
     address = (mesh.workload("productpage-v1-1").address, OUTBOUND_PORT)
     with socket.create_connection(address, timeout=10) as connection:
         connection.sendall(b"CONNECT elsewhere.example:443 HTTP/1.1\r\nhost: elsewhere.example:443\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 502")
 
 
-def test_allow_any_lets_a_workload_call_what_the_registry_does_not_know(mesh: Mesh, outside: str) -> None:
+def test_allow_any_permits_calls_to_unknown_hosts(mesh: Mesh, outside: str) -> None:
     assert mesh.call(outside, port=8080).status == 502
 
     mesh.apply(
@@ -158,11 +154,11 @@ def test_allow_any_lets_a_workload_call_what_the_registry_does_not_know(mesh: Me
         "spec: {workloadSelector: {labels: {app: productpage}}, outboundTrafficPolicy: {mode: ALLOW_ANY}}"
     )
 
-    assert mesh.call(outside, port=8080).seen["name"] == "outside"
+    assert mesh.call(outside, port=8080).received["name"] == "outside"
     assert mesh.call(outside, port=8080, caller="reviews-v1-1").status == 502
 
 
-def test_a_sidecar_can_narrow_what_a_workload_sees(mesh: Mesh) -> None:
+def test_sidecar_limits_the_hosts_that_a_workload_can_call(mesh: Mesh) -> None:
     mesh.apply(
         "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: default}\n"
         "spec: {egress: [{hosts: ['./reviews.default.svc.cluster.local']}]}"
@@ -200,15 +196,15 @@ spec:
 """
 
 
-def test_the_fifth_request_of_a_minute_is_429_also_on_an_open_connection(mesh: Mesh) -> None:
+def test_rate_limit_rejects_the_fifth_request_on_an_open_connection(mesh: Mesh) -> None:
     with contextlib.closing(mesh.direct("reviews-v1-1")) as connection:
         assert connection.get().status == 200
         mesh.apply(LIMIT)
-        answers = [connection.get() for _ in range(5)]
-        assert connection.still_the_first
+        responses = [connection.get() for _ in range(5)]
+        assert connection.is_unchanged
 
-    assert [answer.status for answer in answers] == [200, 200, 200, 200, 429]
-    assert answers[-1].headers["x-local-rate-limit"] == "true"
+    assert [response.status for response in responses] == [200, 200, 200, 200, 429]
+    assert responses[-1].headers["x-local-rate-limit"] == "true"
 
 
 LOGGED = (
@@ -217,7 +213,7 @@ LOGGED = (
 )
 
 
-def test_an_access_log_has_istios_line_for_each_request(mesh: Mesh) -> None:
+def test_access_log_has_a_line_in_istio_format_for_each_request(mesh: Mesh) -> None:
     assert mesh.call("reviews", "/before").status == 200
     mesh.apply(LOGGED.replace("FILTER", ""))
 
@@ -228,7 +224,7 @@ def test_an_access_log_has_istios_line_for_each_request(mesh: Mesh) -> None:
     assert "outbound|9080||reviews.default.svc.cluster.local" in mesh.log("productpage-v1-1")
 
 
-def test_an_access_log_can_be_of_errors_alone(mesh: Mesh) -> None:
+def test_access_log_can_be_limited_to_errors(mesh: Mesh) -> None:
     mesh.apply(LOGGED.replace("FILTER", ", filter: {expression: response.code >= 400}"))
 
     mesh.call("reviews", "/fine")
@@ -238,13 +234,13 @@ def test_an_access_log_can_be_of_errors_alone(mesh: Mesh) -> None:
     assert "/fine" not in mesh.log("productpage-v1-1")
 
 
-def test_spans_go_to_the_collector_when_a_telemetry_asks_for_them(mesh: Mesh) -> None:
+def test_telemetry_sends_spans_to_the_collector(mesh: Mesh) -> None:
     mesh.apply(
         "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: traces}\n"
         "spec: {tracing: [{providers: [{name: opentelemetry}], randomSamplingPercentage: 100}]}"
     )
 
-    assert "traceparent" in mesh.call("reviews").seen["headers"]
+    assert "traceparent" in mesh.call("reviews").received["headers"]
     assert _within(lambda: "/v1/traces" in mesh.collector.requests)
 
 

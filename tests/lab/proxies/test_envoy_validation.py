@@ -1,10 +1,10 @@
-"""Envoy as the judge, before a running Envoy sees anything."""
+"""Validation of a configuration by Envoy before a running Envoy reads it."""
 
 from typing import Any
 
 import pytest
 
-Mesh = Any  # tests/lab/proxies/conftest.py: MeshOnTheWire
+Mesh = Any  # tests/lab/proxies/conftest.py: RunningMesh
 
 TRACES = (
     "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: traces}\n"
@@ -12,16 +12,16 @@ TRACES = (
 )
 
 
-def test_what_is_right_is_accepted(mesh: Mesh) -> None:
-    assert mesh.refusal(TRACES.replace("FILTER", "response.code >= 400"), "reviews-v1-1") is None
+def test_valid_rules_are_accepted(mesh: Mesh) -> None:
+    assert mesh.rejection(TRACES.replace("FILTER", "response.code >= 400"), "reviews-v1-1") is None
 
 
-def test_what_only_envoy_can_tell_is_told_in_one_line(mesh: Mesh) -> None:
-    said = mesh.refusal(TRACES.replace("FILTER", "response.code >="), "reviews-v1-1")
+def test_error_that_only_envoy_finds_is_one_line(mesh: Mesh) -> None:
+    error = mesh.rejection(TRACES.replace("FILTER", "response.code >="), "reviews-v1-1")
 
-    assert said is not None
-    assert "\n" not in said
-    assert "expression" in said
+    assert error is not None
+    assert "\n" not in error
+    assert "expression" in error
 
 
 def matching(regex: str) -> str:
@@ -32,13 +32,13 @@ def matching(regex: str) -> str:
     )
 
 
-def test_a_regex_that_only_re2_refuses_is_told(mesh: Mesh) -> None:
-    assert mesh.refusal(matching(r"\p{Nope}"), "productpage-v1-1") == r"invalid character class range: \p{Nope}"
+def test_regex_that_only_re2_rejects_is_reported(mesh: Mesh) -> None:
+    assert mesh.rejection(matching(r"\p{Nope}"), "productpage-v1-1") == r"invalid character class range: \p{Nope}"
 
 
 @pytest.mark.parametrize("regex", [".*(?i)x", "(?U)a+", r"\(?=x.*", r"\{2000"])
-def test_a_regex_that_only_re2_takes_is_accepted(mesh: Mesh, regex: str) -> None:
-    assert mesh.refusal(matching(regex), "productpage-v1-1") is None
+def test_regex_that_only_re2_accepts_is_accepted(mesh: Mesh, regex: str) -> None:
+    assert mesh.rejection(matching(regex), "productpage-v1-1") is None
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,6 @@ def test_a_regex_that_only_re2_takes_is_accepted(mesh: Mesh, regex: str) -> None
         "route: [{destination: {host: reviews}, weight: 4294967294}, {destination: {host: ratings}, weight: 1}]",
     ],
 )
-def test_what_the_checks_let_through_is_accepted(mesh: Mesh, http: str) -> None:
+def test_rules_that_validation_accepts_are_accepted_by_envoy(mesh: Mesh, http: str) -> None:
     routing = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\n"
-    assert mesh.refusal(f"{routing}spec: {{hosts: [reviews], http: [{{{http}}}]}}", "productpage-v1-1") is None
+    assert mesh.rejection(f"{routing}spec: {{hosts: [reviews], http: [{{{http}}}]}}", "productpage-v1-1") is None
