@@ -143,4 +143,4 @@ def test_ports_with_one_address_share_a_listener(topology: Topology) -> None:
 
     assert len(config.listeners) == 1
     hosts = config.routes["http.8080"]["virtual_hosts"]
-    assert [host["name"] for host in hosts] == ["*:8080"], "the first Gateway's port, whichever comes beside it"
+    assert [host["name"] for host in hosts] == ["*:8080"], "the name has the port of the first Gateway"
