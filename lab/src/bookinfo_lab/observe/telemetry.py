@@ -4,7 +4,7 @@ import asyncio
 import errno
 import ipaddress
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bookinfo_lab.observe.istio_metrics import MeshMetrics
@@ -13,6 +13,7 @@ from bookinfo_lab.observe.span_forwarder import Onward
 from bookinfo_lab.observe.spans import SpanStore
 from bookinfo_lab.resources.conventions import COLLECTOR, METRICS_PATH, OTLP_PORT
 from bookinfo_lab.resources.topology import Topology
+from bookinfo_lab.same_site import Sender
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -78,28 +79,30 @@ class Telemetry:
 
 
 class Guard:
-    """Lets programs and their user through to `app`, not the pages of other sites in the user's browser."""
+    """Rejects requests that pages of other sites send in the user's browser. Programs and the user have access."""
 
     def __init__(self, app: "ASGIApp") -> None:
         self._app = app
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Answer one request."""
+        """Handle one request."""
         from starlette.responses import PlainTextResponse
 
-        app = self._app if _is_ours(dict(scope["headers"])) else PlainTextResponse("no other site may ask\n", 403)
+        allowed = _is_allowed(Sender.of(scope["headers"]))
+        app = self._app if allowed else PlainTextResponse("requests from other sites are not allowed\n", 403)
         await app(scope, receive, send)
 
 
-def _is_ours(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether no page sent this: see `bookinfo_lab.watch.guard`. None is served here that could have an origin."""
-    site = headers.get(b"sec-fetch-site", b"none")
-    return b"origin" not in headers and site in (b"none", b"same-origin") and _is_our_host(headers.get(b"host", b""))
+def _is_allowed(sender: Sender) -> bool:
+    """Return whether no page sent the request. This server has no page, so a request with an origin is from another."""
+    return not sender.origins and sender.is_same_site and _is_own_host(sender.host_name)
 
 
-def _is_our_host(host: bytes) -> bool:
-    """By address, or by the name that the lab's Envoys say; any other may be a site's that points here."""
-    name = host.decode("latin-1").rpartition(":")[0] or host.decode("latin-1")
+def _is_own_host(name: str) -> bool:
+    """Return whether `name` is an IP address, or the name that the lab's Envoys use.
+
+    A site can resolve any other name to this server.
+    """
     try:
         return name == COLLECTOR or bool(ipaddress.ip_address(name))
     except ValueError:

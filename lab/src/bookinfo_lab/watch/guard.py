@@ -1,8 +1,7 @@
 """Protects the watch page from other pages in the same browser.
 
-Every page that a browser shows can reach a server on loopback. A hostile page can send requests to this server under
-its own name, if that name resolves to 127.0.0.1 (DNS rebinding), or under the name localhost. It can try to embed this
-page in a frame, or to read its responses.
+A hostile page can send requests to this server (see `same_site`). It can also try to embed this page in a frame, or to
+read its responses.
 """
 
 from collections.abc import Mapping
@@ -10,6 +9,8 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bookinfo_lab.same_site import Sender
 
 HOSTS = frozenset({"localhost", "127.0.0.1"})
 """The valid host names of this page. Any port is valid, so that a forwarded port works."""
@@ -56,26 +57,20 @@ class Guard:
 
 
 def rejection_reason(method: str, path: str, headers: Headers) -> str:
-    """Return why a request is rejected; empty if it is not.
-
-    It depends on the headers that a browser sets and a page cannot change (Origin, Sec-Fetch-*). See
-    https://fetch.spec.whatwg.org/#origin-header and https://www.w3.org/TR/fetch-metadata/.
-    """
-    hosts = headers.getlist("host")
-    if len(hosts) != 1 or hosts[0].lower().partition(":")[0] not in HOSTS:
+    """Return why a request is rejected; empty if it is not."""
+    sender = Sender.of(headers.raw)
+    if sender.host_name.lower() not in HOSTS:
         return "invalid host name; use localhost or 127.0.0.1"
-    origin = headers.get("origin")
-    if origin is not None and origin.lower() != f"http://{hosts[0].lower()}":
+    if not sender.is_own_origin:
         return "requests from other sites are not allowed"
-    site = headers.get("sec-fetch-site", "none")
     if method not in _READ_METHODS:
-        if origin is None or site not in ("same-origin", "none"):
+        if not sender.origins or not sender.is_same_site:
             return "only this page may send changes"
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return "invalid content type; send changes as application/json"
         if not headers.get("content-length", "").isdecimal() or int(headers["content-length"]) > MAX_BODY:
             return f"invalid content length; send at most {MAX_BODY} bytes"
-    elif site not in ("same-origin", "none") and not _is_link_to_page(path, headers):
+    elif not sender.is_same_site and not _is_link_to_page(path, headers):
         return "requests from other sites are not allowed"
     return ""
 
