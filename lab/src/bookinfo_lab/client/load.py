@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from bookinfo_lab.errors import LabError
+from bookinfo_lab.quantiles import quantile
 
 WINDOW = 5.0
 """Seconds over which what comes back now is counted, so that a rule that is applied can be seen to take hold."""
@@ -94,7 +95,7 @@ class Tally:
 def _row(key: tuple[str, str], total: int, times: Sequence[float], of: int) -> Row:
     ordered = sorted(times)
     share = 100 * len(ordered) / of if of else 0.0
-    return Row(*key, total, len(ordered), share, _quantile(ordered, 0.5), _quantile(ordered, 0.99))
+    return Row(*key, total, len(ordered), share, quantile(ordered, 0.5), quantile(ordered, 0.99))
 
 
 def _parts(rows: Sequence[Row]) -> str:
@@ -102,10 +103,6 @@ def _parts(rows: Sequence[Row]) -> str:
         f"{row.outcome} {row.version}: {row.recent} ({row.share:.0f} %), p50 {row.median:.0f} ms, p99 {row.p99:.0f} ms"
         for row in rows
     )
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
 def version_on(page: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from bookinfo_lab.observe import response_flags as response_flags
 from bookinfo_lab.observe.requests import UNKNOWN, MeshRequest, Peer
+from bookinfo_lab.quantiles import quantile
 from bookinfo_lab.resources.topology import Topology
 
 NodeKind = Literal["gateway", "service", "client", "nobody", "external"]
@@ -215,13 +216,6 @@ def percent(share: float) -> str:
     if 0 < share < 0.01:
         return "< 1 %"
     return "> 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
-
-
-def quantile(ordered: Sequence[float], share: float) -> float:
-    """The smallest sample that at least `share` of all are not above (nearest rank); of none, 0."""
-    if not ordered:
-        return 0.0
-    return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
 
 
 def _counted(
