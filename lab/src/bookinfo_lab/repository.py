@@ -1,4 +1,4 @@
-"""Where the project's own manifests are: the lab runs what the checkout says."""
+"""The paths of the project's manifests in its checkout."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +13,9 @@ SUBSETS = "istio/gateway/destination-rules.yaml"
 
 
 def find(environ: Mapping[str, str]) -> Path:
-    """The checkout: `BOOKINFO_HOME`, or the one from which this package is installed."""
+    """Return the checkout: `BOOKINFO_HOME`, or the checkout that this package is installed from. Raise `LabError`."""
     home = Path(environ["BOOKINFO_HOME"]) if environ.get("BOOKINFO_HOME") else Path(__file__).parents[3]
     for name in (IMAGES, WORKLOADS, GATEWAY, SUBSETS):
         if not (home / name).is_file():
-            raise LabError(f"{home} has no {name}: set BOOKINFO_HOME to a checkout of Bookinfo")
+            raise LabError(f"{home} does not contain {name}; set BOOKINFO_HOME to a checkout of Bookinfo")
     return home

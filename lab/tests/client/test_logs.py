@@ -37,8 +37,8 @@ def test_one_log_is_told_as_it_is_and_several_with_their_names(proxies: Path) ->
     assert len(lines) == 6
 
 
-def test_a_workload_without_a_log_is_one_line(proxies: Path) -> None:
-    with pytest.raises(LabError, match="there is no log of ratings-v1"):
+def test_workload_without_a_log_is_reported(proxies: Path) -> None:
+    with pytest.raises(LabError, match="no log of ratings-v1 found"):
         logs.find(proxies, "ratings-v1", sidecar=False)
 
 

@@ -1,4 +1,4 @@
-"""Asking a running lab, from the command's side."""
+"""Requests to the supervisor of a running lab and to its Envoys, and the manifests that a request contains."""
 
 import errno
 import json
@@ -11,24 +11,24 @@ from bookinfo_lab.client import http, state
 from bookinfo_lab.client.state import LabFolder
 from bookinfo_lab.errors import LabError
 
-_CHANGE_WITHIN = 90.0
-"""Seconds for an answer: an applied pod may take 30 to become ready, and a retired one 15 to end."""
+_CHANGE_TIMEOUT_SECONDS = 90.0
+"""The timeout in seconds: a new pod may need 30 s to become ready, and a removed pod 15 s to terminate."""
 
 _MANIFESTS = (".yaml", ".yml", ".json")
 
 
 async def ask(folder: LabFolder, path: str, *, method: str = "GET", body: bytes = b"") -> Any:
-    """The JSON answer of the lab's supervisor.
+    """Send a request to the supervisor of the lab, and return the decoded JSON of the response.
 
     Raises:
-        LabError: the lab is not running, or says what is wrong with the request.
+        LabError: the lab does not run, or the supervisor rejects the request.
     """
     try:
         response = await http.request(
-            folder.path / folder.control_socket, path, method=method, body=body, within=_CHANGE_WITHIN
+            folder.path / folder.control_socket, path, method=method, body=body, within=_CHANGE_TIMEOUT_SECONDS
         )
     except TimeoutError:
-        raise LabError(f"lab {folder.name!r} does not answer; see {folder.log} or `bookinfo logs`") from None
+        raise LabError(f"lab {folder.name!r} does not respond; read {folder.log} or `bookinfo logs`") from None
     except OSError:
         pid = state.supervisor_pid(folder)
         what = "is starting or stopping; try again" if pid else "is not running: start it with `bookinfo up`"
@@ -36,34 +36,36 @@ async def ask(folder: LabFolder, path: str, *, method: str = "GET", body: bytes 
     if response.status == 422:
         raise LabError(json.loads(response.body)["error"])
     if response.status != 200:
-        raise LabError(f"lab {folder.name!r} answered {response.status} to {path}; see {folder.log}")
+        raise LabError(f"lab {folder.name!r} returned {response.status} for {path}; read {folder.log}")
     return json.loads(response.body)
 
 
 async def admin(folder: LabFolder, workload: str, path: str) -> str:
-    """What the admin interface of a workload's or the gateway's Envoy answers at `path`.
+    """Return the response of the admin interface of the Envoy of a workload or gateway.
 
     Raises:
-        LabError: there is no such workload, or no Envoy beside it, or it knows no such path.
+        LabError: the workload is not found, it has no Envoy, or the path is unknown.
     """
-    told = await ask(folder, f"/workloads/{workload}")
-    if not told["admin"]:
-        raise LabError(f"{told['name']} has no sidecar")
+    description = await ask(folder, f"/workloads/{workload}")
+    if not description["admin"]:
+        raise LabError(f"{description['name']} has no sidecar")
     try:
-        response = await http.request(Path(told["admin"]), "/" + path.removeprefix("/"))
+        response = await http.request(Path(description["admin"]), "/" + path.removeprefix("/"))
     except (OSError, TimeoutError):
-        raise LabError(f"{told['name']}'s Envoy does not answer; see `bookinfo logs --sidecar {workload}`") from None
+        raise LabError(
+            f"{description['name']}'s Envoy does not respond; read `bookinfo logs --sidecar {workload}`"
+        ) from None
     if response.status != 200:
         reason = response.text.strip().partition("\n")[0]
-        raise LabError(f"Envoy answered {response.status} to {path}: {reason}; /help lists its paths")
+        raise LabError(f"Envoy returned {response.status} for {path}: {reason}; /help lists the paths")
     return response.text
 
 
 def sources(name: str, standard_input: TextIO) -> Iterator[dict[str, str]]:
-    """The texts of a file, of a folder's manifests, or of standard input (`-`).
+    """Yield the text of a file, of the manifests in a directory, or of standard input (`-`).
 
     Raises:
-        LabError: it cannot be read, or is a folder without a manifest.
+        LabError: it is unreadable, or a directory without a manifest.
     """
     if name == "-":
         yield {"source": "standard input", "text": _read("standard input", standard_input.read)}
@@ -78,7 +80,9 @@ def _files(path: Path) -> list[Path]:
     except OSError as error:
         raise _unreadable(str(path), error) from error
     if not files:
-        raise LabError(f"{path}: no {', '.join(_MANIFESTS)} file is in it; name a folder of manifests, or a file")
+        raise LabError(
+            f"{path}: the directory contains no {', '.join(_MANIFESTS)} file; use a directory with manifests, or a file"
+        )
     return files
 
 
@@ -88,12 +92,12 @@ def _read(source: str, read: Callable[[], str]) -> str:
     except OSError as error:
         raise _unreadable(source, error) from error
     except UnicodeDecodeError:
-        raise LabError(f"{source}: is not UTF-8 text; write the manifest anew as UTF-8") from None
+        raise LabError(f"{source}: the text is not UTF-8; convert the file to UTF-8") from None
 
 
 def _unreadable(source: str, error: OSError) -> LabError:
     hint = {
-        errno.ENOENT: "correct the name, or the folder in which you are",
-        errno.EACCES: "make it readable for you",
+        errno.ENOENT: "correct the name, or change the working directory",
+        errno.EACCES: "change its permissions",
     }
-    return LabError(f"{source}: {error.strerror}; {hint.get(error.errno or 0, 'name a file, a folder, or -')}")
+    return LabError(f"{source}: {error.strerror}; {hint.get(error.errno or 0, 'use a file, a directory, or -')}")

@@ -1,4 +1,4 @@
-"""A small HTTP client for what the lab asks its own processes: probes, Envoy's admin interface, the supervisor."""
+"""A small HTTP client for the lab's own processes: probes, the admin interface of Envoy, and the supervisor."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ Target = Path | tuple[str, int]
 
 @dataclass(frozen=True)
 class Response:
-    """A whole answer."""
+    """A complete response."""
 
     status: int
     body: bytes
@@ -29,11 +29,11 @@ class Response:
 async def request(
     target: Target, path: str, *, method: str = "GET", body: bytes = b"", within: float = 5.0
 ) -> Response:
-    """One request on a connection of its own, answered `within` so many seconds.
+    """Send a request on a new connection, and return the response if it is complete `within` that many seconds.
 
     Raises:
-        OSError: nobody listens there, or the answer was cut off.
-        TimeoutError: no complete answer in time.
+        OSError: the connection is refused, or the response is incomplete.
+        TimeoutError: the response is not complete in time.
     """
     async with asyncio.timeout(within):
         reader, writer = await _connect(target)
@@ -57,7 +57,7 @@ async def request(
         response.begin()
         return Response(response.status, response.read())
     except http.client.HTTPException as error:
-        raise ConnectionResetError(f"{target}: answer cut off") from error
+        raise ConnectionResetError(f"{target}: the response is incomplete") from error
 
 
 async def _connect(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -72,7 +72,7 @@ async def _connect(target: Target) -> tuple[asyncio.StreamReader, asyncio.Stream
 
 
 class _Received:
-    """What http.client wants of a socket, over bytes that have all arrived."""
+    """The part of a socket's interface that http.client uses, for bytes that are already received."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

@@ -1,4 +1,4 @@
-"""Reading the workloads' log files."""
+"""Read the log files of workloads."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,10 +11,10 @@ _POLL = 0.2
 
 
 def find(proxies: Path, workload: str | None, *, sidecar: bool) -> list[Path]:
-    """The logs of one workload (a pod's name, or what it begins with) or of all; a gateway has but its Envoy's.
+    """Return the logs of one workload (the name of a pod, or its prefix) or of all. A gateway has only Envoy's log.
 
     Raises:
-        LabError: there is none.
+        LabError: no log is found.
     """
     name = ENVOY_LOG if sidecar else APP_LOG
     try:
@@ -22,16 +22,20 @@ def find(proxies: Path, workload: str | None, *, sidecar: bool) -> list[Path]:
         if workload is not None and not sidecar and not (proxies / workload / APP_LOG).exists():
             logs += proxies.glob(f"{workload}/{ENVOY_LOG}")
     except PermissionError as error:
-        raise LabError(f"{proxies} cannot be read ({error.strerror}): set XDG_STATE_HOME") from error
+        raise LabError(
+            f"{proxies} is unreadable ({error.strerror}); set XDG_STATE_HOME to your own state directory"
+        ) from error
     if workload is not None:
         logs = [log for log in logs if log.parent.name == workload or log.parent.name.startswith(f"{workload}-")]
     if not logs:
-        raise LabError(f"there is no log of {workload or 'any workload'} in {proxies}")
+        raise LabError(
+            f"no log of {workload or 'any workload'} found in {proxies}; `bookinfo status` lists the workloads"
+        )
     return logs
 
 
 def read(logs: Sequence[Path], *, follow: bool) -> Iterator[str]:
-    """The lines of the logs, each with its workload's name before it if there are several."""
+    """Yield the lines of the logs. If there are several logs, each line starts with the name of its workload."""
     offsets = dict.fromkeys(logs, 0)
     while True:
         for log in logs:
@@ -45,10 +49,10 @@ def read(logs: Sequence[Path], *, follow: bool) -> Iterator[str]:
 
 
 def _lines_from(log: Path, offset: int, *, partial: bool) -> tuple[str, int]:
-    """What follows `offset`, up to the end of its last whole line (or all of it), and where that ends."""
+    """Return the text after `offset` and its end offset, with or without an incomplete last line."""
     try:
         with log.open("rb") as file:
-            if log.stat().st_size < offset:  # it has been rotated
+            if log.stat().st_size < offset:  # the log was rotated
                 offset = 0
             file.seek(offset)
             data = file.read()

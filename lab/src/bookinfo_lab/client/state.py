@@ -1,4 +1,4 @@
-"""Where a lab keeps its files: a private folder under the XDG state directory, one per lab.
+"""The directory of a lab: it is private and in the XDG state directory.
 
 See the XDG Base Directory Specification 0.8 for `$XDG_STATE_HOME`.
 """
@@ -25,51 +25,51 @@ class LabFolder:
 
     @property
     def control_socket(self) -> str:
-        """The control socket's name in `path`."""
+        """The name of the control socket in `path`."""
         return "control.sock"
 
     @property
     def log(self) -> Path:
-        """What a detached supervisor prints."""
+        """The output of a supervisor that runs in the background."""
         return self.path / "supervisor.log"
 
     @property
     def proxies(self) -> Path:
-        """Where each workload and gateway has a folder of its own."""
+        """The directory with one directory for each workload and gateway."""
         return self.path / "proxies"
 
     @property
     def previous(self) -> Path:
-        """The logs of the run before, in the folders that `proxies` had then."""
+        """The logs of the previous run, in the same directories as in `proxies`."""
         return self.path / "previous"
 
 
 def lab_folder(name: str, environ: Mapping[str, str]) -> LabFolder:
-    """The folder of the lab `name`; nothing is created."""
+    """Return the directory of the lab `name`, without creating it. Raise `LabError` if the name is invalid."""
     if not _NAME.fullmatch(name):
-        raise LabError(f"lab name {name!r}: use 1 to 32 of a-z, 0-9 and - (not at the ends)")
+        raise LabError(f"lab name: invalid value {name!r}; use 1 to 32 of a-z, 0-9 and -, with no - at the ends")
     return LabFolder(name, state_home(environ) / "bookinfo" / name)
 
 
 def state_home(environ: Mapping[str, str]) -> Path:
-    """Where this user's programs keep what they must find again. Raises `LabError`."""
-    # A relative XDG_STATE_HOME is to be ignored, says the specification.
+    """Return the XDG state directory of the user. Raise `LabError` if the environment does not define it."""
+    # The specification requires that a relative XDG_STATE_HOME is ignored.
     base = Path(environ.get("XDG_STATE_HOME", ""))
     if not base.is_absolute():
         home = environ.get("HOME", "")
         if not Path(home).is_absolute():
             raise LabError(
-                "neither XDG_STATE_HOME nor HOME names a folder: set XDG_STATE_HOME to one that you may write"
+                "neither XDG_STATE_HOME nor HOME is an absolute path; set XDG_STATE_HOME to a writable directory"
             )
         base = Path(home) / ".local/state"
     return base
 
 
 def create(folder: LabFolder) -> None:
-    """Make the folder, for its owner's eyes only.
+    """Create the directory with access only for its owner.
 
     Raises:
-        LabError: it cannot be made or written.
+        LabError: the directory is not writable.
     """
     try:
         folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,14 +79,14 @@ def create(folder: LabFolder) -> None:
         probe.unlink()
     except OSError as error:
         raise LabError(
-            f"{folder.path}: not writable ({error.strerror}); set XDG_STATE_HOME to a folder that you may write"
+            f"{folder.path}: not writable ({error.strerror}); set XDG_STATE_HOME to a writable directory"
         ) from error
 
 
 def lock(folder: LabFolder) -> int | None:
-    """Become the lab's one supervisor: a descriptor to keep open, or None when another process is it.
+    """Acquire the lock of the lab's only supervisor: return a descriptor to keep open, or None if it is in use.
 
-    The kernel releases the lock when the holder dies, so a dead lab never blocks the next.
+    The kernel releases the lock when the process ends, so a crashed lab never blocks the next one.
     """
     descriptor = os.open(folder.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -100,14 +100,14 @@ def lock(folder: LabFolder) -> int | None:
 
 
 def supervisor_pid(folder: LabFolder) -> int | None:
-    """The process that holds the lab's lock, or None when the lab is down."""
+    """Return the id of the supervisor's process, or None if the lab is down."""
     try:
         descriptor = os.open(folder.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except PermissionError as error:
         raise LabError(
-            f"{folder.path} cannot be read ({error.strerror}): it is another user's; set XDG_STATE_HOME"
+            f"{folder.path} is unreadable ({error.strerror}), because another user owns it; set XDG_STATE_HOME"
         ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -120,7 +120,7 @@ def supervisor_pid(folder: LabFolder) -> int | None:
 
 
 def clean(folder: LabFolder) -> None:
-    """Remove what an earlier run left; the logs of the last one are kept. Only for the holder of the lock."""
+    """Remove the files of the previous run, except its logs. The caller must own the lock."""
     close(folder)
     if folder.proxies.exists():
         shutil.rmtree(folder.previous, ignore_errors=True)
@@ -128,7 +128,7 @@ def clean(folder: LabFolder) -> None:
 
 
 def close(folder: LabFolder) -> None:
-    """Remove all that only a running lab needs; the logs stay for whoever asks why it ended."""
+    """Remove all files except the logs."""
     (folder.path / folder.control_socket).unlink(missing_ok=True)
     for file in (folder.proxies).glob("**/*"):
         if not file.is_dir() and not file.name.endswith((".log", ".log.1")):
