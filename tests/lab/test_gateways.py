@@ -69,16 +69,16 @@ def test_a_listeners_port_is_the_machines_own_where_that_is_free(bookinfo: Booki
     bookinfo("delete", "-f", GATEWAY)
 
 
-def test_a_change_that_is_refused_leaves_no_gateway_behind(bookinfo: Bookinfo) -> None:
+def test_rejected_change_leaves_no_gateway(bookinfo: Bookinfo) -> None:
     text = Path(GATEWAY).read_text()
     regex = text.replace(
         "type: Exact\n            value: /productpage", "type: RegularExpression\n            value: '('"
     )
     before = bookinfo.processes()
 
-    told = bookinfo("apply", "-f", "-", stdin=regex, ok=False)
+    error = bookinfo("apply", "-f", "-", stdin=regex, ok=False)
 
-    assert "HTTPRoute bookinfo" in told
+    assert "spec.rules[0].matches[0].path.value: rejected by Envoy" in error
     assert gateway(bookinfo) is None
     assert bookinfo.processes() == before
     assert json.loads(bookinfo("get", "httproute", "-o", "json")) == []

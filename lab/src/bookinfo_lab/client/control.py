@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from bookinfo_lab.client import http, state
 from bookinfo_lab.client.state import LabFolder
-from bookinfo_lab.errors import LabError
+from bookinfo_lab.errors import LabError, lab_errors
 
 _CHANGE_TIMEOUT_SECONDS = 90.0
 """The timeout in seconds: a new pod may need 30 s to become ready, and a removed pod 15 s to terminate."""
@@ -30,9 +30,9 @@ async def ask(folder: LabFolder, path: str, *, method: str = "GET", body: bytes 
     except TimeoutError:
         raise LabError(f"lab {folder.name!r} does not respond; read {folder.log} or `bookinfo logs`") from None
     except OSError:
-        pid = state.supervisor_pid(folder)
-        what = "is starting or stopping; try again" if pid else "is not running: start it with `bookinfo up`"
-        raise LabError(f"lab {folder.name!r} {what}") from None
+        if state.supervisor_pid(folder):
+            raise LabError(f"lab {folder.name!r} is starting or stopping; try again") from None
+        raise LabError(lab_errors.lab_not_running(folder.name)) from None
     if response.status == 422:
         raise LabError(json.loads(response.body)["error"])
     if response.status != 200:
