@@ -1,4 +1,4 @@
-"""Tells requests of programs and of the lab's own pages from requests that pages of other sites send.
+"""Distinguish requests of programs and of the lab's own pages from requests that pages of other sites send.
 
 Every page that a browser shows can reach a server on loopback. A hostile page can use its own host name, if that name
 resolves to 127.0.0.1 (DNS rebinding), or an address of this server. A browser sets the headers that this module reads,
